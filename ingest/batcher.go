@@ -1,0 +1,400 @@
+package ingest
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"weir/media/framelog"
+	"weir/remux/flv"
+)
+
+// The rules by which tags become batches. They are constants where nobody
+// gains by turning them.
+const (
+	// maxBegin is how long a session's first batch waits for a key frame, of
+	// media time and of arrival time.
+	maxBegin = time.Second
+	// audioKey is the distance of key batches while there is no video, in
+	// milliseconds of audio timestamps.
+	audioKey = 1000
+	// videoGone is for how long no picture may come, in milliseconds of audio
+	// timestamps, before the session counts as audio only. It is longer than
+	// the pause between two frames of the slowest slide show.
+	videoGone = 10_000
+	// maxPrelude is the most bytes of headers in force. Each key frame repeats
+	// them, so that they also bound what a hostile encoder makes of a key
+	// frame of five bytes. Real ones hold about 1 kB.
+	maxPrelude = 64 << 10
+	// maxMetadata is the largest onMetaData that the prelude repeats; no
+	// decoder needs it, so that a larger one is only passed on.
+	maxMetadata = 16 << 10
+	// maxHeaders is the most sequence headers in force: video and audio of
+	// sixteen tracks.
+	maxHeaders = 32
+	// spareBatches is how many idle batches a Batcher keeps for reuse: one in
+	// flight and one that grows need no more.
+	spareBatches = 2
+)
+
+// What an encoder may not do to a Batcher. Each ends its session.
+var (
+	ErrTagSize = errors.New("tag is larger than the limit")
+	ErrPrelude = errors.New("more sequence headers in force than the limit")
+)
+
+// BatcherConfig configures a Batcher; zero fields mean the defaults.
+type BatcherConfig struct {
+	// Interval is how long a batch waits for more tags, counted from the
+	// arrival of its first one. Default 250 ms.
+	Interval time.Duration
+	// Size is the most bytes of a batch that holds more than one tag. Default
+	// 256 kB.
+	Size int
+	// MaxTag is the largest body of one tag. Default 8 MiB, at most
+	// flv.MaxBody.
+	MaxTag int
+}
+
+func (c BatcherConfig) withDefaults() BatcherConfig {
+	if c.Interval <= 0 {
+		c.Interval = 250 * time.Millisecond
+	}
+	if c.Size <= 0 {
+		c.Size = 256 << 10
+	}
+	if c.MaxTag <= 0 {
+		c.MaxTag = 8 << 20
+	}
+	c.MaxTag = min(c.MaxTag, flv.MaxBody)
+	return c
+}
+
+// Batcher groups one session's tags into batches for the frame log, in the
+// order in which they came.
+//
+// A batch ends before a key frame, before it grows past Size, and, as soon as
+// someone takes it, when its first tag is Interval old. A taker that is slow
+// therefore gets fewer and larger batches. Every key frame opens a key batch,
+// which begins with the prelude: the metadata and sequence headers in force,
+// stamped with the key frame's time. The session's first batch is a key batch
+// whatever it holds; it has no prelude but the headers that the encoder itself
+// sent, and waits up to a second for the first key frame, which joins it if it
+// holds no media before. Without video each second of audio opens a key batch.
+//
+// Time is a parameter, and it may only be used by one goroutine at a time. The
+// zero Batcher is not ready; NewBatcher makes one.
+type Batcher struct {
+	cfg BatcherConfig
+
+	open   *framelog.Batch   // grows; nil when there is none
+	opened time.Time         // arrival of its first tag
+	sealed []*framelog.Batch // complete, oldest first
+	spare  []*framelog.Batch
+	held   int // capacity of every batch that is not with the garbage collector
+	queued int // bytes in open and sealed
+
+	begun   bool // the first batch has been sealed
+	first   beginning
+	headers []header
+	prelude int // what the headers in force take as tags
+	sounds  soundClock
+}
+
+// beginning is what the session's first batch knows of its media.
+type beginning struct {
+	media    bool      // it holds audio or pictures
+	key      bool      // it holds a key frame
+	at       time.Time // arrival of the first media
+	late     bool      // it spans maxBegin of media time
+	sound    uint32    // first audio timestamp
+	picture  uint32
+	sounds   bool
+	pictures bool
+}
+
+// header is one tag of the prelude: what a decoder must have seen before it
+// can start anywhere.
+type header struct {
+	of   headerID
+	body []byte
+}
+
+// NewBatcher returns a Batcher that has seen no tag.
+func NewBatcher(cfg BatcherConfig) *Batcher {
+	return &Batcher{cfg: cfg.withDefaults()}
+}
+
+// Add takes a tag that arrived at now; it copies its data. An error means that
+// the tag was not taken and that the encoder broke a rule.
+func (b *Batcher) Add(now time.Time, t flv.Tag) error {
+	if len(t.Data) > b.cfg.MaxTag {
+		return fmt.Errorf("%w: %d bytes, at most %d", ErrTagSize, len(t.Data), b.cfg.MaxTag)
+	}
+	kind, id := classify(t)
+	if kind == headerTag {
+		if err := b.remember(id, t.Data); err != nil {
+			return err
+		}
+	}
+	size := flv.TagOverhead + len(t.Data)
+	switch {
+	case b.opensKey(kind, t.Timestamp):
+		if b.begun || b.first.media {
+			b.Flush()
+		}
+		if b.open == nil {
+			b.start(now, true, t.Timestamp, size)
+		}
+	case b.open != nil && len(b.open.Tags)+size > b.cfg.Size:
+		b.seal()
+	}
+	if b.open == nil {
+		b.start(now, false, t.Timestamp, size)
+	}
+	b.append(t)
+	b.observe(now, kind, t.Timestamp)
+	return nil
+}
+
+// OpensKey tells whether t would open a key batch: the place where a session
+// can end so that the next one, or a player, loses least.
+func (b *Batcher) OpensKey(t flv.Tag) bool {
+	kind, _ := classify(t)
+	return b.opensKey(kind, t.Timestamp)
+}
+
+func (b *Batcher) opensKey(kind tagKind, timestamp uint32) bool {
+	return kind == keyPicture || kind == soundTag && b.sounds.opensKey(timestamp)
+}
+
+// observe notes what a tag that was just added means for those to come.
+func (b *Batcher) observe(now time.Time, kind tagKind, timestamp uint32) {
+	switch kind {
+	case soundTag:
+		b.sounds.sound(timestamp)
+	case picture, keyPicture:
+		b.sounds.picture()
+	default:
+		return
+	}
+	if !b.begun {
+		b.first.observe(now, kind, timestamp)
+	}
+}
+
+// observe compares timestamps within a track only: tracks may be on different
+// bases.
+func (f *beginning) observe(now time.Time, kind tagKind, timestamp uint32) {
+	if !f.media {
+		f.media, f.at = true, now
+	}
+	seen, from := &f.pictures, &f.picture
+	if kind == soundTag {
+		seen, from = &f.sounds, &f.sound
+	}
+	if !*seen {
+		*seen, *from = true, timestamp
+	}
+	f.key = f.key || kind == keyPicture
+	f.late = f.late || int32(timestamp-*from) >= int32(maxBegin/time.Millisecond)
+}
+
+// Due returns when the open batch will have waited long enough, or the zero
+// time when no batch is open or it still waits for its first media.
+func (b *Batcher) Due() time.Time {
+	switch {
+	case b.open == nil:
+		return time.Time{}
+	case b.begun || b.first.key:
+		return b.opened.Add(b.cfg.Interval)
+	case !b.first.media:
+		return time.Time{}
+	case b.first.late:
+		return b.opened
+	}
+	return b.first.at.Add(max(maxBegin, b.cfg.Interval))
+}
+
+// Ready tells whether Take would return a batch.
+func (b *Batcher) Ready(now time.Time) bool {
+	if len(b.sealed) > 0 {
+		return true
+	}
+	due := b.Due()
+	return !due.IsZero() && !now.Before(due)
+}
+
+// Take returns the oldest batch that is complete or due, or nil. Session,
+// Epoch, Number and LastKey are the log's to fill. The batch belongs to the
+// caller until it gives it back with Recycle.
+func (b *Batcher) Take(now time.Time) *framelog.Batch {
+	if !b.Ready(now) {
+		return nil
+	}
+	if len(b.sealed) == 0 {
+		b.seal()
+	}
+	batch := b.sealed[0]
+	n := copy(b.sealed, b.sealed[1:])
+	b.sealed[n] = nil
+	b.sealed = b.sealed[:n]
+	b.queued -= len(batch.Tags)
+	return batch
+}
+
+// Flush completes the open batch, whatever it holds.
+func (b *Batcher) Flush() {
+	if b.open != nil {
+		b.seal()
+	}
+}
+
+// Recycle takes back a batch that Take returned. Its bytes are used again.
+func (b *Batcher) Recycle(batch *framelog.Batch) {
+	if len(b.spare) == spareBatches || cap(batch.Tags) > 2*b.cfg.Size {
+		b.held -= cap(batch.Tags)
+		return
+	}
+	b.spare = append(b.spare, batch)
+}
+
+// Queued returns the bytes that wait to be taken.
+func (b *Batcher) Queued() int { return b.queued }
+
+// Held returns the memory that the batches take, those included that were
+// taken and not yet given back.
+func (b *Batcher) Held() int { return b.held }
+
+func (b *Batcher) seal() {
+	b.begun = true
+	b.sealed = append(b.sealed, b.open)
+	b.open = nil
+}
+
+// start opens a batch for a first tag of the given size and timestamp. A key
+// batch gets the prelude, except that the first of a session is a key batch
+// without one: nothing was sent that it does not hold itself.
+func (b *Batcher) start(now time.Time, key bool, timestamp uint32, size int) {
+	b.open, b.opened = b.reuse(), now
+	switch {
+	case !b.begun:
+		b.open.Flags, b.open.Wall = framelog.Begin|framelog.Key, now
+	case key:
+		b.open.Flags = framelog.Key
+		b.reserve(b.prelude + size)
+		for _, h := range b.headers {
+			b.append(flv.Tag{Type: h.of.tag, Timestamp: timestamp, Data: h.body})
+		}
+		b.open.Prelude = len(b.open.Tags)
+	}
+}
+
+func (b *Batcher) reuse() *framelog.Batch {
+	n := len(b.spare)
+	if n == 0 {
+		return new(framelog.Batch)
+	}
+	batch := b.spare[n-1]
+	b.spare[n-1] = nil
+	b.spare = b.spare[:n-1]
+	*batch = framelog.Batch{Tags: batch.Tags[:0]}
+	return batch
+}
+
+func (b *Batcher) append(t flv.Tag) {
+	b.reserve(flv.TagOverhead + len(t.Data))
+	before := len(b.open.Tags)
+	b.open.Tags = flv.AppendTag(b.open.Tags, t)
+	b.queued += len(b.open.Tags) - before
+}
+
+// reserve makes room for n more bytes, by doubling so that a batch of any size
+// is copied at most once over.
+func (b *Batcher) reserve(n int) {
+	tags := b.open.Tags
+	if cap(tags)-len(tags) >= n {
+		return
+	}
+	b.open.Tags = slices.Grow(tags, max(n, min(len(tags), b.cfg.Size)))
+	b.held += cap(b.open.Tags) - cap(tags)
+}
+
+// remember puts a header in force in place of the one it replaces.
+func (b *Batcher) remember(id headerID, body []byte) error {
+	i := slices.IndexFunc(b.headers, func(h header) bool { return h.of == id })
+	old := 0
+	if i >= 0 {
+		old = flv.TagOverhead + len(b.headers[i].body)
+	}
+	if id.tag == flv.TagScript && len(body) > maxMetadata {
+		if i >= 0 {
+			b.headers = slices.Delete(b.headers, i, i+1)
+			b.prelude -= old
+		}
+		return nil
+	}
+	total := b.prelude - old + flv.TagOverhead + len(body)
+	if total > maxPrelude || i < 0 && len(b.headers) == maxHeaders {
+		return fmt.Errorf("%w: %d bytes in %d headers, at most %d in %d", ErrPrelude, total, len(b.headers), maxPrelude, maxHeaders)
+	}
+	b.prelude = total
+	if i < 0 {
+		b.headers = append(b.headers, header{of: id})
+		i = len(b.headers) - 1
+	}
+	b.headers[i].body = append(b.headers[i].body[:0], body...)
+	return nil
+}
+
+// soundClock decides where audio opens key batches: at each whole second of
+// audio timestamps since the first one, while there are no pictures.
+type soundClock struct {
+	heard bool
+	last  uint32 // timestamp of the last audio
+	next  uint32 // where the next key batch begins
+
+	seen      bool   // there has been a picture
+	seenSound bool   // and audio with or after it
+	seenAt    uint32 // the audio timestamp when the last picture came
+}
+
+// opensKey tells whether audio of the timestamp begins a new second.
+func (c *soundClock) opensKey(timestamp uint32) bool {
+	if !c.heard {
+		return !c.seen
+	}
+	return c.alone(timestamp) && c.passed(timestamp)
+}
+
+// passed tells whether the timestamp lies behind the boundary, or so far before
+// it that the encoder's clock has stepped back.
+func (c *soundClock) passed(timestamp uint32) bool {
+	ahead := int32(timestamp - c.next)
+	return ahead >= 0 || ahead < -3*audioKey
+}
+
+func (c *soundClock) alone(timestamp uint32) bool {
+	return !c.seen || c.seenSound && int32(timestamp-c.seenAt) >= videoGone
+}
+
+// sound notes audio of the timestamp. Boundaries stay on one grid, so that
+// they do not drift with the length of an audio frame; a step of the clock
+// begins a new grid.
+func (c *soundClock) sound(timestamp uint32) {
+	switch ahead := int32(timestamp - c.next); {
+	case !c.heard || ahead < -3*audioKey || ahead >= 60*audioKey:
+		c.next = timestamp + audioKey
+	case ahead >= 0:
+		c.next += uint32(ahead)/audioKey*audioKey + audioKey
+	}
+	c.heard, c.last = true, timestamp
+	if c.seen && !c.seenSound {
+		c.seenSound, c.seenAt = true, timestamp
+	}
+}
+
+func (c *soundClock) picture() {
+	c.seen, c.seenSound, c.seenAt = true, c.heard, c.last
+}
