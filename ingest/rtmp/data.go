@@ -1,0 +1,77 @@
+package rtmp
+
+import (
+	"bytes"
+
+	"weir/remux/amf0"
+)
+
+// setDataFrame is the AMF0 string "@setDataFrame". In front of script data it
+// tells the server to keep the rest for those who come later; the rest is what
+// an FLV file holds.
+var setDataFrame = amf0.Append(nil, amf0.String("@setDataFrame"))
+
+// scriptData returns the body of the FLV script tag in a data message
+// [RTMP 7.1.2]. AMF0 is taken as it is; AMF3 becomes AMF0.
+func scriptData(m message) ([]byte, error) {
+	body := m.payload
+	if m.typ == typeDataAMF3 {
+		vs, err := amf0.DecodeAll(skipFormat(body))
+		if err != nil {
+			return nil, brokeAMF("RTMP 7.1.2", "a data message is made of AMF values", err)
+		}
+		body = amf0.Append(nil, vs...)
+	}
+	return bytes.TrimPrefix(body, setDataFrame), nil
+}
+
+// tagHeader and backPointer surround each message in an aggregate.
+const (
+	tagHeader   = 11
+	backPointer = 4
+)
+
+// nextOfAggregate cuts the first message off the body of an aggregate message:
+// FLV tags, of which only the types, times and data count [RTMP 7.1.6]:
+//
+//	type (1) | size (3) | time (3) | its high byte (1) | stream id (3) | data | back pointer (4)
+func nextOfAggregate(body []byte) (m message, rest []byte, err error) {
+	if len(body) < tagHeader {
+		return message{}, nil, brokeGot("RTMP 7.1.6", "an aggregate is made of whole messages", "%d bytes of a header", len(body))
+	}
+	size := int(uint24(body[1:]))
+	m = message{
+		typ:       messageType(body[0]),
+		timestamp: uint24(body[4:]) | uint32(body[7])<<24,
+	}
+	if body = body[tagHeader:]; len(body) < size {
+		return message{}, nil, brokeGot("RTMP 7.1.6", "an aggregate is made of whole messages", "%d of %d bytes", len(body), size)
+	}
+	m.payload, body = body[:size:size], body[size:]
+	return m, body[min(backPointer, len(body)):], nil
+}
+
+// eachOfAggregate calls fn for the messages in an aggregate. Their times keep
+// their distances, and the first is at the aggregate's own [RTMP 7.1.6].
+func eachOfAggregate(a message, fn func(m message) error) error {
+	var offset uint32
+	for first, body := true, a.payload; len(body) > 0; first = false {
+		m, rest, err := nextOfAggregate(body)
+		if err != nil {
+			return err
+		}
+		if first {
+			offset = a.timestamp - m.timestamp
+		}
+		m.timestamp += offset
+		m.stream = a.stream
+		body = rest
+		if m.typ == typeAggregate {
+			continue
+		}
+		if err := fn(m); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,157 @@
+package rtmp
+
+import (
+	"time"
+
+	"weir/remux/flv"
+)
+
+// ServerConfig configures a Server. Its zero value is ready to use.
+type ServerConfig struct {
+	// ChunkSize is the most payload the server puts in one chunk, in bytes.
+	// ffmpeg then uses it too. The default is 4096.
+	ChunkSize uint32
+	// Window is the acknowledgement window that the server announces, in bytes.
+	// The default is 2.5 MB.
+	Window uint32
+	// MaxMessage bounds the messages of a publish, in bytes; all others are at
+	// most 64 KiB. The default is 8 MiB, the most 16 MiB - 1.
+	MaxMessage int
+	// Random fills S1. Zeros are as good to every client known.
+	Random [1528]byte
+}
+
+// Server is the server's end of one connection. It is not safe for concurrent
+// use.
+type Server struct {
+	conn
+	config    ServerConfig
+	connected bool
+	// app, tcURL and query are what connect told.
+	app, tcURL, query string
+	// canReconnect is set when the client understands a reconnect request.
+	canReconnect bool
+	// lastStream is the last message stream id that createStream answered.
+	lastStream uint32
+	// publishes are the publishes that were neither ended nor refused.
+	publishes []publish
+	events    []Event
+}
+
+// publish is one stream that the peer publishes.
+type publish struct {
+	stream uint32
+	// name is without its query.
+	name     string
+	answered bool
+}
+
+// maxMessageLength is the longest message that a chunk header can declare.
+const maxMessageLength = 1<<24 - 1
+
+// NewServer returns the server's end of a connection of which no byte was read.
+func NewServer(config ServerConfig) *Server {
+	if config.ChunkSize == 0 {
+		config.ChunkSize = defaultChunkSize
+	}
+	config.ChunkSize = min(config.ChunkSize, maxMessageLength)
+	if config.Window == 0 {
+		config.Window = defaultWindow
+	}
+	if config.MaxMessage == 0 {
+		config.MaxMessage = defaultMaxMessage
+	}
+	config.MaxMessage = min(config.MaxMessage, maxMessageLength)
+	s := &Server{config: config}
+	s.conn = conn{
+		handshake: newHandshake(true),
+		random:    &s.config.Random,
+		in:        newChunkReader(min(maxCommand, config.MaxMessage)),
+		out:       newChunkWriter(),
+		acks:      acks{window: config.Window},
+		side:      s,
+	}
+	return s
+}
+
+// maxIdleEvents is the largest slice of events that is kept for the next
+// Receive.
+const maxIdleEvents = 4096
+
+// Receive takes bytes that arrived at the time now and returns the events in
+// them. The slice, its tags' data and p itself belong to the events until the
+// next Receive: data may alias p.
+//
+// An error is of type *PeerError and final. The events before it are returned
+// with it.
+func (s *Server) Receive(now time.Time, p []byte) ([]Event, error) {
+	clear(s.events)
+	s.events = s.events[:0]
+	if cap(s.events) > maxIdleEvents {
+		s.events = nil
+	}
+	err := s.receive(now, p)
+	return s.events, err
+}
+
+// Output returns the bytes to send since the last Output. They are valid until
+// the next call of any method.
+func (s *Server) Output() []byte { return s.output() }
+
+// HandshakeDone reports whether the peer finished the handshake.
+func (s *Server) HandshakeDone() bool { return s.handshake.done() }
+
+// Publishing reports whether the peer publishes, or asked to and was not
+// answered yet.
+func (s *Server) Publishing() bool { return len(s.publishes) > 0 }
+
+// handshook has nothing to send: the client speaks first.
+func (s *Server) handshook() {}
+
+// handle is called with each message that is not about the connection itself.
+func (s *Server) handle(m message) error {
+	switch m.typ {
+	case typeAudio, typeVideo, typeDataAMF0, typeDataAMF3:
+		return s.handleMedia(m)
+	case typeAggregate:
+		return eachOfAggregate(m, s.handleMedia)
+	case typeCommandAMF0, typeCommandAMF3:
+		return s.handleCommand(m)
+	}
+	// Shared objects and types unknown: "can be ignored" is all that fits.
+	return nil
+}
+
+// handleMedia makes an event of a message that belongs to a publish. Others
+// are passed over: they are the tail of a publish that was ended or refused.
+func (s *Server) handleMedia(m message) error {
+	if s.find(m.stream) < 0 || len(m.payload) == 0 {
+		// An empty message is silence [E-RTMP]: there is nothing to keep.
+		return nil
+	}
+	tag := flv.Tag{Timestamp: m.timestamp, Data: m.payload}
+	switch m.typ {
+	case typeAudio, typeVideo:
+		tag.Type = flv.TagType(m.typ)
+	case typeDataAMF0, typeDataAMF3:
+		body, err := scriptData(m)
+		if err != nil {
+			return err
+		}
+		tag.Type, tag.Data = flv.TagScript, body
+	default:
+		return nil
+	}
+	s.events = append(s.events, Event{Type: EventTag, StreamID: m.stream, Tag: tag})
+	return nil
+}
+
+// find returns the index of the publish on a message stream, or -1.
+func (s *Server) find(stream uint32) int {
+	for i := range s.publishes {
+		if s.publishes[i].stream == stream {
+			return i
+		}
+	}
+	return -1
+}
