@@ -1,0 +1,121 @@
+package rtmp
+
+import (
+	"strings"
+
+	"weir/remux/amf0"
+)
+
+// handshook connects. The chunk size goes first, as OBS sends it.
+func (c *Client) handshook() {
+	c.out.setChunkSize(c.config.ChunkSize)
+	c.writeCommand(0, "connect", transactionConnect, amf0.Object{
+		{Name: "app", Value: amf0.String(c.config.App)},
+		{Name: "type", Value: amf0.String("nonprivate")},
+		{Name: "flashVer", Value: amf0.String(c.config.FlashVersion)},
+		{Name: "tcUrl", Value: amf0.String(c.config.TCURL)},
+		{Name: "capsEx", Value: amf0.Number(reconnectBit)},
+	})
+}
+
+// handle is called with each message that is not about the connection itself.
+// A publisher needs commands only.
+func (c *Client) handle(m message) error {
+	if m.typ != typeCommandAMF0 && m.typ != typeCommandAMF3 {
+		return nil
+	}
+	cmd, err := decodeCommand(m)
+	if err != nil {
+		return err
+	}
+	switch cmd.name {
+	case "_result":
+		return c.handleResult(&cmd)
+	case "_error":
+		return c.handleError(&cmd)
+	case "onStatus":
+		return c.handleStatus(&cmd)
+	}
+	// onBWDone, onFCPublish and the like ask for nothing.
+	return nil
+}
+
+// handleResult takes the next step of a publish: connect, then releaseStream,
+// FCPublish and createStream at once, then publish [RTMP 7.2.2.6].
+func (c *Client) handleResult(cmd *command) error {
+	name := amf0.String(c.config.Name)
+	switch {
+	case c.state == stateConnect && cmd.transaction == transactionConnect:
+		c.state = stateCreateStream
+		c.writeCommand(0, "releaseStream", transactionReleaseStream, amf0.Null{}, name)
+		c.writeCommand(0, "FCPublish", transactionFCPublish, amf0.Null{}, name)
+		c.writeCommand(0, "createStream", transactionCreateStream, amf0.Null{})
+	case c.state == stateCreateStream && cmd.transaction == transactionCreateStream:
+		id, ok := asNumber(cmd.arg(0))
+		if !ok {
+			return broke("RTMP 7.2.1.3", "the answer to createStream holds a stream's number")
+		}
+		c.state, c.stream = statePublish, flags(id)
+		c.writeCommand(c.stream, "publish", transactionPublish, amf0.Null{}, name, amf0.String("live"))
+	case cmd.transaction == transactionPublish:
+		// Some servers answer publish with a result and no status.
+		c.published("NetStream.Publish.Start", "")
+	}
+	return nil
+}
+
+// handleError ends the dialogue when a command that matters failed. Servers
+// that do not know releaseStream and FCPublish do no harm.
+func (c *Client) handleError(cmd *command) error {
+	switch cmd.transaction {
+	case transactionConnect, transactionCreateStream, transactionPublish:
+		return c.refused(amf0.PropertiesOf(cmd.arg(0)))
+	}
+	return nil
+}
+
+// handleStatus reads an onStatus [RTMP 7.2.2].
+func (c *Client) handleStatus(cmd *command) error {
+	info := amf0.PropertiesOf(cmd.arg(0))
+	code := asString(info.Get("code"))
+	switch {
+	case asString(info.Get("level")) == "error":
+		return c.refused(info)
+	case code == "NetStream.Publish.Start":
+		c.published(code, c.blank(info.Get("description")))
+	case code == "NetConnection.Connect.ReconnectRequest":
+		c.events = append(c.events, ClientEvent{
+			Type: ClientReconnect, Code: code, Description: c.blank(info.Get("description")), TCURL: asString(info.Get("tcUrl")),
+		})
+	default:
+		c.events = append(c.events, ClientEvent{
+			Type: ClientStatus, Code: code, Description: c.blank(info.Get("description")),
+		})
+	}
+	return nil
+}
+
+// published opens the door for tags, once.
+func (c *Client) published(code, description string) {
+	if c.state == statePublish {
+		c.state = statePublishing
+		c.events = append(c.events, ClientEvent{Type: ClientPublishing, Code: code, Description: description})
+	}
+}
+
+func (c *Client) refused(info amf0.Properties) error {
+	return &RefusedError{Code: asString(info.Get("code")), Description: c.blank(info.Get("description"))}
+}
+
+// blank returns a server's text without the stream's name and query, which
+// servers like to repeat and which are secrets.
+func (c *Client) blank(v amf0.Value) string {
+	text := asString(v)
+	name, query, _ := strings.Cut(c.config.Name, "?")
+	for _, secret := range []string{name, query} {
+		if secret != "" {
+			text = strings.ReplaceAll(text, secret, "***")
+		}
+	}
+	return text
+}
