@@ -175,7 +175,7 @@ func (c *Client) WriteTag(t flv.Tag) error {
 // Unpublish appends the clean end of the publish to the output. The caller
 // closes the connection when that is written.
 func (c *Client) Unpublish() {
-	if c.state == statePublish || c.state == statePublishing {
+	if c.err == nil && (c.state == statePublish || c.state == statePublishing) {
 		name := amf0.String(c.config.Name)
 		c.writeCommand(0, "FCUnpublish", transactionFCUnpublish, amf0.Null{}, name)
 		c.writeCommand(0, "deleteStream", transactionDeleteStream, amf0.Null{}, amf0.Number(c.stream))

@@ -201,7 +201,9 @@ func TestProperties(t *testing.T) {
 // again.
 func FuzzDecode(f *testing.F) {
 	for _, c := range append(cases[:len(cases):len(cases)], tolerated...) {
-		f.Add([]byte(c.enc))
+		if len(c.enc) < 1<<10 { // the fuzzer is slow with the long string
+			f.Add([]byte(c.enc))
+		}
 	}
 	for _, c := range broken {
 		f.Add([]byte(c.enc))
