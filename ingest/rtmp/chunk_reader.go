@@ -74,7 +74,8 @@ func newChunkReader(maxMessage int) chunkReader {
 func (r *chunkReader) recycle() { r.buffers.recycle() }
 
 // next reads p up to the end of a message. It returns how many bytes it took;
-// without a message, that is all of them.
+// without a message, that is all of them. The message lies in p where it was
+// whole there, and in a buffer that recycle takes back where not.
 func (r *chunkReader) next(p []byte) (m message, n int, ok bool, err error) {
 	for {
 		if r.cur == nil {
@@ -365,9 +366,3 @@ func (r *chunkReader) abort(id uint32) {
 }
 
 func uint24(b []byte) uint32 { return uint32(b[0])<<16 | uint32(b[1])<<8 | uint32(b[2]) }
-
-// allow raises the limit of a message's length from the next chunk on.
-func (r *chunkReader) allow(maxMessage int) {
-	r.maxMessage = maxMessage
-	r.maxPartial = 2 * maxMessage
-}

@@ -18,8 +18,7 @@ func (c *Client) handshook() {
 	})
 }
 
-// handle is called with each message that is not about the connection itself.
-// A publisher needs commands only.
+// handle obeys a message of the server's. A publisher needs commands only.
 func (c *Client) handle(m message) error {
 	if m.typ != typeCommandAMF0 && m.typ != typeCommandAMF3 {
 		return nil

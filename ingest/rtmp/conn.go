@@ -15,14 +15,17 @@ type conn struct {
 	acks      acks
 	// replies is how many bytes of what waits in out answer the peer.
 	replies int
-	// side is the Server or Client around. handshook is called when the handshake is done, handle for each message
-	// that is not about the connection itself.
-	side interface {
-		handshook()
-		handle(m message) error
-	}
+	side    side
 	// err is the first error: a connection that failed stays failed.
 	err error
+}
+
+// side is the Server or Client around a conn.
+type side interface {
+	// handshook is called once, when the handshake is done.
+	handshook()
+	// handle is called with each message that is not about the connection itself.
+	handle(m message) error
 }
 
 // acks is the bookkeeping of the acknowledgement window [RTMP 5.4.3, 5.4.4].

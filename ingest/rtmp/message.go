@@ -39,3 +39,9 @@ func (r *chunkReader) limit(t messageType) int {
 	}
 	return min(maxCommand, r.maxMessage)
 }
+
+// allow raises the limit of a message's length from the next chunk on.
+func (r *chunkReader) allow(maxMessage int) {
+	r.maxMessage = maxMessage
+	r.maxPartial = 2 * maxMessage
+}

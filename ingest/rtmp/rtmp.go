@@ -36,8 +36,8 @@ const (
 	// maxPublishes bounds the streams that one connection publishes at a time.
 	// Wirecast overlaps two.
 	maxPublishes = 8
-	// maxOutput bounds what waits in Output. It is far above what one read of a
-	// sane peer can ask for.
+	// maxOutput bounds the answers that wait in Output. It is far above what one
+	// read of a sane peer can ask for.
 	maxOutput = 256 << 10
 )
 

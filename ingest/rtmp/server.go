@@ -108,7 +108,7 @@ func (s *Server) Publishing() bool { return len(s.publishes) > 0 }
 // handshook has nothing to send: the client speaks first.
 func (s *Server) handshook() {}
 
-// handle is called with each message that is not about the connection itself.
+// handle obeys a message of the client's.
 func (s *Server) handle(m message) error {
 	switch m.typ {
 	case typeAudio, typeVideo, typeDataAMF0, typeDataAMF3:
@@ -118,7 +118,7 @@ func (s *Server) handle(m message) error {
 	case typeCommandAMF0, typeCommandAMF3:
 		return s.handleCommand(m)
 	}
-	// Shared objects and types unknown: "can be ignored" is all that fits.
+	// Shared objects, and types that are not known, are passed over.
 	return nil
 }
 

@@ -244,7 +244,7 @@ func (d *dialogue) call(step string) {
 	for _, v := range parse(d.t, rest) {
 		args = append(args, strings.Trim(values([]amf0.Value{v}), `"`))
 	}
-	stream := func() uint32 {
+	number := func() uint32 {
 		id, err := strconv.ParseUint(args[0], 10, 32)
 		if err != nil {
 			d.t.Fatal(err)
@@ -253,17 +253,19 @@ func (d *dialogue) call(step string) {
 	}
 	switch name {
 	case "accept":
-		d.server.Accept(stream())
+		d.server.Accept(number())
 	case "refuse":
-		d.server.Refuse(stream(), args[1], args[2])
+		d.server.Refuse(number(), args[1], args[2])
 	case "reconnect":
 		fmt.Fprintf(&d.out, "= %t\n", d.server.RequestReconnect(args[0], args[1]))
 	case "unpublish":
 		d.client.Unpublish()
 	case "tag":
-		typ, _ := strconv.Atoi(args[0])
-		data, _ := hex.DecodeString(args[1])
-		d.err = d.client.WriteTag(flv.Tag{Type: flv.TagType(typ), Timestamp: 40, Data: data})
+		data, err := hex.DecodeString(args[1])
+		if err != nil {
+			d.t.Fatal(err)
+		}
+		d.err = d.client.WriteTag(flv.Tag{Type: flv.TagType(number()), Timestamp: 40, Data: data})
 	default:
 		d.t.Fatalf("no call %q", name)
 	}
