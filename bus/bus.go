@@ -1,0 +1,281 @@
+// Package bus keeps what must survive a process on NATS JetStream: the frame
+// log, the registry of streams, and who owns which broadcast and how far it
+// is. It is the only importer of nats.go and nats-server.
+//
+// Four kinds of things live there, all of them NATS' own primitives used
+// plainly (a message, a key-value entry, a lease by message TTL, a request):
+//
+//	stream WEIR_LOG_<shard>   weir.log.<shard>.<broadcast>.<rendition>   batches and markers
+//	bucket weir-streams       <app>/<name>                               who publishes what
+//	bucket weir-state         <broadcast>.<rendition>                    who owns it, and its State
+//	bucket weir-nodes         node.<id>, worker.<id>                     leases
+//
+// Everything that decides something is a compare-and-set: a message that names
+// the sequence it expects to follow. An unanswered one is never guessed about;
+// the stream's leader is asked (see Bus.store).
+package bus
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base32"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Config says where the bus is and what it keeps. Shards, Replicas, Retain and
+// MaxBytes describe what all nodes share: left zero, the node takes what is
+// there, and creates with the default what is not.
+type Config struct {
+	// URL of the NATS servers, separated by commas. Empty: a server of our own
+	// inside this process, which listens nowhere and stores under Dir.
+	URL string
+	// Dir is the embedded server's directory. Only with an empty URL.
+	Dir string
+	// Creds is a NATS credentials file, CA a file of PEM certificates; both
+	// optional, both only with a URL.
+	Creds, CA string
+
+	// Shards is how many JetStream streams carry the log (default 1). It is
+	// fixed by whoever creates the first.
+	Shards int
+	// Replicas of every stream and bucket (default 1).
+	Replicas int
+	// Retain is how long the log keeps a message (default 10 minutes): longer
+	// than the idle timeout and the reconnect window together. Closed
+	// broadcasts stay in the state bucket as long.
+	Retain time.Duration
+	// MaxBytes bounds each shard on disk, the oldest goes first (default: no
+	// bound). JetStream reserves it.
+	MaxBytes int64
+
+	// Node is what people call this process (default: the host's name). The
+	// bus makes it unique, see Bus.Node.
+	Node string
+	// NodeLease is how long an ingest node may be unreachable before others
+	// declare its sessions lost (default 10 s, at least 1 s).
+	NodeLease time.Duration
+
+	Log *slog.Logger // default: slog.Default
+}
+
+// Errors that callers branch on.
+var (
+	// ErrBusy: the stream is live and the newcomer was told not to take over.
+	ErrBusy = errors.New("the stream is already being published")
+	// ErrFenced: a newer session, or the end of this one, is decided.
+	ErrFenced = errors.New("the session is fenced")
+	// ErrNotOwner: another worker owns the broadcast. Touch nothing.
+	ErrNotOwner = errors.New("another worker owns the broadcast")
+	// ErrNotLive: nobody publishes the stream.
+	ErrNotLive = errors.New("the stream is not live")
+)
+
+// Bus is a node's connection to the bus. Its methods may be called by many
+// goroutines.
+type Bus struct {
+	log       *slog.Logger
+	node      string
+	nodeLease time.Duration
+	retain    time.Duration
+
+	server *server.Server // nil when NATS is elsewhere
+	nc     *nats.Conn
+	js     jetstream.JetStream
+
+	shards  []jetstream.Stream
+	streams *bucket
+	state   *bucket
+	nodes   *bucket
+
+	mu        sync.Mutex
+	connected time.Time     // when the connection was last made; zero while there is none
+	lost      chan struct{} // closed when the connection is lost
+	sessions  map[string]*Session
+	holding   chan struct{} // nil until the node's lease was asked for, closed when held
+	closed    bool
+	cancel    context.CancelFunc // ends the goroutines of the bus itself
+	running   sync.WaitGroup
+}
+
+// Open connects to NATS, or starts it, and makes sure that streams and buckets
+// exist. It waits for servers that are not there yet, until ctx ends. Any
+// number of nodes may do this at once.
+func Open(ctx context.Context, cfg Config) (*Bus, error) {
+	b := &Bus{
+		log:       cfg.Log,
+		node:      nodeID(cfg.Node),
+		nodeLease: max(cfg.NodeLease, time.Second),
+		retain:    cfg.Retain,
+		lost:      make(chan struct{}),
+		sessions:  make(map[string]*Session),
+	}
+	if cfg.NodeLease == 0 {
+		b.nodeLease = 10 * time.Second
+	}
+	if b.log == nil {
+		b.log = slog.Default()
+	}
+	if err := b.connect(cfg); err != nil {
+		return nil, errors.Join(fmt.Errorf("open bus: %w", err), b.Close())
+	}
+	if err := b.lay(ctx, cfg); err != nil {
+		return nil, errors.Join(fmt.Errorf("open bus: %w", err), b.Close())
+	}
+	if err := b.answer(); err != nil {
+		return nil, errors.Join(fmt.Errorf("open bus: %w", err), b.Close())
+	}
+	return b, nil
+}
+
+// connect makes the connection, which then heals itself for as long as the
+// bus is open. Nothing is buffered while it is away: what is in flight must be
+// resolved, not sent later.
+func (b *Bus) connect(cfg Config) error {
+	opts := []nats.Option{
+		nats.Name("weir " + b.node),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(100 * time.Millisecond),
+		nats.ReconnectJitter(20*time.Millisecond, 20*time.Millisecond),
+		nats.ReconnectBufSize(-1),
+		nats.RetryOnFailedConnect(true),
+		nats.Timeout(2 * time.Second),
+		nats.PingInterval(2 * time.Second),
+		nats.MaxPingsOutstanding(2),
+		nats.ConnectHandler(func(*nats.Conn) { b.gained() }),
+		nats.ReconnectHandler(func(*nats.Conn) { b.gained() }),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { b.dropped(err) }),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { b.log.Warn("nats", "err", err) }),
+	}
+	if cfg.URL == "" {
+		s, err := startServer(cfg.Dir)
+		if err != nil {
+			return err
+		}
+		b.server = s
+		opts = append(opts, nats.InProcessServer(s))
+	}
+	if cfg.Creds != "" {
+		opts = append(opts, nats.UserCredentials(cfg.Creds))
+	}
+	if cfg.CA != "" {
+		opts = append(opts, nats.RootCAs(cfg.CA))
+	}
+	var err error
+	if b.nc, err = nats.Connect(cfg.URL, opts...); err != nil {
+		return fmt.Errorf("connect to nats: %w", err)
+	}
+	if b.js, err = jetstream.New(b.nc); err != nil {
+		return fmt.Errorf("connect to jetstream: %w", err)
+	}
+	return nil
+}
+
+func (b *Bus) gained() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.connected = time.Now()
+}
+
+func (b *Bus) dropped(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.connected = time.Time{}
+	close(b.lost)
+	b.lost = make(chan struct{})
+	if err != nil && !b.closed {
+		b.log.Warn("nats connection lost", "err", err)
+	}
+}
+
+// Close gives the node's lease back, closes the connection and stops the
+// embedded server. Sessions and workers must have ended.
+func (b *Bus) Close() error {
+	b.mu.Lock()
+	again := b.closed
+	b.closed = true
+	cancel := b.cancel
+	b.mu.Unlock()
+	if again {
+		return nil
+	}
+	if cancel != nil {
+		cancel()
+	}
+	b.running.Wait()
+	if b.nc != nil {
+		b.nc.Close()
+	}
+	if b.server != nil {
+		b.server.Shutdown()
+		b.server.WaitForShutdown()
+	}
+	return nil
+}
+
+// Node is the name of this process in leases, entries and claims: what the
+// configuration calls it and a random part, so that no two processes, not even
+// two lives of one, have the same.
+func (b *Bus) Node() string { return b.node }
+
+// Connected tells whether the connection to NATS stands.
+func (b *Bus) Connected() bool { return b.nc.IsConnected() }
+
+// Ready asks JetStream for an answer.
+func (b *Bus) Ready(ctx context.Context) error {
+	if _, err := b.js.AccountInfo(ctx); err != nil {
+		return fmt.Errorf("ask jetstream: %w", err)
+	}
+	return nil
+}
+
+// settled tells whether the node has been connected for so long that others
+// had the time to connect as well: only then is silence a sign. Nobody else is
+// connected to an embedded server.
+func (b *Bus) settled() bool {
+	if b.server != nil {
+		return true
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return !b.connected.IsZero() && time.Since(b.connected) > time.Second
+}
+
+// lostSignal is closed when the connection that stands now is lost.
+func (b *Bus) lostSignal() <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.lost
+}
+
+// nodeID makes a name unique, and fit for a subject and a key.
+func nodeID(name string) string {
+	if name == "" {
+		name, _ = os.Hostname()
+	}
+	fit := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_' {
+			return r
+		}
+		return '-'
+	}, name)
+	return fit + "-" + randomID(4)
+}
+
+var idEncoding = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)
+
+// randomID returns 8/5 characters of [0-9a-z] for each of n random bytes.
+func randomID(n int) string {
+	p := make([]byte, n)
+	_, _ = rand.Read(p) // never fails, see crypto/rand
+	return idEncoding.EncodeToString(p)
+}

@@ -1,0 +1,147 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"weir/media"
+)
+
+// Claim is a rendition of a broadcast that this worker owns, until somebody
+// else does. One goroutine at a time may use it.
+type Claim struct {
+	bus    *Bus
+	key    string
+	stream media.Stream
+	format int // that Save writes
+	head   stateHead
+	state  []byte
+	rev    uint64
+}
+
+// Broadcast is the id of the broadcast.
+func (c *Claim) Broadcast() string { b, _, _ := strings.Cut(c.key, "."); return b }
+
+// Rendition is the rendition's name.
+func (c *Claim) Rendition() string { _, r, _ := strings.Cut(c.key, "."); return r }
+
+// Stream is the stream that the broadcast belongs to.
+func (c *Claim) Stream() media.Stream { return c.stream }
+
+// State is what the owner before, or Save, saved last; nil if nothing was.
+func (c *Claim) State() []byte { return c.state }
+
+// Save is the checkpoint and the fence: it stores state if this worker still
+// owns the claim. An answer that was lost is looked up at the leader; Save
+// returns only when the state is known to be stored, or ErrNotOwner, or when
+// ctx ends. After that, saving the same state again finds out. To save the
+// same state now and then shows that the owner lives though it cannot go on.
+func (c *Claim) Save(ctx context.Context, state []byte) error {
+	return c.write(ctx, false, state)
+}
+
+// Close is the last Save. Nobody will claim the broadcast again, and its key
+// goes when the log has forgotten it, too.
+func (c *Claim) Close(ctx context.Context, state []byte) error {
+	return c.write(ctx, true, state)
+}
+
+// Verify returns ErrNotOwner if another worker owns the claim, as the leader
+// knows. current tells whether the registry still names this broadcast as its
+// stream's.
+func (c *Claim) Verify(ctx context.Context) (current bool, err error) {
+	it, err := c.bus.state.get(ctx, c.key)
+	if err != nil {
+		return false, fmt.Errorf("verify claim: %w", err)
+	}
+	if head, _, err := parseState(it.value); err != nil || head.Owner != c.bus.node {
+		return false, fmt.Errorf("verify claim: %w", ErrNotOwner)
+	}
+	e, err := c.bus.Entry(ctx, c.stream)
+	if err != nil {
+		return false, fmt.Errorf("verify claim: %w", err)
+	}
+	return e.Broadcast == c.Broadcast(), nil
+}
+
+func (c *Claim) write(ctx context.Context, closed bool, state []byte) error {
+	head := stateHead{Owner: c.bus.node, Stream: c.stream.String(), Format: c.format, Closed: closed}
+	value, err := appendState(head, state)
+	if err != nil {
+		return err
+	}
+	var ttl time.Duration
+	if closed {
+		ttl = max(c.bus.retain, time.Second)
+	}
+	rev, err := c.bus.state.put(ctx, c.key, value, c.rev, ttl)
+	var other *conflict
+	if errors.As(err, &other) {
+		return fmt.Errorf("save state: %w", ErrNotOwner)
+	}
+	if err != nil {
+		return fmt.Errorf("save state: %w", err)
+	}
+	c.head, c.state, c.rev = head, state, rev
+	return nil
+}
+
+// claim takes the key at revision rev for this node. It returns *conflict if
+// the key has changed since.
+func (b *Bus) claim(ctx context.Context, key string, rev uint64, format int) (*Claim, error) {
+	it, err := b.state.get(ctx, key)
+	if err != nil {
+		return nil, fmt.Errorf("claim: %w", err)
+	}
+	if it.rev != rev || it.value == nil {
+		return nil, fmt.Errorf("claim: %w", &conflict{})
+	}
+	head, state, err := parseState(it.value)
+	if err != nil {
+		return nil, fmt.Errorf("claim: %w", err)
+	}
+	stream, err := parseStream(head.Stream)
+	if err != nil {
+		return nil, fmt.Errorf("claim: %w", err)
+	}
+	head.Owner = b.node
+	value, err := appendState(head, state)
+	if err != nil {
+		return nil, err
+	}
+	if rev, err = b.state.put(ctx, key, value, rev, 0); err != nil {
+		return nil, fmt.Errorf("claim: %w", err)
+	}
+	return &Claim{bus: b, key: key, stream: stream, format: format, head: head, state: state, rev: rev}, nil
+}
+
+// release gives the claim back, if it is still ours: whoever sees it may take
+// it at once. It looks first, as the last Save may be undecided.
+func (c *Claim) release(ctx context.Context) error {
+	for {
+		it, err := c.bus.state.get(ctx, c.key)
+		if err != nil {
+			return fmt.Errorf("release claim: %w", err)
+		}
+		head, state, err := parseState(it.value)
+		if err != nil || head.Owner != c.bus.node || head.Closed {
+			return nil // somebody else's, or nobody's any more
+		}
+		head.Owner = ""
+		value, err := appendState(head, state)
+		if err != nil {
+			return err
+		}
+		rev, err := c.bus.state.put(ctx, c.key, value, it.rev, 0)
+		if err == nil {
+			c.head, c.state, c.rev = head, state, rev
+			return nil
+		}
+		if ignoreConflict(err) != nil {
+			return fmt.Errorf("release claim: %w", err)
+		}
+	}
+}

@@ -1,0 +1,216 @@
+package bus
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"weir/media"
+)
+
+// pingTimeout is how long a request to another node waits. A node that was
+// killed answers "no responders" in 2 ms, one that is frozen not at all.
+const pingTimeout = 200 * time.Millisecond
+
+// pingSubject is where the holder of a lease answers.
+func pingSubject(key string) string { return "weir." + key + ".ping" }
+
+// kickSubject is where a node is asked to end a session.
+func kickSubject(node string) string { return "weir." + nodePrefix + node + ".kick" }
+
+// answer subscribes to the requests that other nodes make of this one: are you
+// there, and end that session.
+func (b *Bus) answer() error {
+	_, err := b.answerPings(nodePrefix + b.node)
+	if err == nil {
+		_, err = b.nc.Subscribe(kickSubject(b.node), b.kicked)
+	}
+	if err == nil {
+		err = b.nc.Flush()
+	}
+	if err != nil {
+		return fmt.Errorf("subscribe: %w", err)
+	}
+	return nil
+}
+
+func (b *Bus) answerPings(key string) (*nats.Subscription, error) {
+	return b.nc.Subscribe(pingSubject(key), func(m *nats.Msg) { _ = m.Respond(nil) })
+}
+
+// kicked answers a kick with the id of the session it closed, or with nothing.
+func (b *Bus) kicked(m *nats.Msg) {
+	id := string(m.Data)
+	b.mu.Lock()
+	s := b.sessions[id]
+	b.mu.Unlock()
+	if s == nil {
+		id = ""
+	} else {
+		s.kick.Do(func() { close(s.kicked) })
+	}
+	if m.Reply != "" {
+		_ = m.Respond([]byte(id)) // who asked and left does not matter
+	}
+}
+
+// tellKick kicks e's session without waiting for an answer: it is fenced
+// anyhow.
+func (b *Bus) tellKick(e Entry) {
+	if err := b.nc.Publish(kickSubject(e.Node), []byte(e.Session)); err != nil {
+		b.log.Debug("kick not sent", "err", err)
+	}
+}
+
+// Kick asks the node that runs the session of stream s to end it, and returns
+// when the node has heard. ErrNotLive: there is no such session.
+func (b *Bus) Kick(ctx context.Context, s media.Stream) error {
+	e, err := b.Entry(ctx, s)
+	if err != nil {
+		return fmt.Errorf("kick %s: %w", s, err)
+	}
+	if e.State != Live {
+		return fmt.Errorf("kick %s: %w", s, ErrNotLive)
+	}
+	answer, err := b.nc.RequestWithContext(ctx, kickSubject(e.Node), []byte(e.Session))
+	if err != nil {
+		return fmt.Errorf("kick %s: ask node %s: %w", s, e.Node, err)
+	}
+	if string(answer.Data) != e.Session {
+		return fmt.Errorf("kick %s: %w", s, ErrNotLive)
+	}
+	return nil
+}
+
+// ping asks whether the holder of a lease is there. nats.ErrNoResponders: it
+// is not, or not connected at this moment. context.DeadlineExceeded: no answer
+// in time.
+func (b *Bus) ping(ctx context.Context, key string) error {
+	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
+	defer cancel()
+	_, err := b.nc.RequestWithContext(ctx, pingSubject(key), nil)
+	return err
+}
+
+func (b *Bus) enroll(s *Session) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.sessions[s.id] = s
+}
+
+func (b *Bus) dismiss(s *Session) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.sessions, s.id)
+}
+
+// runs tells whether this process runs a session.
+func (b *Bus) runs(session string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.sessions[session] != nil
+}
+
+// hold returns when the node holds its lease, which it then renews until
+// Close. The first call asks for it.
+func (b *Bus) hold(ctx context.Context) error {
+	b.mu.Lock()
+	if b.closed {
+		b.mu.Unlock()
+		return nats.ErrConnectionClosed
+	}
+	if b.holding == nil {
+		b.holding = make(chan struct{})
+		held, once := b.holding, sync.Once{}
+		life, cancel := context.WithCancel(context.WithoutCancel(ctx))
+		b.cancel = cancel
+		l := lease{bus: b, key: nodePrefix + b.node, ttl: b.nodeLease, load: b.nodeLoad}
+		b.running.Go(func() { l.run(life, func() { once.Do(func() { close(held) }) }) })
+	}
+	held := b.holding
+	b.mu.Unlock()
+	select {
+	case <-held:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("take the node's lease: %w", context.Cause(ctx))
+	}
+}
+
+// nodeLoad is what the node's lease says.
+func (b *Bus) nodeLoad() Load {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return Load{Running: len(b.sessions)}
+}
+
+// The kinds of leases, as prefixes of their keys.
+const (
+	nodePrefix   = "node."
+	workerPrefix = "worker."
+)
+
+// Load is what a node says of itself with each renewal of its lease.
+type Load struct {
+	// Running is how many sessions an ingest publishes, or how many broadcasts
+	// a worker owns.
+	Running int `json:"running"`
+	// Capacity is how many a worker would own; 0 in an ingest's lease.
+	Capacity int `json:"capacity,omitempty"`
+}
+
+// lease is a key that its holder renews and that goes away when it does not.
+type lease struct {
+	bus  *Bus
+	key  string
+	ttl  time.Duration // whole seconds, at least one: the server counts so
+	load func() Load
+}
+
+// run takes the lease, renews it until ctx ends, and gives it back. held is
+// called after each renewal. KV updates clear a key's time to live, so each
+// renewal sets it again.
+func (l *lease) run(ctx context.Context, held func()) {
+	var rev uint64
+	for ctx.Err() == nil {
+		value, err := json.Marshal(l.load())
+		if err == nil {
+			rev, err = l.renew(ctx, value, rev)
+		}
+		if err == nil {
+			held()
+		} else if ctx.Err() == nil {
+			l.bus.log.Warn("lease not renewed", "key", l.key, "err", err)
+			_ = sleep(ctx, 100*time.Millisecond) // ends with ctx, as the loop does
+			continue
+		}
+		_ = sleep(ctx, l.ttl/3)
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	if err := l.bus.nodes.remove(ctx, l.key, rev); err != nil {
+		l.bus.log.Debug("lease left to expire", "key", l.key, "err", err)
+	}
+}
+
+// renew sets the key behind rev, or behind whatever took its place: the mark
+// of its expiry, or of a prober that found us dead. Nobody else writes a key
+// that bears our name.
+func (l *lease) renew(ctx context.Context, value []byte, rev uint64) (uint64, error) {
+	for {
+		now, err := l.bus.nodes.put(ctx, l.key, value, rev, l.ttl)
+		var c *conflict
+		if err == nil || !errors.As(err, &c) {
+			return now, err
+		}
+		if rev != 0 {
+			l.bus.log.Warn("lease was lost, taken anew", "key", l.key)
+		}
+		rev = itemOf(c.last).rev
+	}
+}

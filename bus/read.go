@@ -1,0 +1,130 @@
+package bus
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"weir/media/framelog"
+)
+
+// Read calls fn with every batch and marker of a rendition behind sequence
+// after (0: from the first), in order and each once, whoever reads and however
+// often: split batches are joined, batches whose session died in the middle of
+// one are dropped, and so are those of a fenced session. missed tells that
+// messages before this one had aged out, or were lost by the server. Read
+// waits for more until ctx ends or fn fails, and returns their error.
+//
+// Every message says which one it follows (it was published so), so a hole is
+// known with certainty: none is missed, and nothing is mistaken for one.
+func (b *Bus) Read(ctx context.Context, broadcast, rendition string, after uint64, fn func(b *framelog.Batch, missed bool) error) error {
+	subject, stream := b.topic(broadcast, rendition)
+	r := reader{pos: after, fn: fn, foreign: func(seq uint64, err error) {
+		b.log.Warn("foreign message on the log skipped", "subject", subject, "seq", seq, "err", err)
+	}}
+	start := func() jetstream.ConsumerConfig {
+		return jetstream.ConsumerConfig{
+			FilterSubject: subject, // literal: a wildcard costs ten times as much
+			DeliverPolicy: jetstream.DeliverByStartSequencePolicy,
+			OptStartSeq:   r.pos + 1,
+		}
+	}
+	return fmt.Errorf("read log: %w", b.follow(ctx, stream, start, nil, r.message))
+}
+
+// reader makes batches of messages.
+type reader struct {
+	fn      func(b *framelog.Batch, missed bool) error
+	foreign func(seq uint64, err error)
+	pos     uint64 // the newest message seen
+
+	missed bool // messages are missing since the last call of fn
+
+	epoch, number uint64 // of that message; 0 before the first
+
+	open  framelog.Header // of the batch whose continuation must come
+	parts [][]byte        // of that batch, empty if there is none
+	size  int
+}
+
+// message takes the next message of the subject.
+func (r *reader) message(m record) error {
+	h, err := framelog.ParseHeader(m.header.Get(framelog.HeaderName))
+	if errors.Is(err, framelog.ErrHeader) {
+		r.pos = m.seq
+		r.foreign(m.seq, err)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	prev, err := strconv.ParseUint(m.header.Get(jetstream.ExpectedLastSubjSeqHeader), 10, 64)
+	if err != nil {
+		return fmt.Errorf("message %d does not say which one it follows: %w", m.seq, err)
+	}
+	r.missed = r.missed || r.gap(h, prev)
+	r.pos = m.seq
+	if !h.Flags.Has(framelog.Final) && (h.Epoch < r.epoch || h.Epoch == r.epoch && h.Number <= r.number && r.number > 0) {
+		return nil
+	}
+	continues := len(r.parts) > 0 && h.Session == r.open.Session && h.Number == r.number+1
+	r.epoch, r.number = h.Epoch, h.Number
+	return r.join(h, m, continues)
+}
+
+// gap tells whether messages are missing between the last one seen and h,
+// which follows prev. A message that follows none comes first, or after all
+// before it had aged out: then only its number can tell.
+func (r *reader) gap(h framelog.Header, prev uint64) bool {
+	if prev == r.pos {
+		return h.Epoch == r.epoch && h.Number > r.number+1
+	}
+	return prev != 0 || h.Epoch != r.epoch || h.Number != r.number+1
+}
+
+// join calls fn with what m completes.
+func (r *reader) join(h framelog.Header, m record, continues bool) error {
+	if !continues {
+		r.parts, r.size, r.open = r.parts[:0], 0, h
+	}
+	if r.size += len(m.data); r.size > maxBatch {
+		return fmt.Errorf("the batch at sequence %d is larger than %d bytes", m.seq, maxBatch)
+	}
+	if h.Flags.Has(framelog.More) {
+		r.parts = append(r.parts, m.data)
+		return nil
+	}
+	b := framelog.Batch{Header: r.open, Tags: m.data, Seq: m.seq}
+	if continues {
+		b.Tags = bytes.Join(append(r.parts, m.data), nil)
+		b.Flags &^= framelog.More
+		clear(r.parts[:cap(r.parts)])
+	}
+	missed := r.missed
+	r.parts, r.size, r.missed = r.parts[:0], 0, false
+	return r.fn(&b, missed)
+}
+
+// Lag returns how long before the newest message of a rendition the one at seq
+// was stored: how far behind a reader is that has come to seq. A message that
+// has aged out was stored at least Retain ago.
+func (b *Bus) Lag(ctx context.Context, broadcast, rendition string, seq uint64) (time.Duration, error) {
+	subject, stream := b.topic(broadcast, rendition)
+	tail, err := b.last(ctx, stream, subject)
+	if tail == nil || tail.Sequence <= seq || err != nil {
+		return 0, err
+	}
+	m, err := stream.GetMsg(ctx, seq)
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound):
+		return b.retain, nil
+	case err != nil:
+		return 0, fmt.Errorf("measure lag: %w", err)
+	}
+	return tail.Time.Sub(m.Time), nil
+}

@@ -1,0 +1,131 @@
+package bus
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"weir/media"
+)
+
+// stateHead is the first line of a state entry, in JSON; the State follows as
+// its worker wrote it.
+type stateHead struct {
+	// Owner is the node that may write the entry, empty while nobody does.
+	Owner  string `json:"owner"`
+	Stream string `json:"stream"`
+	// Format of the State, 0 while there is none.
+	Format int `json:"format,omitempty"`
+	// Closed: the broadcast is done, and needs no owner ever again.
+	Closed bool `json:"closed,omitempty"`
+}
+
+func stateKey(broadcast, rendition string) string { return broadcast + "." + rendition }
+
+func appendState(h stateHead, state []byte) ([]byte, error) {
+	line, err := json.Marshal(h)
+	if err != nil {
+		return nil, fmt.Errorf("write state: %w", err)
+	}
+	return append(append(line, '\n'), state...), nil
+}
+
+// parseState returns the two parts of an entry. The State is nil if there is
+// none; it aliases value.
+func parseState(value []byte) (stateHead, []byte, error) {
+	line, state, _ := bytes.Cut(value, []byte{'\n'})
+	var h stateHead
+	if err := json.Unmarshal(line, &h); err != nil {
+		return stateHead{}, nil, fmt.Errorf("read state: %w", err)
+	}
+	if len(state) == 0 {
+		state = nil
+	}
+	return h, state, nil
+}
+
+// announce makes a broadcast claimable, if it is not known yet.
+func (b *Bus) announce(ctx context.Context, s media.Stream, broadcast string) error {
+	value, err := appendState(stateHead{Stream: s.String()}, nil)
+	if err != nil {
+		return err
+	}
+	if _, err := b.state.put(ctx, stateKey(broadcast, Source), value, 0, 0); ignoreConflict(err) != nil {
+		return fmt.Errorf("announce broadcast: %w", err)
+	}
+	return nil
+}
+
+// Ownership says who packages a rendition of a broadcast.
+type Ownership struct {
+	Broadcast, Rendition string
+	Stream               media.Stream
+	Owner                string // empty: nobody
+	Closed               bool
+	Saved                time.Time // the last commit, by the server's clock
+}
+
+// Ownerships lists who packages what. Those without an owner, and not closed,
+// are work that waits for a worker.
+func (b *Bus) Ownerships(ctx context.Context) ([]Ownership, error) {
+	var all []Ownership
+	err := b.state.list(ctx, "", func(c change) error {
+		o, err := ownershipOf(c)
+		if err != nil {
+			b.log.Warn("state entry skipped", "key", c.key, "err", err)
+			return nil
+		}
+		all = append(all, o)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list ownerships: %w", err)
+	}
+	return all, nil
+}
+
+func ownershipOf(c change) (Ownership, error) {
+	h, _, err := parseState(c.value)
+	if err != nil {
+		return Ownership{}, err
+	}
+	o := Ownership{Owner: h.Owner, Closed: h.Closed, Saved: c.at}
+	o.Broadcast, o.Rendition, _ = strings.Cut(c.key, ".")
+	o.Stream, err = parseStream(h.Stream)
+	return o, err
+}
+
+func parseStream(s string) (media.Stream, error) {
+	app, name, ok := strings.Cut(s, "/")
+	if !ok {
+		return media.Stream{}, errors.New("a stream without a slash")
+	}
+	return media.ParseStream(app, name)
+}
+
+// WorkerLoad is what a worker says of itself.
+type WorkerLoad struct {
+	Node string
+	Load
+}
+
+// Workers lists the workers that hold a lease.
+func (b *Bus) Workers(ctx context.Context) ([]WorkerLoad, error) {
+	var all []WorkerLoad
+	err := b.nodes.list(ctx, workerPrefix, func(c change) error {
+		w := WorkerLoad{Node: strings.TrimPrefix(c.key, workerPrefix)}
+		if err := json.Unmarshal(c.value, &w.Load); err != nil {
+			return fmt.Errorf("read lease %s: %w", c.key, err)
+		}
+		all = append(all, w)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list workers: %w", err)
+	}
+	return all, nil
+}

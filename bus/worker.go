@@ -1,0 +1,415 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+)
+
+// WorkerConfig says what a worker takes.
+type WorkerConfig struct {
+	// Capacity is how many broadcasts the worker owns at most (default 100).
+	Capacity int
+	// Formats of State that the worker reads; the last is the one it writes.
+	// It never claims another (default: 1).
+	Formats []int
+	// Lease is how long the worker may be frozen before others take over what
+	// it owns (default 3 s, whole seconds).
+	Lease time.Duration
+	// Stall is how long a worker that answers may make no commit while the log
+	// of a broadcast grows, before others take that over: three target
+	// durations (default 36 s).
+	Stall time.Duration
+}
+
+// claimSpread is how long a fully loaded worker leaves an unowned broadcast to
+// others; one that is idle takes it at once.
+const claimSpread = 100 * time.Millisecond
+
+// Worker claims broadcasts and hands them to a function. There is at most one
+// on a Bus.
+type Worker struct {
+	bus    *Bus
+	cfg    WorkerConfig
+	log    *slog.Logger
+	roster *roster
+	wake   chan struct{}
+
+	mu    sync.Mutex
+	keys  map[string]*stateView
+	owned map[string]bool // being claimed, or running
+	taken WorkerStats
+}
+
+// stateView is what the worker knows of a state entry.
+type stateView struct {
+	stateHead
+	rev     uint64
+	changed time.Time // when we learned of it
+	due     time.Time // when we may claim it; zero while it is not to be had
+	fails   int       // of our handler, in a row
+	stuck   bool      // its owner does not commit though its log grows
+	tail    uint64    // of its log, when last looked at
+}
+
+// WorkerStats counts what a worker has done, and has.
+type WorkerStats struct {
+	Owned, Capacity int
+	// Unowned broadcasts, now, of all that could be claimed.
+	Unowned int
+	// Claims in all; Takeovers of them from a dead or stuck owner; Lost to
+	// another worker.
+	Claims, Takeovers, Lost uint64
+}
+
+// NewWorker makes a worker of a node.
+func NewWorker(b *Bus, cfg WorkerConfig) *Worker {
+	if cfg.Capacity == 0 {
+		cfg.Capacity = 100
+	}
+	if len(cfg.Formats) == 0 {
+		cfg.Formats = []int{1}
+	}
+	if cfg.Lease == 0 {
+		cfg.Lease = 3 * time.Second
+	}
+	if cfg.Stall == 0 {
+		cfg.Stall = 36 * time.Second
+	}
+	w := &Worker{
+		bus: b, cfg: cfg, log: b.log,
+		wake:  make(chan struct{}, 1),
+		keys:  make(map[string]*stateView),
+		owned: make(map[string]bool),
+	}
+	w.roster = newRoster(b, workerPrefix, w.stir)
+	return w
+}
+
+// Run claims what nobody owns, or whose owner is dead or stuck, as far as the
+// capacity goes, and calls handle with each claim, each in its own goroutine.
+// What handle returns says what becomes of the claim:
+//
+//   - ErrNotOwner: another worker has it; nothing is touched
+//   - anything else: if the claim is not closed it is released, for others to
+//     take at once, and for this worker to take later
+//
+// When ctx ends Run waits for the handlers, whose contexts end with it,
+// releases their claims, gives its lease back and returns nil.
+func (w *Worker) Run(ctx context.Context, handle func(ctx context.Context, c *Claim) error) error {
+	pings, err := w.bus.answerPings(workerPrefix + w.bus.node)
+	if err != nil {
+		return fmt.Errorf("run worker: %w", err)
+	}
+	life, end := context.WithCancel(context.WithoutCancel(ctx))
+	held := make(chan struct{})
+	var once sync.Once
+	l := lease{bus: w.bus, key: workerPrefix + w.bus.node, ttl: w.cfg.Lease, load: w.load}
+	work, stop := context.WithCancel(ctx)
+	failed := make(chan error, 2)
+	var parts, handlers sync.WaitGroup
+	parts.Go(func() { l.run(life, func() { once.Do(func() { close(held) }) }) })
+	parts.Go(func() { failed <- w.roster.run(life) })
+	parts.Go(func() { failed <- w.watch(life) })
+	parts.Go(func() { w.roster.probe(life) })
+	parts.Go(func() { w.watchStalls(life) })
+
+	select {
+	case <-held:
+		err = w.schedule(work, &handlers, handle, failed)
+	case err = <-failed:
+	case <-ctx.Done():
+	}
+	stop()
+	handlers.Wait()
+	end()
+	parts.Wait()
+	w.roster.requests.Wait()
+	if e := pings.Unsubscribe(); e != nil {
+		w.log.Debug("ping subscription left", "err", e)
+	}
+	if err != nil {
+		return fmt.Errorf("run worker: %w", err)
+	}
+	return nil
+}
+
+// Stats returns the worker's figures.
+func (w *Worker) Stats() WorkerStats {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s := w.taken
+	s.Owned, s.Capacity = len(w.owned), w.cfg.Capacity
+	for key, v := range w.keys {
+		if !v.Closed && v.Owner == "" && !w.owned[key] {
+			s.Unowned++
+		}
+	}
+	return s
+}
+
+func (w *Worker) load() Load {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return Load{Running: len(w.owned), Capacity: w.cfg.Capacity}
+}
+
+// stir makes schedule look again.
+func (w *Worker) stir() {
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+// watch follows the state entries.
+func (w *Worker) watch(ctx context.Context) error {
+	return w.bus.state.watch(ctx, "", func(c change) error {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if c.value == nil {
+			delete(w.keys, c.key)
+			return nil
+		}
+		head, _, err := parseState(c.value)
+		if err != nil {
+			w.log.Warn("state entry skipped", "key", c.key, "err", err)
+			return nil
+		}
+		w.learn(c.key, head, c.rev)
+		return nil
+	}, func() error { return nil })
+}
+
+// learn takes note of an entry. w.mu is held.
+func (w *Worker) learn(key string, head stateHead, rev uint64) {
+	v := w.keys[key]
+	if v == nil {
+		v = &stateView{}
+		w.keys[key] = v
+	}
+	if rev <= v.rev {
+		return // we know it already, from having written it
+	}
+	v.stateHead, v.rev, v.changed, v.stuck, v.tail = head, rev, time.Now(), false, 0
+	if !w.available(v) {
+		v.due = time.Time{}
+	} else if !w.owned[key] {
+		w.stir()
+	}
+}
+
+// available tells whether the entry may be ours: it is nobody's, or it names
+// us though we do not run it, or its owner makes no commits. w.mu is held.
+func (w *Worker) available(v *stateView) bool {
+	return v.Owner == "" || v.Owner == w.bus.node || v.stuck
+}
+
+// rescan is how often schedule looks though nothing happened.
+const rescan = 250 * time.Millisecond
+
+// schedule starts handlers until ctx ends.
+func (w *Worker) schedule(ctx context.Context, handlers *sync.WaitGroup, handle func(context.Context, *Claim) error, failed <-chan error) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-failed:
+			return err
+		case <-w.wake:
+		case <-timer.C:
+		}
+		ready, next := w.scan(ctx, time.Now())
+		for _, key := range ready {
+			handlers.Go(func() { w.own(ctx, key, handle) })
+		}
+		timer.Reset(next)
+	}
+}
+
+// scan marks the entries that are to be claimed at now as owned, and returns
+// them, and when to look again.
+func (w *Worker) scan(ctx context.Context, now time.Time) (ready []string, next time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	next = rescan
+	for key, v := range w.keys {
+		if v.Closed || w.owned[key] || v.Format != 0 && !slices.Contains(w.cfg.Formats, v.Format) {
+			continue
+		}
+		if !w.available(v) && !w.roster.isDead(ctx, v.Owner) {
+			v.due = time.Time{}
+			continue
+		}
+		if v.due.IsZero() {
+			v.due = now.Add(w.hesitation())
+		}
+		if wait := v.due.Sub(now); wait > 0 {
+			next = min(next, wait)
+		} else if len(w.owned) < w.cfg.Capacity {
+			w.owned[key] = true
+			ready = append(ready, key)
+		}
+	}
+	return ready, next
+}
+
+// hesitation is how long the worker leaves a broadcast to others: the more it
+// has, the longer. w.mu is held.
+func (w *Worker) hesitation() time.Duration {
+	load := time.Duration(len(w.owned))
+	return claimSpread*load/time.Duration(w.cfg.Capacity) + rand.N(2*time.Millisecond)
+}
+
+// own is the life of one claim.
+func (w *Worker) own(ctx context.Context, key string, handle func(context.Context, *Claim) error) {
+	defer func() {
+		w.mu.Lock()
+		delete(w.owned, key)
+		w.mu.Unlock()
+		w.stir()
+	}()
+	c, err := w.take(ctx, key)
+	if err != nil {
+		w.later(key, rescan)
+		if ignoreConflict(err) != nil && ctx.Err() == nil {
+			w.log.Warn("broadcast not claimed", "key", key, "err", err)
+			w.later(key, 10*time.Second)
+		}
+		return
+	}
+	log := w.log.With("stream", c.stream, "broadcast", c.Broadcast(), "rendition", c.Rendition())
+	log.Info("broadcast claimed")
+	began := time.Now()
+	err = handle(ctx, c)
+	switch {
+	case errors.Is(err, ErrNotOwner):
+		w.mu.Lock()
+		w.taken.Lost++
+		w.mu.Unlock()
+		w.later(key, time.Second)
+		log.Info("broadcast lost to another worker")
+		return
+	case c.head.Closed:
+		w.mu.Lock()
+		w.learn(key, c.head, c.rev)
+		w.mu.Unlock()
+		log.Info("broadcast closed")
+		return
+	case err != nil && ctx.Err() == nil:
+		log.Warn("broadcast given back", "err", err)
+	default:
+		log.Info("broadcast released")
+	}
+	w.giveBack(ctx, c, err != nil && time.Since(began) < time.Minute)
+}
+
+// take claims the entry as it is known, and makes sure that its log has an end
+// if the broadcast has one.
+func (w *Worker) take(ctx context.Context, key string) (*Claim, error) {
+	w.mu.Lock()
+	v := w.keys[key]
+	if v == nil {
+		w.mu.Unlock()
+		return nil, &conflict{}
+	}
+	owner, rev := v.Owner, v.rev
+	w.mu.Unlock()
+	c, err := w.bus.claim(ctx, key, rev, w.cfg.Formats[len(w.cfg.Formats)-1])
+	if err != nil {
+		return nil, err
+	}
+	w.mu.Lock()
+	w.taken.Claims++
+	if owner != "" && owner != w.bus.node {
+		w.taken.Takeovers++
+	}
+	w.mu.Unlock()
+	if err := w.bus.settle(ctx, c.stream, c.Broadcast()); err != nil && ctx.Err() == nil {
+		w.log.Warn("log not settled", "broadcast", c.Broadcast(), "err", err)
+	}
+	return c, nil
+}
+
+// giveBack releases a claim though ctx may have ended. A broadcast that our
+// handler fails on is left to others for longer each time.
+func (w *Worker) giveBack(ctx context.Context, c *Claim, again bool) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if err := c.release(ctx); err != nil {
+		w.log.Warn("claim left to be taken over", "broadcast", c.Broadcast(), "err", err)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	v := w.keys[c.key]
+	if v == nil {
+		return
+	}
+	w.learn(c.key, c.head, c.rev)
+	if v.fails++; !again {
+		v.fails = 0
+	}
+	v.due = time.Now().Add(min(time.Second<<min(v.fails, 5), 30*time.Second))
+}
+
+// later leaves an entry alone for d.
+func (w *Worker) later(key string, d time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if v := w.keys[key]; v != nil {
+		v.due = time.Now().Add(d)
+	}
+}
+
+// watchStalls looks for owners that answer but make no commits though the log
+// grows.
+func (w *Worker) watchStalls(ctx context.Context) {
+	for sleep(ctx, max(w.cfg.Stall/4, 10*time.Millisecond)) == nil {
+		for _, key := range w.idle() {
+			w.lookAtTail(ctx, key)
+		}
+	}
+}
+
+// idle returns the entries of others that have not changed for a stall.
+func (w *Worker) idle() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var keys []string
+	for key, v := range w.keys {
+		if !v.Closed && !w.owned[key] && !w.available(v) && time.Since(v.changed) > w.cfg.Stall*3/4 {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+// lookAtTail declares an entry stuck if its log has grown since it was last
+// looked at, and it still has not changed for a stall.
+func (w *Worker) lookAtTail(ctx context.Context, key string) {
+	c := Claim{key: key}
+	subject, stream := w.bus.topic(c.Broadcast(), c.Rendition())
+	last, err := w.bus.last(ctx, stream, subject)
+	if err != nil || last == nil {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	v := w.keys[key]
+	if v == nil {
+		return
+	}
+	if v.tail != 0 && last.Sequence > v.tail && time.Since(v.changed) > w.cfg.Stall {
+		w.log.Warn("owner makes no commits", "broadcast", c.Broadcast(), "owner", v.Owner, "for", time.Since(v.changed))
+		v.stuck = true
+		w.stir()
+	}
+	v.tail = last.Sequence
+}
