@@ -44,10 +44,11 @@ type Track struct {
 	// Out is the last DTS given out, Step how far it was from the one before.
 	Out  int64 `json:"out,omitempty"`
 	Step int64 `json:"step,omitempty"`
-	// Anchor and Samples are the audio clock: the next frame is due at
-	// Anchor + Samples/rate.
+	// Anchor, Samples and Rate are the audio clock: the next frame is due at
+	// Anchor + Samples/Rate.
 	Anchor  int64 `json:"anchor,omitempty"`
 	Samples int64 `json:"samples,omitempty"`
+	Rate    int   `json:"rate,omitempty"`
 }
 
 // The Timeline's tolerances, in ticks of the 90 kHz clock.
@@ -137,8 +138,9 @@ func (t *Timeline) PlaceAudio(ts uint32, samples, rate int) int64 {
 	if rate <= 0 || samples <= 0 {
 		rate, samples = Clock, defaultAudioStep
 	}
-	// The rate is constant while a codec configuration holds, so Samples is
-	// counted in ticks × rate where it matters: divide last.
+	if rate != k.Rate {
+		k.Anchor, k.Samples, k.Rate = k.Out+k.Step, 0, rate
+	}
 	due := k.Anchor + k.Samples*Clock/int64(rate)
 	skew := stamp - due
 	switch {

@@ -81,8 +81,9 @@ func sets(n int, p []byte, want Type) (nals [][]byte, rest []byte, err error) {
 }
 
 // highProfile tells whether a record of this profile ends with the fields of
-// the high profiles (ISO/IEC 14496-15, 5.3.3.1.2).
-func highProfile(p uint8) bool { return p == 100 || p == 110 || p == 122 || p == 144 }
+// the high profiles: all but Baseline, Main and Extended (ISO/IEC 14496-15,
+// 5.3.3.1.2; its first edition named 100, 110, 122 and 144).
+func highProfile(p uint8) bool { return p != 66 && p != 77 && p != 88 }
 
 // Append appends the record in its wire form.
 func (c *Config) Append(dst []byte) []byte {

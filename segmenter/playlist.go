@@ -1,0 +1,155 @@
+package segmenter
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/grafov/m3u8"
+
+	"weir/media/aac"
+	"weir/media/h264"
+)
+
+// The playlist versions (RFC 8216bis, 8): 3 for EXTINF with decimals, 8 where
+// EXT-X-GAP stands in the list.
+const (
+	playlistVersion    = 3
+	playlistVersionGap = 8
+)
+
+// livePlaylist renders the sliding window, with ENDLIST once the broadcast
+// has ended.
+func (s *State) livePlaylist() []byte {
+	n := s.window()
+	left := s.Entries[:len(s.Entries)-n]
+	first := s.First + uint64(len(left))
+	return s.media(first, s.Breaks+countBreaks(left), s.Entries[len(left):], "")
+}
+
+// vodPlaylist renders the whole broadcast. runs are the entries of the index
+// objects in order, the first of media sequence first. While the broadcast is
+// live the list is an EVENT: it only grows.
+func (s *State) vodPlaylist(first uint64, runs []Entry) []byte {
+	kind := "#EXT-X-PLAYLIST-TYPE:EVENT"
+	if s.Phase != Live {
+		kind = "#EXT-X-PLAYLIST-TYPE:VOD"
+	}
+	return s.media(first, 0, append(runs[:len(runs):len(runs)], s.Entries...), kind)
+}
+
+// media renders a media playlist (RFC 8216, 4.3.2 and 4.3.3).
+func (s *State) media(first, breaks uint64, entries []Entry, kind string) []byte {
+	p, err := m3u8.NewMediaPlaylist(0, uint(max(1, len(entries))))
+	if err != nil {
+		panic(err) // the window is not larger than the capacity
+	}
+	p.SeqNo, p.DiscontinuitySeq, p.TargetDuration = first, breaks, float64(s.Target)
+	p.SetVersion(playlistVersion)
+	p.Closed = s.Phase != Live
+	// One custom tag holds all lines: grafov writes several in the order of a
+	// map, which is no order.
+	var head []string
+	if !s.Dependent {
+		head = append(head, "#EXT-X-INDEPENDENT-SEGMENTS")
+	}
+	if kind != "" {
+		head = append(head, kind)
+	}
+	if len(head) > 0 {
+		p.SetCustomTag(tagLines(strings.Join(head, "\n")))
+	}
+	for i := range entries {
+		e := &entries[i]
+		seg := &m3u8.MediaSegment{
+			URI:             e.uri(first + uint64(i)),
+			Duration:        float64(e.DurationMS) / 1000,
+			Discontinuity:   e.Flags&Discontinuity != 0,
+			ProgramDateTime: time.UnixMilli(e.WallMS).UTC(),
+		}
+		if e.Flags&Gap != 0 {
+			seg.Custom = map[string]m3u8.CustomTag{"gap": tagLines("#EXT-X-GAP")}
+			p.SetVersion(playlistVersionGap)
+		}
+		if err := p.AppendSegment(seg); err != nil {
+			panic(err) // the capacity is the number of entries
+		}
+	}
+	// Encode may have raised TARGETDURATION to a rounding of the longest
+	// segment; it is fixed for the broadcast.
+	p.TargetDuration = float64(s.Target)
+	return bytes.Clone(p.Encode().Bytes())
+}
+
+// tagLines is a custom tag of whole lines.
+type tagLines string
+
+func (t tagLines) TagName() string       { return string(t) }
+func (t tagLines) Encode() *bytes.Buffer { return bytes.NewBufferString(string(t)) }
+func (t tagLines) String() string        { return string(t) }
+
+// multivariant renders a multivariant playlist with one rendition at uri (RFC
+// 8216, 4.3.4.2).
+func (s *State) multivariant(uri string) []byte {
+	p := m3u8.NewMasterPlaylist()
+	p.SetVersion(playlistVersion)
+	p.SetIndependentSegments(!s.Dependent)
+	v := m3u8.VariantParams{Bandwidth: bandwidth(s.Bandwidth)}
+	if s.Phase != Live {
+		v.Bandwidth = bandwidth(s.Peak)
+		if s.DurationMS > 0 {
+			v.AverageBandwidth = bandwidth(s.Bytes * 8000 / s.DurationMS)
+		}
+	}
+	var codecs []string
+	if c, err := h264.ParseConfig(s.AVC); err == nil && len(s.AVC) > 0 {
+		codecs = append(codecs, c.Codecs())
+		if len(c.SPS) > 0 {
+			if sps, err := h264.ParseSPS(c.SPS[0]); err == nil {
+				v.Resolution = fmt.Sprintf("%dx%d", sps.Width, sps.Height)
+			}
+		}
+		v.FrameRate = float64(s.FrameRate) / 1000
+	}
+	if c, err := aac.ParseConfig(s.AAC); err == nil && len(s.AAC) > 0 {
+		codecs = append(codecs, c.Codecs())
+	}
+	v.Codecs = strings.Join(codecs, ",")
+	p.Append(uri, nil, v)
+	// PROGRAM-ID was removed in protocol version 6 (RFC 8216, 7); grafov
+	// always writes it.
+	return bytes.Replace(p.Encode().Bytes(), []byte("PROGRAM-ID=0,"), nil, 1)
+}
+
+// bandwidth fits a bit rate into the attribute; 0 is no legal value.
+func bandwidth(bits int64) uint32 { return uint32(min(max(bits, 1), 1<<32-1)) }
+
+// run is the stored form of an index object: a run of entries that left the
+// live window.
+type run struct {
+	First   uint64  `json:"first"`
+	Entries []Entry `json:"entries"`
+}
+
+func encodeRun(number uint64, entries []Entry) []byte {
+	b, err := json.Marshal(run{First: number * runLength, Entries: entries})
+	if err != nil {
+		panic(err) // numbers and strings only
+	}
+	return b
+}
+
+func parseRun(number uint64, body []byte) ([]Entry, error) {
+	var r run
+	if err := json.Unmarshal(body, &r); err != nil {
+		return nil, fmt.Errorf("parse index object %d: %w", number, err)
+	}
+	if r.First != number*runLength || len(r.Entries) != runLength {
+		return nil, fmt.Errorf("parse index object %d: it holds %d entries from %d", number, len(r.Entries), r.First)
+	}
+	return r.Entries, nil
+}
+
+func runName(number uint64) string { return fmt.Sprintf("index/%08d.json", number) }

@@ -1,0 +1,334 @@
+package segmenter
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"weir/media/framelog"
+)
+
+var settings = Settings{Segment: 4 * time.Second, Window: 60 * time.Second}
+
+// output is what a broadcast leaves behind.
+type output struct {
+	names    []string
+	bodies   [][]byte
+	entries  []Entry
+	runs     [][]Entry
+	state    State
+	maxState int // bytes
+}
+
+// segmentAll pushes a whole log through one Segmenter.
+func segmentAll(t testing.TB, s *Segmenter, batches []*framelog.Batch) output {
+	t.Helper()
+	var out output
+	for _, b := range batches {
+		out.take(s, s.Push(b))
+	}
+	out.state = *s.State()
+	return out
+}
+
+func (o *output) take(s *Segmenter, c *Cut) {
+	if c == nil {
+		return
+	}
+	if c.Segment != nil {
+		o.names = append(o.names, c.Segment.Name)
+		o.bodies = append(o.bodies, bytes.Clone(c.Segment.Body))
+		o.entries = append(o.entries, c.Segment.Entry)
+	}
+	if c.Run != nil {
+		o.runs = append(o.runs, c.Run)
+	}
+	o.maxState = max(o.maxState, len(s.State().Encode()))
+}
+
+func newSegmenter(t testing.TB, set Settings) *Segmenter {
+	t.Helper()
+	s, err := New(set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func (o *output) durations() []int64 {
+	var d []int64
+	for _, e := range o.entries {
+		d = append(d, e.DurationMS)
+	}
+	return d
+}
+
+func TestBoundaries(t *testing.T) {
+	with := func(s source, change func(*source)) source { change(&s); return s }
+	for _, tt := range []struct {
+		name      string
+		show      source
+		durations []int64 // ms
+		target    int
+		dependent bool
+	}{
+		{"every second key frame at 4 s", show(10), []int64{4000, 4000, 2000}, 4, false},
+		{"a GOP of 10 s makes the target duration", with(show(25), func(s *source) { s.gop = 10 }), []int64{10000, 10000, 5000}, 10, false},
+		{"a GOP of 3 s: the grid decides", with(show(18), func(s *source) { s.gop = 3 }), []int64{6000, 3000, 3000, 6000}, 6, false},
+		{"video only", with(show(8), func(s *source) { s.audio = false }), []int64{4000, 4000}, 4, false},
+		{"a start at an odd time changes nothing", with(show(8), func(s *source) { s.start = 3_000_000_000 }), []int64{4000, 4000}, 4, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			out := segmentAll(t, newSegmenter(t, settings), record(t, tt.show).batches)
+			got := out.durations()
+			// Audio may end a frame after the video.
+			last := len(got) - 1
+			if len(got) != len(tt.durations) || !slices.Equal(got[:last], tt.durations[:last]) || got[last] < tt.durations[last] || got[last] > tt.durations[last]+50 {
+				t.Errorf("durations %v ms, want %v", got, tt.durations)
+			}
+			if out.state.Target != tt.target || out.state.Dependent != tt.dependent {
+				t.Errorf("target duration %d, dependent %v; want %d, %v", out.state.Target, out.state.Dependent, tt.target, tt.dependent)
+			}
+			if out.state.LostFrames != 0 {
+				t.Errorf("%d frames lost, want none", out.state.LostFrames)
+			}
+			if out.state.Phase != Ending {
+				t.Errorf("phase %s after the end, want %s", out.state.Phase, Ending)
+			}
+		})
+	}
+}
+
+func TestAudioOnlyIsCutBySecondsOfSound(t *testing.T) {
+	s := show(20)
+	s.video = false
+	out := segmentAll(t, newSegmenter(t, settings), record(t, s).batches)
+	for i, e := range out.entries[:len(out.entries)-1] {
+		if e.DurationMS < 3000 || e.DurationMS > 5000 {
+			t.Errorf("segment %d lasts %d ms, want about 4000", i, e.DurationMS)
+		}
+	}
+	if out.state.Dependent {
+		t.Error("segments of audio depend on each other: every audio frame decodes alone")
+	}
+}
+
+// A GOP longer than the longest target duration is cut at a message boundary,
+// and the playlist no longer says that segments are independent.
+func TestEndlessGOP(t *testing.T) {
+	s := show(40)
+	s.gop = 60
+	out := segmentAll(t, newSegmenter(t, settings), record(t, s).batches)
+	for i, e := range out.entries {
+		if e.DurationMS > 12400 {
+			t.Errorf("segment %d lasts %d ms, which rounds to more than the target duration of %d s", i, e.DurationMS, out.state.Target)
+		}
+	}
+	if len(out.entries) != 4 || !out.state.Dependent {
+		t.Errorf("%d segments, dependent %v; want 4, true", len(out.entries), out.state.Dependent)
+	}
+	if bytes.Contains(out.state.livePlaylist(), []byte("INDEPENDENT")) {
+		t.Error("the playlist says that segments are independent")
+	}
+}
+
+// Stop after any batch, restore the State of the last boundary, replay the
+// log from its position: the same bytes and the same State.
+func TestRestoreAnywhere(t *testing.T) {
+	rec := new(recording)
+	a := show(9)
+	a.changeAt, a.changeTo = 4, avc360
+	rec.session(t, a.tags(), framelog.End|framelog.Lost)
+	b := show(7)
+	b.start, b.seed, b.audioLate = 77, 1, 1.2
+	rec.session(t, b.tags(), 0) // taken over: ends by the fence of the next
+	c := show(5)
+	c.seed, c.gop = 2, 30
+	rec.session(t, c.tags(), framelog.Final)
+
+	set := Settings{Segment: 2 * time.Second, Window: 6 * time.Second}
+	want := segmentAll(t, newSegmenter(t, set), rec.batches)
+	if len(want.names) < 8 {
+		t.Fatalf("%d segments, want a show worth stopping", len(want.names))
+	}
+	for stop := range rec.batches {
+		blob := newSegmenter(t, set).State().Encode()
+		var got output
+		first := newSegmenter(t, set)
+		for _, x := range rec.batches[:stop] {
+			if cut := first.Push(x); cut != nil {
+				got.take(first, cut)
+				blob = first.State().Encode()
+			}
+		}
+		state, err := ParseState(blob)
+		if err != nil {
+			t.Fatalf("stopped at batch %d: %v", stop, err)
+		}
+		second, err := Restore(state)
+		if err != nil {
+			t.Fatalf("stopped at batch %d: %v", stop, err)
+		}
+		for _, x := range rec.batches {
+			if x.Seq > state.Position {
+				got.take(second, second.Push(x))
+			}
+		}
+		if !slices.Equal(got.names, want.names) {
+			t.Fatalf("stopped at batch %d: segments %v, want %v", stop, got.names, want.names)
+		}
+		for i := range want.bodies {
+			if !bytes.Equal(got.bodies[i], want.bodies[i]) {
+				t.Fatalf("stopped at batch %d: segment %d has other bytes", stop, i)
+			}
+		}
+		if g, w := second.State().Encode(), want.state.Encode(); !bytes.Equal(g, w) {
+			t.Fatalf("stopped at batch %d: last state\n%s\nwant\n%s", stop, g, w)
+		}
+	}
+}
+
+func TestDiscontinuities(t *testing.T) {
+	flags := func(o output) string {
+		s := ""
+		for _, e := range o.entries {
+			if e.Flags&Discontinuity != 0 {
+				s += "D"
+			} else {
+				s += "."
+			}
+		}
+		return s
+	}
+	repeated := show(12)
+	repeated.changeAt, repeated.changeTo = 0, avc720
+	changed := show(12)
+	changed.changeAt, changed.changeTo = 6, avc360
+	late := show(12)
+	late.audioLate = 1.5
+	later := show(12)
+	later.audioLate = 5
+	for _, tt := range []struct {
+		name string
+		show source
+		want string
+		lost bool
+	}{
+		{"headers repeated before each key frame change nothing", repeated, "...", false},
+		{"another resolution cuts at its key frame", changed, "..D.", false},
+		{"audio that comes 1.5 s late is in the first segment", late, "...", false},
+		{"audio that comes 5 s late waits for a key frame", later, "..D.", true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			out := segmentAll(t, newSegmenter(t, settings), record(t, tt.show).batches)
+			if got := flags(out); got != tt.want {
+				t.Errorf("discontinuities %s, want %s (durations %v)", got, tt.want, out.durations())
+			}
+			if lost := out.state.LostFrames > 0; lost != tt.lost {
+				t.Errorf("%d frames lost, want some: %v", out.state.LostFrames, tt.lost)
+			}
+		})
+	}
+}
+
+func TestReconnectContinuesTheBroadcast(t *testing.T) {
+	rec := new(recording)
+	rec.session(t, show(6).tags(), framelog.End|framelog.Lost)
+	second := show(6)
+	second.start = 5000
+	rec.session(t, second.tags(), framelog.Final)
+	out := segmentAll(t, newSegmenter(t, settings), rec.batches)
+	breaks := 0
+	for i, e := range out.entries {
+		if want := fmt.Sprintf("%08d.ts", i); out.names[i] != want {
+			t.Errorf("segment %d is called %s, want %s", i, out.names[i], want)
+		}
+		if e.Flags&Discontinuity != 0 {
+			breaks++
+			if e.WallMS != wall.Add(time.Minute).UnixMilli() {
+				t.Errorf("the second session begins at %v, want its ingest's wall clock %v", time.UnixMilli(e.WallMS).UTC(), wall.Add(time.Minute))
+			}
+		}
+	}
+	if breaks != 1 {
+		t.Errorf("%d discontinuities, want one: %v", breaks, out.entries)
+	}
+}
+
+// A zombie's batches, of an epoch that is over, change nothing.
+func TestZombieBatches(t *testing.T) {
+	rec := record(t, show(10))
+	want := segmentAll(t, newSegmenter(t, settings), rec.batches)
+	var mixed []*framelog.Batch
+	for i, b := range rec.batches {
+		mixed = append(mixed, b)
+		if i > 0 && i%5 == 0 {
+			z := *rec.batches[0]
+			z.Epoch, z.Seq = 0, b.Seq+1
+			mixed = append(mixed, &z)
+		}
+	}
+	got := segmentAll(t, newSegmenter(t, settings), mixed)
+	for i := range want.bodies {
+		if !bytes.Equal(got.bodies[i], want.bodies[i]) {
+			t.Fatalf("segment %d has other bytes", i)
+		}
+	}
+}
+
+func TestMissedBatches(t *testing.T) {
+	rec := record(t, show(20))
+	s := newSegmenter(t, settings)
+	var out output
+	for i, b := range rec.batches {
+		if i >= 20 && i < 40 {
+			continue
+		}
+		if i == 40 {
+			out.take(s, s.Missed())
+		}
+		out.take(s, s.Push(b))
+	}
+	breaks := 0
+	for _, e := range out.entries {
+		if e.Flags&Discontinuity != 0 {
+			breaks++
+		}
+	}
+	if breaks != 1 || s.State().LostBatches != 1 {
+		t.Errorf("%d discontinuities, %d losses counted; want one each", breaks, s.State().LostBatches)
+	}
+	if s.State().Dependent {
+		t.Error("a segment begins without a key frame: what cannot be decoded is to be dropped")
+	}
+}
+
+// 24 hours of State stay under 16 kB, whatever the settings: the window is
+// full long before.
+func TestStateStaysSmall(t *testing.T) {
+	for _, set := range []Settings{settings, {Segment: time.Second, Window: MaxWindowSegments * time.Second}} {
+		t.Run(fmt.Sprint(set), func(t *testing.T) {
+			// One second of media repeated: as many segments as 24 hours have.
+			s := newSegmenter(t, set)
+			tags := show(set.Segment.Seconds() + 0.1)
+			tags.fps, tags.pictureLen, tags.gop = 2, 20, set.Segment.Seconds()
+			r := new(recording)
+			var largest int
+			for range min(int(24*time.Hour/set.Segment), 4000) {
+				r.batches = r.batches[:0]
+				r.session(t, tags.tags(), framelog.End|framelog.Lost)
+				for _, b := range r.batches {
+					if s.Push(b) != nil {
+						largest = max(largest, len(s.State().Encode()))
+					}
+				}
+			}
+			if largest > 16<<10 {
+				t.Errorf("the largest state has %d bytes, want at most 16 kB", largest)
+			}
+			t.Logf("largest state %d bytes, %d segments", largest, s.State().Next())
+		})
+	}
+}

@@ -1,0 +1,295 @@
+package segmenter
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"weir/media"
+	"weir/remux/mpegts"
+)
+
+// StateVersion is the format version of State that this release writes and
+// the newest that it reads.
+const StateVersion = 1
+
+// MuxerVersion names the rules by which this release makes bytes out of
+// frames. A broadcast keeps the version that it began with.
+const MuxerVersion = 1
+
+// The limits of what a State may fix, so that its size stays bounded.
+const (
+	// MaxTarget is the longest target duration. A group of pictures that is
+	// longer is cut at a message boundary.
+	MaxTarget = 12 * time.Second
+	// MaxWindowSegments is how many segments a live window may hold.
+	MaxWindowSegments = 240
+	// runLength is how many entries an index object holds.
+	runLength = 64
+)
+
+// Phase is where a broadcast stands.
+type Phase string
+
+// The phases, in their order.
+const (
+	Live   Phase = "live"
+	Ending Phase = "ending" // the last segment is stored; playlists are to be closed
+	Closed Phase = "closed" // everything is written
+)
+
+// Settings fix what the bytes of a broadcast depend on beside its log. They
+// are taken at the first claim and kept in its State.
+type Settings struct {
+	// Segment is the wished duration of a segment.
+	Segment time.Duration
+	// Window is how much a live playlist lists.
+	Window time.Duration
+}
+
+// Check tells what is wrong with the settings.
+func (s Settings) Check() error {
+	switch {
+	case s.Segment < time.Second/2 || s.Segment > MaxTarget:
+		return fmt.Errorf("segment duration %v: want 500ms to %v", s.Segment, MaxTarget)
+	case s.Window < 3*s.Segment:
+		return fmt.Errorf("window %v: want at least three segments, %v (RFC 8216, 6.2.2)", s.Window, 3*s.Segment)
+	case s.Window > MaxWindowSegments*s.Segment:
+		return fmt.Errorf("window %v: want at most %d segments, %v", s.Window, MaxWindowSegments, MaxWindowSegments*s.Segment)
+	}
+	return nil
+}
+
+// State is everything a segmenter must know at a segment boundary to go on
+// with the same bytes: it and the log from Position on determine the rest.
+type State struct {
+	Version   int   `json:"version"`
+	Muxer     int   `json:"muxer"`
+	SegmentMS int64 `json:"segment_ms"`
+	WindowMS  int64 `json:"window_ms"`
+	Phase     Phase `json:"phase"`
+
+	// Position is the last batch of the log that the segments so far hold.
+	Position uint64 `json:"position"`
+	// Epoch is the highest that has begun; batches of a lower one are dropped.
+	Epoch uint64 `json:"epoch"`
+	// InSession tells that the session of Epoch has begun and not ended.
+	InSession bool `json:"in_session,omitempty"`
+	// SessionStart is the first boundary of the session, in ticks; WallMS is
+	// the ingest's wall clock there. Started tells whether it is known.
+	Started      bool  `json:"started,omitempty"`
+	SessionStart int64 `json:"session_start,omitempty"`
+	WallMS       int64 `json:"wall_ms,omitempty"`
+	// WallEndMS is the PROGRAM-DATE-TIME at which the last segment ends.
+	WallEndMS int64 `json:"wall_end_ms,omitempty"`
+
+	Timeline   media.Timeline    `json:"timeline"`
+	Continuity mpegts.Continuity `json:"continuity"`
+	// AVC and AAC are the codec configurations in force: an
+	// AVCDecoderConfigurationRecord and an AudioSpecificConfig.
+	AVC []byte `json:"avc,omitempty"`
+	AAC []byte `json:"aac,omitempty"`
+
+	// Target is the target duration in seconds, 0 before the first segment.
+	Target int `json:"target,omitempty"`
+	// First is the media sequence of Entries[0]; Breaks counts the
+	// discontinuities before it.
+	First   uint64  `json:"first"`
+	Breaks  uint64  `json:"breaks,omitempty"`
+	Entries []Entry `json:"entries,omitempty"`
+	// Break tells that the next segment begins with a discontinuity.
+	Break bool `json:"break,omitempty"`
+	// Dependent tells that some segment does not begin with a key frame.
+	Dependent bool `json:"dependent,omitempty"`
+	// VODLength is how many segments vod.m3u8 lists.
+	VODLength uint64 `json:"vod_length,omitempty"`
+
+	// Bandwidth is what the multivariant playlists declare, in bits per
+	// second; Peak the highest of one segment; Bytes and DurationMS the sums.
+	Bandwidth  int64 `json:"bandwidth,omitempty"`
+	Peak       int64 `json:"peak,omitempty"`
+	Bytes      int64 `json:"bytes,omitempty"`
+	DurationMS int64 `json:"duration_ms,omitempty"`
+	// FrameRate is in thousandths of a picture per second, as measured in
+	// the first segment with video.
+	FrameRate int64 `json:"frame_rate,omitempty"`
+	// LostFrames counts frames that could not be stored: before the first key
+	// frame, without a codec configuration, or damaged. LostBatches counts
+	// times that the log had lost batches before they were read.
+	LostFrames  uint64 `json:"lost_frames,omitempty"`
+	LostBatches uint64 `json:"lost_batches,omitempty"`
+}
+
+// Entry is one segment as playlists list it.
+type Entry struct {
+	DurationMS int64
+	Bytes      int64
+	// WallMS is the PROGRAM-DATE-TIME, in Unix milliseconds.
+	WallMS int64
+	Flags  EntryFlags
+	// URI is set where it is not the one that the media sequence gives.
+	URI string
+}
+
+// EntryFlags mark an Entry.
+type EntryFlags uint8
+
+// The flags of an Entry.
+const (
+	// Discontinuity goes before the segment.
+	Discontinuity EntryFlags = 1 << iota
+	// Gap: the segment is missing for good (EXT-X-GAP).
+	Gap
+)
+
+// MarshalJSON writes [duration, bytes, wall, flags] or, with a URI of its
+// own, [duration, bytes, wall, flags, "uri"]: 24 hours of State stay small.
+func (e Entry) MarshalJSON() ([]byte, error) {
+	b := fmt.Appendf(make([]byte, 0, 48), "[%d,%d,%d,%d", e.DurationMS, e.Bytes, e.WallMS, e.Flags)
+	if e.URI != "" {
+		b = fmt.Appendf(b, ",%q", e.URI)
+	}
+	return append(b, ']'), nil
+}
+
+// UnmarshalJSON is the inverse of MarshalJSON.
+func (e *Entry) UnmarshalJSON(p []byte) error {
+	var raw []json.RawMessage
+	if err := json.Unmarshal(p, &raw); err != nil {
+		return err
+	}
+	if len(raw) != 4 && len(raw) != 5 {
+		return fmt.Errorf("entry of %d fields, want 4 or 5", len(raw))
+	}
+	to := []any{&e.DurationMS, &e.Bytes, &e.WallMS, &e.Flags, &e.URI}
+	for i, r := range raw {
+		if err := json.Unmarshal(r, to[i]); err != nil {
+			return fmt.Errorf("entry field %d: %w", i, err)
+		}
+	}
+	return nil
+}
+
+// ErrState is wrapped by every error of ParseState that is not ErrVersion.
+var ErrState = errors.New("bad segmenter state")
+
+// ErrVersion is returned for a State that a newer release wrote.
+var ErrVersion = errors.New("segmenter state of an unknown version")
+
+// newState returns the State before the first segment.
+func newState(s Settings) State {
+	return State{
+		Version: StateVersion, Muxer: MuxerVersion, Phase: Live,
+		SegmentMS: s.Segment.Milliseconds(), WindowMS: s.Window.Milliseconds(),
+	}
+}
+
+// ParseState reads a State and checks that a Segmenter can go on from it.
+func ParseState(blob []byte) (State, error) {
+	var versions struct{ Version, Muxer int }
+	if err := json.Unmarshal(blob, &versions); err != nil {
+		return State{}, fmt.Errorf("%w: %w", ErrState, err)
+	}
+	if versions.Version != StateVersion || versions.Muxer != MuxerVersion {
+		return State{}, fmt.Errorf("%w: format %d, muxer %d; this release reads format %d, muxer %d", ErrVersion, versions.Version, versions.Muxer, StateVersion, MuxerVersion)
+	}
+	var s State
+	if err := json.Unmarshal(blob, &s); err != nil {
+		return State{}, fmt.Errorf("%w: %w", ErrState, err)
+	}
+	if err := s.check(); err != nil {
+		return State{}, fmt.Errorf("%w: %w", ErrState, err)
+	}
+	return s, nil
+}
+
+func (s *State) check() error {
+	if err := s.Settings().Check(); err != nil {
+		return err
+	}
+	switch {
+	case s.Phase != Live && s.Phase != Ending && s.Phase != Closed:
+		return errors.New("unknown phase")
+	case s.Target < 0 || s.Target > int(MaxTarget/time.Second) || s.Target == 0 && len(s.Entries) > 0:
+		return errors.New("target duration out of range")
+	case len(s.Entries) > MaxWindowSegments+2*runLength:
+		return errors.New("too many entries")
+	case s.First%runLength != 0 || s.First > 1<<48:
+		return errors.New("first media sequence is not the begin of a run")
+	case s.Bandwidth < 0 || s.Peak < 0 || s.Bytes < 0 || s.DurationMS < 0 || s.FrameRate < 0:
+		return errors.New("negative sum")
+	}
+	for _, e := range s.Entries {
+		if e.DurationMS < 0 || e.DurationMS > 1000*int64(MaxTarget/time.Second+1) || e.Bytes < 0 {
+			return errors.New("entry out of range")
+		}
+	}
+	return nil
+}
+
+// Encode returns the State's stored form.
+func (s *State) Encode() []byte {
+	b, err := json.Marshal(s)
+	if err != nil {
+		panic(err) // numbers, strings and byte slices only: json cannot refuse them
+	}
+	return b
+}
+
+// Settings returns what the broadcast began with.
+func (s *State) Settings() Settings {
+	return Settings{Segment: time.Duration(s.SegmentMS) * time.Millisecond, Window: time.Duration(s.WindowMS) * time.Millisecond}
+}
+
+// Next is the media sequence of the next segment: how many there are so far.
+func (s *State) Next() uint64 { return s.First + uint64(len(s.Entries)) }
+
+// window returns how many of the last entries the live playlist lists: enough
+// for Window, and never less than three target durations (RFC 8216, 6.2.2:
+// "The server MUST NOT remove a Media Segment ... if the duration of the
+// Playlist minus the duration of the Media Segment is less than three times
+// the target duration.").
+func (s *State) window() int {
+	want := max(s.WindowMS, 3000*int64(s.Target))
+	n := 0
+	for want > 0 && n < len(s.Entries) {
+		n++
+		want -= s.Entries[len(s.Entries)-n].DurationMS
+	}
+	return n
+}
+
+// evict takes the oldest run of entries out of the State when none of it is
+// in the live window, and returns it.
+func (s *State) evict() []Entry {
+	if len(s.Entries)-s.window() < runLength {
+		return nil
+	}
+	run := s.Entries[:runLength:runLength]
+	s.Entries = append([]Entry(nil), s.Entries[runLength:]...)
+	s.First += runLength
+	s.Breaks += countBreaks(run)
+	return run
+}
+
+func countBreaks(entries []Entry) uint64 {
+	var n uint64
+	for _, e := range entries {
+		if e.Flags&Discontinuity != 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// segmentName is a segment's object name within its rendition.
+func segmentName(sequence uint64) string { return fmt.Sprintf("%08d.ts", sequence) }
+
+// uri returns the entry's URI within its rendition.
+func (e *Entry) uri(sequence uint64) string {
+	if e.URI != "" {
+		return e.URI
+	}
+	return segmentName(sequence)
+}

@@ -1,0 +1,54 @@
+package segmenter
+
+import (
+	"time"
+
+	"weir/media/aac"
+	"weir/media/h264"
+)
+
+// Summary is what an operator wants to know of a State.
+type Summary struct {
+	Phase    Phase
+	Segments uint64
+	// Until is the wall clock at which the last listed segment ends.
+	Until time.Time
+	// Bitrate is the mean of the live window, in bits per second.
+	Bitrate int64
+	// VideoCodec and AudioCodec are as in RFC 6381; empty without that track.
+	VideoCodec, AudioCodec string
+	Width, Height          int
+	FrameRate              float64 // pictures per second
+	SampleRate, Channels   int
+	LostFrames             uint64
+}
+
+// Summarize reads a State for people. An unreadable one gives the zero
+// Summary: a newer release may have written it.
+func Summarize(blob []byte) Summary {
+	s, err := ParseState(blob)
+	if err != nil {
+		return Summary{}
+	}
+	sum := Summary{Phase: s.Phase, Segments: s.Next(), FrameRate: float64(s.FrameRate) / 1000, LostFrames: s.LostFrames}
+	if s.WallEndMS > 0 {
+		sum.Until = time.UnixMilli(s.WallEndMS).UTC()
+	}
+	var bytes, millis int64
+	for _, e := range s.Entries[len(s.Entries)-s.window():] {
+		bytes, millis = bytes+e.Bytes, millis+e.DurationMS
+	}
+	if millis > 0 {
+		sum.Bitrate = bytes * 8000 / millis
+	}
+	if c, err := h264.ParseConfig(s.AVC); err == nil && len(c.SPS) > 0 {
+		sum.VideoCodec = c.Codecs()
+		if sps, err := h264.ParseSPS(c.SPS[0]); err == nil {
+			sum.Width, sum.Height = sps.Width, sps.Height
+		}
+	}
+	if c, err := aac.ParseConfig(s.AAC); err == nil {
+		sum.AudioCodec, sum.SampleRate, sum.Channels = c.Codecs(), c.SampleRate, c.Channels
+	}
+	return sum
+}

@@ -1,0 +1,186 @@
+package segmenter
+
+import (
+	"bytes"
+
+	"weir/media"
+	"weir/media/aac"
+	"weir/media/framelog"
+	"weir/media/h264"
+	"weir/remux/flv"
+	"weir/remux/mpegts"
+)
+
+// tracks are the codec configurations in force, as sent and as parsed. A nil
+// config is a track that is not there, or that MPEG-TS HLS cannot carry.
+type tracks struct {
+	avc   []byte // AVCDecoderConfigurationRecord
+	aac   []byte // AudioSpecificConfig
+	video *h264.Config
+	audio *aac.Config
+}
+
+// newTracks parses the configurations of a State.
+func newTracks(avc, asc []byte) (tracks, error) {
+	var t tracks
+	if len(avc) > 0 {
+		if err := t.setVideo(avc); err != nil {
+			return tracks{}, err
+		}
+	}
+	if len(asc) > 0 {
+		if err := t.setAudio(asc); err != nil {
+			return tracks{}, err
+		}
+	}
+	return t, nil
+}
+
+func (t *tracks) setVideo(record []byte) error {
+	if bytes.Equal(record, t.avc) {
+		return nil
+	}
+	c, err := h264.ParseConfig(record)
+	if err != nil {
+		return err
+	}
+	// Parse a copy: the config outlives the batch.
+	t.avc = bytes.Clone(record)
+	if c, err = h264.ParseConfig(t.avc); err != nil {
+		return err
+	}
+	t.video = &c
+	return nil
+}
+
+func (t *tracks) setAudio(config []byte) error {
+	if bytes.Equal(config, t.aac) {
+		return nil
+	}
+	c, err := aac.ParseConfig(config)
+	if err != nil {
+		return err
+	}
+	t.aac, t.audio = bytes.Clone(config), &c
+	return nil
+}
+
+// same tells whether the two are equal by content: only a real change makes a
+// discontinuity.
+func (t *tracks) same(u *tracks) bool {
+	return bytes.Equal(t.avc, u.avc) && bytes.Equal(t.aac, u.aac)
+}
+
+// adds tells whether t has a track that u lacks.
+func (t *tracks) adds(u *tracks) bool {
+	return t.video != nil && u.video == nil || t.audio != nil && u.audio == nil
+}
+
+func (t *tracks) empty() bool { return t.video == nil && t.audio == nil }
+
+func (t *tracks) muxer() mpegts.Config { return mpegts.Config{Video: t.video, Audio: t.audio} }
+
+// reading is one batch out of its container: what Push decides on.
+type reading struct {
+	timeline media.Timeline // after the batch
+	tracks   tracks         // after the batch
+	frames   []media.Frame  // reused
+	// first is the boundary that a segment opened by this batch has: the DTS
+	// of its first picture, else of its first audio frame. ok tells whether
+	// there is one.
+	first int64
+	ok    bool
+	// keyed tells that the batch's first picture is a key frame, or that
+	// there is none at all.
+	keyed    bool
+	pictures int
+	lost     uint64
+}
+
+// end is where the batch's media ends.
+func (r *reading) end() int64 { return r.timeline.SessionEnd() }
+
+// read parses a batch as it follows on timeline and tracks. A bad tag is
+// counted as lost, and never stops what comes after it.
+func (r *reading) read(b *framelog.Batch, timeline media.Timeline, current tracks) {
+	*r = reading{timeline: timeline, tracks: current, frames: r.frames[:0], keyed: true}
+	for p := b.Tags; len(p) > 0; {
+		t, n, err := flv.NextTag(p)
+		if err != nil {
+			r.lost++
+			break
+		}
+		p = p[n:]
+		switch t.Type {
+		case flv.TagVideo:
+			r.readVideo(t)
+		case flv.TagAudio:
+			r.readAudio(t)
+		}
+	}
+	for i := range r.frames {
+		if f := &r.frames[i]; !r.ok || f.Kind == media.Video {
+			r.first, r.ok = f.DTS, true
+			if f.Kind == media.Video {
+				r.keyed = f.Key
+				break
+			}
+		}
+	}
+}
+
+func (r *reading) readVideo(t flv.Tag) {
+	v, err := flv.ParseVideo(t.Data)
+	if err != nil {
+		r.lost++
+		return
+	}
+	if v.Codec != flv.AVC || v.Track != 0 {
+		if v.Packet == flv.CodedFrames {
+			r.lost++
+		}
+		return
+	}
+	switch v.Packet {
+	case flv.SequenceHeader:
+		if r.tracks.setVideo(v.Body) != nil {
+			r.lost++
+		}
+	case flv.CodedFrames:
+		// Before the session's first key frame nothing can be decoded.
+		if r.tracks.video == nil || !r.timeline.Video.Seen && !v.Key() {
+			r.lost++
+			return
+		}
+		dts, pts := r.timeline.PlaceVideo(t.Timestamp, v.CTS)
+		r.frames = append(r.frames, media.Frame{Kind: media.Video, Key: v.Key(), DTS: dts, PTS: pts, Data: v.Body})
+		r.pictures++
+	}
+}
+
+func (r *reading) readAudio(t flv.Tag) {
+	a, err := flv.ParseAudio(t.Data)
+	if err != nil {
+		r.lost++
+		return
+	}
+	if a.Codec != flv.AAC || a.Track != 0 {
+		if a.Packet == flv.CodedFrames {
+			r.lost++
+		}
+		return
+	}
+	switch a.Packet {
+	case flv.SequenceHeader:
+		if r.tracks.setAudio(a.Body) != nil {
+			r.lost++
+		}
+	case flv.CodedFrames:
+		if r.tracks.audio == nil {
+			r.lost++
+			return
+		}
+		pts := r.timeline.PlaceAudio(t.Timestamp, r.tracks.audio.FrameLength, r.tracks.audio.SampleRate)
+		r.frames = append(r.frames, media.Frame{Kind: media.Audio, DTS: pts, PTS: pts, Data: a.Body})
+	}
+}

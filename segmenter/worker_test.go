@@ -1,0 +1,379 @@
+package segmenter
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"weir/media"
+	"weir/media/framelog"
+	"weir/media/object"
+	"weir/storage"
+)
+
+// tape is a Source over a recording. It ends where the recording does.
+type tape struct{ batches []*framelog.Batch }
+
+var errTapeEnd = errors.New("end of the tape")
+
+func (s tape) Read(ctx context.Context, _, _ string, after uint64, fn func(*framelog.Batch, bool) error) error {
+	for _, b := range s.batches {
+		if b.Seq <= after {
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := fn(b, false); err != nil {
+			return err
+		}
+	}
+	return errTapeEnd
+}
+
+// key is the checkpoint of one rendition, as a compare-and-set key holds it.
+type key struct {
+	mu       sync.Mutex
+	state    []byte
+	revision int
+	closed   bool
+	current  string // the broadcast that the registry names
+}
+
+// claim is one worker's hold on a key.
+type claim struct {
+	key      *key
+	revision int
+}
+
+func (k *key) claim() *claim {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.revision++
+	return &claim{key: k, revision: k.revision}
+}
+
+func (c *claim) Save(_ context.Context, state []byte) error {
+	c.key.mu.Lock()
+	defer c.key.mu.Unlock()
+	if c.revision != c.key.revision {
+		return ErrNotOwner
+	}
+	c.key.revision++
+	c.revision, c.key.state = c.key.revision, bytes.Clone(state)
+	return nil
+}
+
+func (c *claim) Close(ctx context.Context, state []byte) error {
+	if err := c.Save(ctx, state); err != nil {
+		return err
+	}
+	c.key.closed = true
+	return nil
+}
+
+func (c *claim) Verify(context.Context) (bool, error) {
+	c.key.mu.Lock()
+	defer c.key.mu.Unlock()
+	if c.revision != c.key.revision {
+		return false, ErrNotOwner
+	}
+	return c.key.current == "" || c.key.current == broadcast, nil
+}
+
+// step is one thing that a worker does to the world.
+type step func(what string) error
+
+// world hands a worker its store and its checkpoint, and may stop it before
+// or after any of its steps.
+type world struct {
+	store storage.Store
+	claim *claim
+	step  step
+}
+
+func (w world) Put(ctx context.Context, o object.Object, c object.Condition) (string, error) {
+	if err := w.step("before put"); err != nil {
+		return "", err
+	}
+	etag, err := w.store.Put(ctx, o, c)
+	if stop := w.step("after put"); stop != nil {
+		return "", stop
+	}
+	return etag, err
+}
+
+func (w world) Get(ctx context.Context, key string) ([]byte, object.Info, error) {
+	return w.store.Get(ctx, key)
+}
+
+func (w world) Save(ctx context.Context, state []byte) error {
+	if err := w.step("before save"); err != nil {
+		return err
+	}
+	err := w.claim.Save(ctx, state)
+	if stop := w.step("after save"); stop != nil {
+		return stop
+	}
+	return err
+}
+
+func (w world) Close(ctx context.Context, state []byte) error {
+	if err := w.step("before close"); err != nil {
+		return err
+	}
+	err := w.claim.Close(ctx, state)
+	if stop := w.step("after close"); stop != nil {
+		return stop
+	}
+	return err
+}
+
+func (w world) Verify(ctx context.Context) (bool, error) { return w.claim.Verify(ctx) }
+
+const broadcast = "20261121T014500Z-k3v9m2x8q0r7t5wz"
+
+var alice = media.Stream{App: "live", Name: "alice"}
+
+var quiet = slog.New(slog.DiscardHandler)
+
+// life runs a worker on k until it ends or step stops it.
+func life(t *testing.T, k *key, store storage.Store, rec *recording, set Settings, step step) error {
+	t.Helper()
+	w := world{store: store, claim: k.claim(), step: step}
+	worker := &Worker{Source: tape{rec.batches}, Store: w, Settings: set, Log: quiet}
+	return worker.Package(context.Background(), Job{Stream: alice, Broadcast: broadcast, Rendition: SourceRendition, State: k.state, Checkpoint: w})
+}
+
+func anyStep(string) error { return nil }
+
+// contents returns what a store holds, by key.
+func contents(t *testing.T, s storage.Store) map[string]string {
+	t.Helper()
+	all := make(map[string]string)
+	for info, err := range s.List(t.Context(), "") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _, err := s.Get(t.Context(), info.Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[info.Key] = string(body)
+	}
+	return all
+}
+
+func sameObjects(t *testing.T, got, want map[string]string) {
+	t.Helper()
+	for _, k := range slices.Sorted(maps.Keys(want)) {
+		if g, ok := got[k]; !ok {
+			t.Errorf("object %s is missing", k)
+		} else if g != want[k] {
+			t.Errorf("object %s differs:\n%.300s\nwant\n%.300s", k, g, want[k])
+		}
+	}
+	for k := range got {
+		if _, ok := want[k]; !ok {
+			t.Errorf("object %s should not be there", k)
+		}
+	}
+}
+
+func longShow(t *testing.T) *recording {
+	rec := new(recording)
+	a := show(30)
+	a.pictureLen, a.gop, a.fps = 30, 1, 10
+	rec.session(t, a.tags(), framelog.End|framelog.Lost)
+	b := a
+	b.seed, b.seconds = 1, 60
+	rec.session(t, b.tags(), framelog.Final)
+	return rec
+}
+
+var shortSegments = Settings{Segment: time.Second, Window: 6 * time.Second}
+
+// A worker killed before or after any of its steps, and the next one too, and
+// so on: the objects are those of an undisturbed run, and at every moment each
+// playlist names only objects that are there and never goes back.
+func TestKilledAtEveryStep(t *testing.T) {
+	rec := longShow(t)
+	store := storage.NewMemory()
+	k := new(key)
+	steps := 0
+	if err := life(t, k, store, rec, shortSegments, func(string) error { steps++; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	want := contents(t, store)
+	errKilled := fmt.Errorf("%w: killed", ErrNotOwner) // ends the worker at once, as a kill would
+
+	for _, stride := range []int{1, 4, 30} {
+		store, k := storage.NewMemory(), new(key)
+		watch := newViewer(t, store)
+		lives := 0
+		for !k.closed {
+			lives++
+			left := stride
+			err := life(t, k, store, rec, shortSegments, func(string) error {
+				watch.look()
+				if left--; left < 0 {
+					return errKilled
+				}
+				return nil
+			})
+			if err != nil && !errors.Is(err, errKilled) {
+				t.Fatalf("stride %d, life %d: %v", stride, lives, err)
+			}
+			if lives > 100*steps {
+				t.Fatalf("stride %d: no progress after %d lives", stride, lives)
+			}
+			stride++ // a life that only redoes what the one before did would go on for ever
+		}
+		t.Logf("%d lives for %d steps", lives, steps)
+		sameObjects(t, contents(t, store), want)
+	}
+}
+
+// viewer looks at the playlists as a player does.
+type viewer struct {
+	t        *testing.T
+	store    storage.Store
+	sequence int
+	end      int
+}
+
+func newViewer(t *testing.T, s storage.Store) *viewer { return &viewer{t: t, store: s} }
+
+func (v *viewer) look() {
+	v.t.Helper()
+	prefix := alice.String() + "/" + broadcast + "/source/"
+	for _, name := range []string{"live.m3u8", "vod.m3u8"} {
+		body, _, err := v.store.Get(v.t.Context(), prefix+name)
+		if errors.Is(err, object.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			v.t.Fatal(err)
+		}
+		sequence, uris := 0, 0
+		for line := range strings.SplitSeq(string(body), "\n") {
+			fmt.Sscanf(line, "#EXT-X-MEDIA-SEQUENCE:%d", &sequence)
+			if strings.HasSuffix(line, ".ts") {
+				uris++
+				if _, err := v.store.Stat(v.t.Context(), prefix+line); err != nil {
+					v.t.Fatalf("%s names %s: %v", name, line, err)
+				}
+			}
+		}
+		if name != "live.m3u8" {
+			continue
+		}
+		if sequence < v.sequence || sequence+uris < v.end {
+			v.t.Fatalf("the playlist went back: from %d..%d to %d..%d", v.sequence, v.end, sequence, sequence+uris)
+		}
+		v.sequence, v.end = sequence, sequence+uris
+	}
+}
+
+// A worker that sleeps between two steps while another takes over and ends
+// the broadcast finds out at its next step, and changes nothing.
+func TestZombieWorker(t *testing.T) {
+	rec := longShow(t)
+	undisturbed, k := storage.NewMemory(), new(key)
+	if err := life(t, k, undisturbed, rec, shortSegments, anyStep); err != nil {
+		t.Fatal(err)
+	}
+	want := contents(t, undisturbed)
+	for sleep := 1; sleep < 400; sleep += 13 {
+		store, k := storage.NewMemory(), new(key)
+		n := 0
+		err := life(t, k, store, rec, shortSegments, func(string) error {
+			if n++; n == sleep {
+				if err := life(t, k, store, rec, shortSegments, anyStep); err != nil {
+					t.Fatal(err)
+				}
+			}
+			return nil
+		})
+		if n >= sleep && !errors.Is(err, ErrNotOwner) {
+			t.Errorf("asleep at step %d: the zombie ended with %v, want %v", sleep, err, ErrNotOwner)
+		}
+		if got := contents(t, store); !maps.Equal(got, want) {
+			t.Errorf("asleep at step %d:", sleep)
+			sameObjects(t, got, want)
+		}
+	}
+}
+
+// Another release made other bytes of the same log and died before its
+// checkpoint: ours go beside them, and the playlists name ours.
+func TestSegmentOfAnotherRelease(t *testing.T) {
+	rec := record(t, show(10))
+	store, k := storage.NewMemory(), new(key)
+	there := alice.String() + "/" + broadcast + "/source/00000001.ts"
+	if _, err := store.Put(t.Context(), object.Object{Key: there, Body: []byte("other bytes")}, object.Condition{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := life(t, k, store, rec, settings, anyStep); err != nil {
+		t.Fatal(err)
+	}
+	body, _, err := store.Get(t.Context(), alice.String()+"/"+broadcast+"/source/vod.m3u8")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Contains(body, []byte("\n00000001.ts")) || !bytes.Contains(body, []byte("\n00000001-")) {
+		t.Errorf("the playlist names the other release's segment:\n%s", body)
+	}
+}
+
+// An old broadcast that ends late does not take the entry point back.
+func TestEntryPointBelongsToTheNewestBroadcast(t *testing.T) {
+	rec := record(t, show(10))
+	store, k := storage.NewMemory(), &key{current: "another"}
+	entry := object.Object{Key: alice.String() + "/index.m3u8", Body: []byte("the newest broadcast's")}
+	if _, err := store.Put(t.Context(), entry, object.Condition{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := life(t, k, store, rec, settings, anyStep); err != nil {
+		t.Fatal(err)
+	}
+	if got := contents(t, store)[entry.Key]; got != string(entry.Body) {
+		t.Errorf("the entry point became\n%s", got)
+	}
+}
+
+// A worker that is told to go finishes the segment at hand and leaves the
+// rest to the next one.
+func TestToldToGo(t *testing.T) {
+	rec := longShow(t)
+	undisturbed, k := storage.NewMemory(), new(key)
+	if err := life(t, k, undisturbed, rec, shortSegments, anyStep); err != nil {
+		t.Fatal(err)
+	}
+	store, k := storage.NewMemory(), new(key)
+	ctx, cancel := context.WithCancel(t.Context())
+	n := 0
+	w := world{store: store, claim: k.claim(), step: func(string) error {
+		if n++; n == 50 {
+			cancel()
+		}
+		return nil
+	}}
+	worker := &Worker{Source: tape{rec.batches}, Store: w, Settings: shortSegments, Log: quiet}
+	err := worker.Package(ctx, Job{Stream: alice, Broadcast: broadcast, Rendition: SourceRendition, Checkpoint: w})
+	if !errors.Is(err, context.Canceled) {
+		t.Fatalf("told to go: %v, want %v", err, context.Canceled)
+	}
+	if err := life(t, k, store, rec, shortSegments, anyStep); err != nil {
+		t.Fatal(err)
+	}
+	sameObjects(t, contents(t, store), contents(t, undisturbed))
+}
