@@ -1,0 +1,71 @@
+# Everything that is run on this tree by hand or by machine. Bare make: help.
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PKG     ?= ./...
+B       ?= .
+T       ?= 1m
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+
+# The only path out of the checkout that tests know: tool binaries.
+export PATH := $(CURDIR)/bin:$(PATH)
+
+.PHONY: help
+help: ## print this
+	@echo 'make TARGET [VARIABLE=value]'
+	@echo
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build bin/weir, one static binary (VERSION=v1.2.3)
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/weir ./cmd/weir
+
+.PHONY: test
+test: deps bin/.tools ## install what tests need where it is missing, then vet and test all with the race detector
+	go vet ./...
+	go test -race -timeout 10m ./...
+
+.PHONY: deps
+deps: ## install the Debian packages that tests need (needs root only where one is missing)
+	@.ci/deps
+
+# Tools are modules of their own, so that weir's go.mod names only what ships.
+bin/.tools: internal/tools/go.mod internal/tools/go.sum
+	GOBIN=$(CURDIR)/bin go -C internal/tools install tool
+	@touch $@
+
+.PHONY: bench
+bench: ## run the benchmarks (PKG=./remux/... B=Mux); docs/performance.md keeps the results
+	go test -run '^$$' -bench '$(B)' -benchmem $(PKG)
+
+.PHONY: fuzz
+fuzz: ## run every fuzz target for T=10m each (B=Chunk: those whose name matches)
+	@.ci/fuzz '$(T)' '$(B)'
+
+.PHONY: soak
+soak: bin/.tools ## run the long tests, built with the tag soak, for T=1h
+	WEIR_SOAK='$(T)' go test -tags soak -run Soak -count 1 -timeout 0 -v $(PKG)
+
+.PHONY: cover
+cover: deps bin/.tools ## test with coverage over all packages; the figures by function
+	@mkdir -p .cache
+	go test -timeout 10m -coverpkg ./... -coverprofile .cache/cover.out $(PKG)
+	go tool cover -func .cache/cover.out
+
+.PHONY: lint
+lint: bin/.lint ## run golangci-lint (the first time it is built: minutes)
+	bin/golangci-lint run $(PKG)
+
+bin/.lint: internal/tools/lint/go.mod internal/tools/lint/go.sum
+	GOBIN=$(CURDIR)/bin go -C internal/tools/lint install tool
+	@touch $@
+
+.PHONY: image
+image: ## build the container image with docker (VERSION=v1.2.3)
+	docker build --build-arg VERSION=$(VERSION) -t weir:$(VERSION) .
+
+.PHONY: clean
+clean: ## remove what was built and the media that tests made
+	rm -rf bin .cache weir-data
