@@ -1,0 +1,339 @@
+package check
+
+import (
+	"crypto/sha256"
+	"maps"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Kind is what a Want asks for.
+type Kind uint8
+
+// The kinds of objects.
+const (
+	Playlist Kind = iota + 1
+	Segment
+	Initialization
+	// Departed is a segment that left the window: it must still be there.
+	Departed
+)
+
+// Want is an object that the Checker asks for.
+type Want struct {
+	// URI is resolved, as Config.Resolve did.
+	URI  string
+	Kind Kind
+	// Offset and Length are the byte range to fetch; Length 0 is all of it.
+	Offset, Length int64
+
+	of    *rendition
+	entry segment
+}
+
+// Object is the answer to a Want.
+type Object struct {
+	Body []byte
+	// Err is why there is no body. Its text is shown, and must hold no secret.
+	Err error
+	// HTTP tells that what follows is known: the headers of the response, by
+	// their canonical names, and whether it came after a redirect.
+	HTTP       bool
+	Header     map[string][]string
+	Redirected bool
+}
+
+// Config is how a Checker works.
+type Config struct {
+	// Resolve resolves the URI ref in the playlist at base. Nil takes both for
+	// slash-separated paths.
+	Resolve func(base, ref string) string
+	// Watch reloads live playlists, and asks for segments that left.
+	Watch bool
+	// PlaylistsOnly asks for no segments.
+	PlaylistsOnly bool
+}
+
+// Checker checks one presentation. It says what to fetch next, and takes the
+// answers, in that order. It has no clock and does no I/O.
+type Checker struct {
+	cfg    Config
+	report Report
+	queue  []Want
+
+	root       *playlist // the multivariant playlist, or nil
+	renditions []*rendition
+	byURI      map[string]*rendition
+	once       map[string]map[string]bool // of each playlist: the rules told
+	reloads    map[string]time.Time       // of each live playlist: when it is due
+}
+
+// New begins the check of the presentation at root, a playlist.
+func New(root string, cfg Config) *Checker {
+	if cfg.Resolve == nil {
+		cfg.Resolve = resolvePath
+	}
+	return &Checker{
+		cfg: cfg, queue: []Want{{URI: root, Kind: Playlist}},
+		byURI: map[string]*rendition{}, once: map[string]map[string]bool{}, reloads: map[string]time.Time{},
+	}
+}
+
+// resolvePath resolves a relative path. What has a scheme stays.
+func resolvePath(base, ref string) string {
+	if strings.Contains(ref, "://") || strings.HasPrefix(ref, "data:") {
+		return ref
+	}
+	ref = unescape(cutQuery(ref))
+	if strings.HasPrefix(ref, "/") {
+		return path.Clean(ref[1:])
+	}
+	return path.Join(path.Dir(base), ref)
+}
+
+// Next returns the next object to fetch at now: false when there is none, for
+// good or until Due.
+func (c *Checker) Next(now time.Time) (Want, bool) {
+	if len(c.queue) == 0 {
+		for _, m := range c.renditions {
+			if at, ok := c.reloads[m.uri]; ok && !at.After(now) {
+				delete(c.reloads, m.uri)
+				c.queue = append(c.queue, Want{URI: m.uri, Kind: Playlist, of: m})
+			}
+		}
+	}
+	if len(c.queue) == 0 {
+		return Want{}, false
+	}
+	w := c.queue[0]
+	c.queue = c.queue[1:]
+	return w, true
+}
+
+// Ahead returns up to n objects that will be asked for after the present one,
+// for callers that fetch several at a time.
+func (c *Checker) Ahead(n int) []Want { return slices.Clone(c.queue[:min(n, len(c.queue))]) }
+
+// Due is when the next playlist is to be reloaded; zero: none is.
+func (c *Checker) Due() (due time.Time) {
+	for _, at := range c.reloads {
+		if due.IsZero() || at.Before(due) {
+			due = at
+		}
+	}
+	return due
+}
+
+// Put takes the answer to w, which was fetched at now. A zero now leaves out
+// what is said about time.
+func (c *Checker) Put(now time.Time, w Want, o Object) {
+	live := w.Kind == Playlist && w.of != nil && w.of.current != nil
+	c.checkDelivery(w, o)
+	if o.Err != nil {
+		c.missing(now, w, o.Err, live)
+		return
+	}
+	switch w.Kind {
+	case Playlist:
+		c.putPlaylist(now, w, o)
+	case Initialization:
+		c.report.Bytes += int64(len(o.Body))
+		if !w.entry.encrypted {
+			checkInitialization(o.Body, func(rule, format string, args ...any) { c.report.add(rule, w.URI, 0, format, args...) })
+		}
+	case Segment:
+		c.remember(w, o.Body)
+		e := w.entry
+		e.uri = w.URI
+		w.of.take(e, o.Body, &c.report)
+	case Departed:
+		c.remember(w, o.Body)
+	}
+}
+
+// missing: what was listed is not there.
+func (c *Checker) missing(now time.Time, w Want, err error, live bool) {
+	switch {
+	case w.Kind == Departed:
+		c.report.add("LIVE-GONE", w.URI, 0, "it just left the playlist: %v", err)
+	case live:
+		c.report.add("LIVE-UNAVAILABLE", w.URI, 0, "%v", err)
+		c.schedule(now, w.of)
+	default:
+		c.report.add("OBJ-MISSING", w.URI, 0, "%v", err)
+		if w.Kind == Segment {
+			w.of.broken()
+		}
+	}
+}
+
+// remember compares an object's bytes with what its name had before.
+func (c *Checker) remember(w Want, body []byte) {
+	if !c.cfg.Watch {
+		return
+	}
+	key := w.URI
+	if w.Length > 0 {
+		key += "@" + strconv.FormatInt(w.Offset, 10)
+	}
+	sum := sha256.Sum256(body)
+	if before, ok := w.of.sums[key]; ok && before != sum {
+		c.report.add("LIVE-REUSED", w.URI, 0, "its bytes are not those of the last time")
+	}
+	if w.Kind == Departed {
+		delete(w.of.sums, key)
+	} else {
+		w.of.sums[key] = sum
+	}
+}
+
+// putPlaylist takes in a playlist of either kind.
+func (c *Checker) putPlaylist(now time.Time, w Want, o Object) {
+	if c.once[w.URI] == nil {
+		c.once[w.URI] = map[string]bool{}
+	}
+	var variables map[string]string
+	if c.root != nil {
+		variables = c.root.variables
+	}
+	p := checkVersion(w.URI, string(o.Body), variables, &c.report, c.once[w.URI])
+	if w.of == nil && p.multivariant && !p.media {
+		c.root = p
+		p.checkMultivariant(&c.report)
+		c.follow(p)
+		return
+	}
+	if p.multivariant {
+		if w.of != nil {
+			c.report.add("MVP-NESTED", w.URI, 0, "it is a multivariant playlist")
+		}
+		return
+	}
+	m := w.of
+	if m == nil {
+		m = c.rendition(w.URI)
+	}
+	c.checkCache(w, o, p)
+	c.version(now, m, p)
+}
+
+// follow asks for the playlists that a multivariant playlist lists.
+func (c *Checker) follow(p *playlist) {
+	ask := func(uri string) {
+		if uri == "" {
+			return
+		}
+		uri = c.cfg.Resolve(p.uri, uri)
+		if c.byURI[uri] == nil && len(c.renditions) < 1000 {
+			m := c.rendition(uri)
+			m.independent = p.independent
+			c.queue = append(c.queue, Want{URI: uri, Kind: Playlist, of: m})
+		}
+	}
+	for i := range p.variants {
+		ask(p.variants[i].uri)
+	}
+	for _, t := range p.renditions {
+		ask(t.value("URI"))
+	}
+}
+
+func (c *Checker) rendition(uri string) *rendition {
+	m := &rendition{uri: uri, inits: map[string]bool{}, sums: map[string][sha256.Size]byte{}}
+	c.renditions = append(c.renditions, m)
+	c.byURI[uri] = m
+	return m
+}
+
+// version takes in a version of a media playlist, and asks for what is new.
+func (c *Checker) version(now time.Time, m *rendition, p *playlist) {
+	left := m.history.observe(now, p, &c.report)
+	m.current = p
+	for i := range p.segments {
+		s := &p.segments[i]
+		if m.started && s.sequence < m.asked {
+			continue
+		}
+		m.started, m.asked = true, s.sequence+1
+		c.ask(m, s)
+	}
+	if !c.cfg.Watch {
+		return
+	}
+	for _, s := range left {
+		if w := c.want(m, s); !c.cfg.PlaylistsOnly {
+			w.Kind = Departed
+			c.queue = append(c.queue, w)
+		}
+	}
+	if !p.ended && p.kind != "VOD" {
+		c.schedule(now, m)
+	}
+}
+
+// want is the Want for an entry.
+func (c *Checker) want(m *rendition, s segment) Want {
+	w := Want{URI: c.cfg.Resolve(m.uri, s.uri), Kind: Segment, of: m, entry: s}
+	if s.hasRange {
+		w.Offset, w.Length = s.offset, s.length
+	}
+	return w
+}
+
+// ask asks for a segment, and for its initialization the first time.
+func (c *Checker) ask(m *rendition, s *segment) {
+	if c.cfg.PlaylistsOnly || s.gap {
+		return
+	}
+	if s.init != nil && s.init.uri != "" {
+		uri := c.cfg.Resolve(m.uri, s.init.uri)
+		key := uri + "@" + strconv.FormatInt(s.init.offset, 10)
+		if !m.inits[key] && len(m.inits) < maxVariables {
+			m.inits[key] = true
+			c.queue = append(c.queue, Want{URI: uri, Kind: Initialization, Offset: s.init.offset, Length: s.init.length, of: m, entry: *s})
+		}
+	}
+	c.queue = append(c.queue, c.want(m, *s))
+}
+
+// schedule plans the next reload: three in a target duration, so that the
+// history misses no version, but four in a second at most.
+func (c *Checker) schedule(now time.Time, m *rendition) {
+	if !c.cfg.Watch {
+		return
+	}
+	target := 1
+	if m.current != nil {
+		target = max(m.current.target, 1)
+	}
+	c.reloads[m.uri] = now.Add(max(seconds(float64(target))/3, 250*time.Millisecond))
+}
+
+// clone copies a report, so that more can be added to it.
+func (r *Report) clone() Report {
+	out := *r
+	out.Findings, out.Notes, out.Counts = slices.Clone(r.Findings), slices.Clone(r.Notes), maps.Clone(r.Counts)
+	if out.Findings == nil {
+		out.Findings = []Finding{}
+	}
+	if out.Counts == nil {
+		out.Counts = map[string]int{}
+	}
+	return out
+}
+
+// Report returns what was found so far, with what only the whole shows.
+func (c *Checker) Report() Report {
+	r := c.report.clone()
+	for _, m := range c.renditions {
+		m.checkWhole(&r)
+	}
+	if c.root != nil {
+		c.compareRenditions(&r)
+		c.compareVariants(&r)
+	}
+	return r
+}

@@ -1,0 +1,148 @@
+package check
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+	"time"
+)
+
+// maxObject is the largest object that is read from a file system.
+const maxObject = 1 << 30
+
+var (
+	errTooLarge   = errors.New("larger than 1 GiB")
+	errNoPlaylist = errors.New("no .m3u8 file")
+	errRange      = errors.New("shorter than its byte range")
+)
+
+// Directory checks what lies in a file system: the presentation of root, if
+// that is a playlist, or every presentation below it, if it is a directory.
+// The error is about root itself; what is missing below is a finding.
+func Directory(fsys fs.FS, root string) (Report, error) {
+	info, err := fs.Stat(fsys, root)
+	if err != nil {
+		return Report{}, fmt.Errorf("check directory: %w", err)
+	}
+	if !info.IsDir() {
+		return file(fsys, root, map[string]bool{}), nil
+	}
+	names, err := playlistsBelow(fsys, root)
+	if err != nil {
+		return Report{}, fmt.Errorf("check directory: %w", err)
+	}
+	if len(names) == 0 {
+		return Report{}, fmt.Errorf("check directory: %w", errNoPlaylist)
+	}
+	var all Report
+	seen := map[string]bool{}
+	for _, name := range names {
+		if !seen[name] {
+			all.merge(file(fsys, name, seen))
+		}
+	}
+	return all.clone(), nil
+}
+
+// playlistsBelow finds the playlists, multivariant ones first: what these
+// list is checked with them.
+func playlistsBelow(fsys fs.FS, root string) ([]string, error) {
+	var first, rest []string
+	err := fs.WalkDir(fsys, root, func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || path.Ext(name) != ".m3u8" {
+			return err
+		}
+		text, err := Read(fsys, Want{URI: name})
+		if err == nil && strings.Contains(string(text), "#EXT-X-STREAM-INF") {
+			first = append(first, name)
+		} else {
+			rest = append(rest, name)
+		}
+		return nil
+	})
+	return slices.Concat(first, rest), err
+}
+
+// file checks the presentation of one playlist, and notes in seen the
+// playlists that belong to it.
+func file(fsys fs.FS, name string, seen map[string]bool) Report {
+	c := New(name, Config{})
+	for w, ok := c.Next(time.Time{}); ok; w, ok = c.Next(time.Time{}) {
+		if w.Kind == Playlist {
+			seen[w.URI] = true
+		}
+		body, err := Read(fsys, w)
+		c.Put(time.Time{}, w, Object{Body: body, Err: err})
+	}
+	return c.Report()
+}
+
+// Read reads what a Want asks for from a file system.
+func Read(fsys fs.FS, w Want) ([]byte, error) {
+	f, err := fsys.Open(w.URI)
+	if err != nil {
+		return nil, plain(err)
+	}
+	defer f.Close()
+	if w.Length == 0 {
+		body, err := io.ReadAll(io.LimitReader(f, maxObject+1))
+		if err == nil && len(body) > maxObject {
+			err = errTooLarge
+		}
+		return body, plain(err)
+	}
+	if w.Length > maxObject {
+		return nil, errTooLarge
+	}
+	if s, ok := f.(io.Seeker); ok {
+		_, err = s.Seek(w.Offset, io.SeekStart)
+	} else {
+		_, err = io.CopyN(io.Discard, f, w.Offset)
+	}
+	if err != nil {
+		return nil, errRange
+	}
+	body, err := io.ReadAll(io.LimitReader(f, w.Length))
+	if err == nil && int64(len(body)) < w.Length {
+		err = errRange
+	}
+	return body, plain(err)
+}
+
+// plain leaves the path out of an error: the finding has it.
+func plain(err error) error {
+	if e := (*fs.PathError)(nil); errors.As(err, &e) {
+		return e.Err
+	}
+	return err
+}
+
+// merge adds another report.
+func (r *Report) merge(o Report) {
+	if r.Counts == nil {
+		r.Counts = map[string]int{}
+	}
+	kept := map[string]int{}
+	for _, f := range r.Findings {
+		kept[f.Rule]++
+	}
+	for _, f := range o.Findings {
+		if kept[f.Rule]++; kept[f.Rule] <= maxPerRule {
+			r.Findings = append(r.Findings, f)
+		}
+	}
+	for rule, n := range o.Counts {
+		r.Counts[rule] += n
+	}
+	for _, n := range o.Notes {
+		r.note(n)
+	}
+	r.Playlists += o.Playlists
+	r.Segments += o.Segments
+	r.Bytes += o.Bytes
+	r.Seconds += o.Seconds
+}

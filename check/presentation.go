@@ -1,0 +1,232 @@
+package check
+
+import (
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"weir/media"
+)
+
+// checkWhole: what all segments of a rendition show together.
+func (m *rendition) checkWhole(r *Report) {
+	if m.current == nil || m.current.iFrames {
+		return
+	}
+	if m.videos > 1 && m.keyed == m.videos && !m.independent && !m.current.independent {
+		r.add("SEG-INDEPENDENT-UNSAID", m.uri, 0, "all %d video segments begin with an IDR picture", m.videos)
+	}
+}
+
+// compareRenditions compares media playlists side by side [RFC 8216bis 6.2.4].
+func (c *Checker) compareRenditions(r *Report) {
+	var first *rendition
+	for _, m := range c.renditions {
+		if m.current == nil || m.current.iFrames || m.current.target == 0 {
+			continue
+		}
+		if c.root.independent && m.current.independent {
+			r.add("MVP-INDEPENDENT", m.uri, 0, "EXT-X-INDEPENDENT-SEGMENTS stands here and in the multivariant playlist")
+		}
+		if first == nil {
+			first = m
+			continue
+		}
+		compare(first, m, r)
+	}
+}
+
+// compare compares a rendition with the first one.
+func compare(first, m *rendition, r *Report) {
+	a, b := first.current, m.current
+	fail := func(rule, format string, args ...any) { r.add(rule, m.uri, 0, format, args...) }
+	if a.target != b.target {
+		fail("REN-TARGETDURATION", "EXT-X-TARGETDURATION is %d here, %d in %s", b.target, a.target, display(a.uri))
+	}
+	if a.kind != b.kind {
+		fail("REN-TYPE", "EXT-X-PLAYLIST-TYPE is %q here, %q in %s", b.kind, a.kind, display(a.uri))
+	}
+	dated := func(p *playlist) bool {
+		return slices.ContainsFunc(p.segments, func(s segment) bool { return !s.date.IsZero() })
+	}
+	if dated(a) != dated(b) {
+		fail("REN-PDT", "EXT-X-PROGRAM-DATE-TIME here: %v, in %s: %v", dated(b), display(a.uri), dated(a))
+	}
+	if !sameControl(a.serverControl, b.serverControl) {
+		fail("REN-SERVER-CONTROL", "EXT-X-SERVER-CONTROL differs from that in %s", display(a.uri))
+	}
+	if !a.ended || !b.ended || len(a.segments) == 0 || len(b.segments) == 0 {
+		return
+	}
+	if x, y := a.segments[len(a.segments)-1].discontinuities, b.segments[len(b.segments)-1].discontinuities; x != y {
+		fail("REN-DISCONTINUITY", "it ends with discontinuity %d, %s with %d", y, display(a.uri), x)
+	}
+	if x, y := a.seconds(), b.seconds(); math.Abs(x-y) > float64(a.target) {
+		fail("REN-DURATION", "it lasts %.3f s, %s %.3f s", y, display(a.uri), x)
+	}
+	if d := difference(m.firstPTS, first.firstPTS); a.kind == "VOD" && first.hasPTS && m.hasPTS && abs(d) > media.Clock/2 {
+		fail("REN-TIMESTAMP", "it begins %+.3f s from %s", secs(d), display(a.uri))
+	}
+}
+
+// sameControl compares EXT-X-SERVER-CONTROL, whatever the order.
+func sameControl(a, b attributes) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for _, x := range a {
+		if v, ok := b.get(x.name); !ok || v != x.value {
+			return false
+		}
+	}
+	return true
+}
+
+// compareVariants compares what the multivariant playlist declares with what
+// the segments are.
+func (c *Checker) compareVariants(r *Report) {
+	for i := range c.root.variants {
+		v := &c.root.variants[i]
+		m := c.byURI[c.cfg.Resolve(c.root.uri, v.uri)]
+		if m == nil || m.current == nil {
+			continue
+		}
+		fail := func(rule, format string, args ...any) { r.add(rule, c.root.uri, v.line, format, args...) }
+		if v.iFrames {
+			if !m.current.iFrames {
+				fail("MVP-I-FRAMES", "%s does not say EXT-X-I-FRAMES-ONLY", display(m.uri))
+			}
+			continue
+		}
+		sound := c.group(v)
+		checkCodecs(v, append(slices.Clone(sound), m), fail)
+		checkPicture(v, m, fail)
+		checkBandwidth(v, m, sound, fail)
+	}
+}
+
+// group are the audio renditions that go with a variant and have a playlist of
+// their own.
+func (c *Checker) group(v *variant) (group []*rendition) {
+	id, ok := v.get("AUDIO")
+	if !ok {
+		return nil
+	}
+	for _, t := range c.root.renditions {
+		if uri := t.value("URI"); t.value("TYPE") == "AUDIO" && t.value("GROUP-ID") == id && uri != "" {
+			if m := c.byURI[c.cfg.Resolve(c.root.uri, uri)]; m != nil && m.current != nil {
+				group = append(group, m)
+			}
+		}
+	}
+	return group
+}
+
+// checkCodecs compares CODECS with the tracks [RFC 8216bis 6.2.4].
+func checkCodecs(v *variant, all []*rendition, fail report) {
+	declared := splitCodecs(v.value("CODECS"))
+	if len(declared) == 0 {
+		return
+	}
+	var real []string
+	for _, m := range all {
+		real = append(real, m.codecs...)
+	}
+	if len(real) == 0 {
+		return
+	}
+	for _, x := range real {
+		if !slices.ContainsFunc(declared, func(d string) bool { return covers(d, x) }) {
+			fail("SEG-CODECS", "the segments hold %s, CODECS is %s", x, clip(strings.Join(declared, ","), 100))
+		}
+	}
+	for _, d := range declared {
+		if !slices.ContainsFunc(real, func(x string) bool { return family(d) == family(x) }) && family(d) != "" {
+			fail("SEG-CODECS-EXTRA", "CODECS lists %s, the segments hold %s", clip(d, 40), strings.Join(real, ","))
+		}
+	}
+}
+
+// family is the kind of coding that a format belongs to, "" where segments
+// are not looked into for it.
+func family(codec string) string {
+	name, _, _ := strings.Cut(codec, ".")
+	switch name {
+	case "avc1", "avc3":
+		return "avc"
+	case "hvc1", "hev1":
+		return "hevc"
+	case "mp4a", "ac-3", "ec-3":
+		return name
+	}
+	return ""
+}
+
+// covers tells whether a declared format is that of the segments, or one that
+// a decoder for it must play.
+func covers(declared, real string) bool {
+	if family(declared) != family(real) {
+		return false
+	}
+	switch family(real) {
+	case "avc": // the same profile, and a level that is not lower
+		if len(declared) != 11 || len(real) != 11 {
+			return false
+		}
+		d, err1 := strconv.ParseUint(declared[9:], 16, 8)
+		x, err2 := strconv.ParseUint(real[9:], 16, 8)
+		return strings.EqualFold(declared[5:7], real[5:7]) && err1 == nil && err2 == nil && d >= x
+	case "mp4a":
+		// ADTS says LC of HE-AAC too: its extension is found by decoding.
+		he := real == "mp4a.40.2" && (declared == "mp4a.40.5" || declared == "mp4a.40.29")
+		mp3 := real == "mp4a.40.34" && (declared == "mp4a.69" || strings.EqualFold(declared, "mp4a.6b"))
+		return declared == real || he || mp3
+	}
+	return true
+}
+
+// checkPicture compares RESOLUTION and FRAME-RATE with the video.
+func checkPicture(v *variant, m *rendition, fail report) {
+	if s, ok := v.resolution(); ok && m.size != (size{}) && s != m.size {
+		fail("SEG-RESOLUTION", "RESOLUTION is %s, the video is %s", s, m.size)
+	}
+	if _, ok := v.get("FRAME-RATE"); ok && m.rate > 0 {
+		if declared := v.number("FRAME-RATE"); math.Abs(declared-m.rate) > 0.05*m.rate {
+			fail("SEG-FRAME-RATE", "FRAME-RATE is %s, the video has %.3f", clip(v.value("FRAME-RATE"), 20), m.rate)
+		}
+	}
+}
+
+// checkBandwidth compares BANDWIDTH and AVERAGE-BANDWIDTH with the segments
+// [RFC 8216bis 4.4.6.2, Authoring 1.26 to 1.29].
+func checkBandwidth(v *variant, m *rendition, sound []*rendition, fail report) {
+	peak, average := m.peak(), m.average()
+	var morePeak, moreAverage float64
+	for _, s := range sound {
+		if s != m {
+			morePeak, moreAverage = max(morePeak, s.peak()), max(moreAverage, s.average())
+		}
+	}
+	peak, average = peak+morePeak, average+moreAverage
+	declared := v.number("BANDWIDTH")
+	if peak == 0 || declared == 0 {
+		return
+	}
+	ended := m.current.ended
+	switch {
+	case ended && peak > 1.1*declared:
+		fail("SEG-BANDWIDTH", "BANDWIDTH is %.0f, the peak %.0f", declared, peak)
+	case !ended && peak > 1.25*declared:
+		fail("SEG-BANDWIDTH-LIVE", "BANDWIDTH is %.0f, the peak %.0f", declared, peak)
+	case ended && m.whole() && declared > 1.1*peak:
+		fail("SEG-BANDWIDTH-HIGH", "BANDWIDTH is %.0f, the peak %.0f", declared, peak)
+	}
+	if stated := v.number("AVERAGE-BANDWIDTH"); stated > 0 && (average > 1.1*stated || ended && m.whole() && average < 0.9*stated) {
+		fail("SEG-AVERAGE-BANDWIDTH", "AVERAGE-BANDWIDTH is %.0f, the average %.0f", stated, average)
+	}
+}
+
+// whole: the playlist lists the presentation from its start, so what was
+// measured is all of it.
+func (m *rendition) whole() bool { return m.current.mediaSequence == 0 }

@@ -1,0 +1,415 @@
+package check
+
+import (
+	"bytes"
+	"errors"
+	"math"
+	"slices"
+
+	"weir/media"
+	"weir/media/h264"
+	"weir/remux/mpegts"
+)
+
+// tsClock is the 27 MHz of the PCR in ticks of media.Clock.
+const tsClock = 300
+
+// track is what one elementary stream of a segment shows.
+type track struct {
+	pid  uint16
+	typ  mpegts.StreamType
+	kind media.Kind // 0: neither
+
+	frames           int   // PES packets of video, ADTS frames of audio
+	pes              int   // PES packets
+	stamped          bool  // some PES packet had a PTS
+	last             int64 // last DTS
+	minPTS, maxPTS   int64
+	step             int64 // ticks of a frame: the median
+	steps            []int64
+	hole             int64 // the longest, in ticks; 0: none
+	firstKey, anyKey bool  // H.264: the first frame is an IDR picture; some is
+	keyed            bool  // SPS and PPS come before the first IDR picture
+	keyGap, lastKey  int64
+	sets             bool // SPS and PPS came
+	sps              []byte
+	params           string // codec, profile, resolution: what must not change
+	codec            string // RFC 6381
+	size             size
+	audio            audio
+	drift            int64
+	noAUD, noFlag    int
+	noPTS            int
+}
+
+// end is where the track's last frame ends, by presentation.
+func (t *track) end() int64 { return t.maxPTS + t.step }
+
+// counter is the span of one PID's continuity counters.
+type counter struct {
+	first, last uint8
+	payload     bool // the first packet has payload
+	free        bool // the first packet has discontinuity_indicator
+}
+
+// stream is what a transport stream segment shows.
+type stream struct {
+	counters map[uint16]*counter
+	pmts     map[uint16]bool
+	pmt      mpegts.PMT
+	tracks   []*track
+}
+
+// video and sound return the first track of a kind, or nil.
+func (s *stream) first(k media.Kind) *track {
+	for _, t := range s.tracks {
+		if t.kind == k && t.pes > 0 {
+			return t
+		}
+	}
+	return nil
+}
+
+// main is the track that EXTINF goes by: video before audio [RFC 8216bis 3].
+func (s *stream) main() *track {
+	if t := s.first(media.Video); t != nil {
+		return t
+	}
+	return s.first(media.Audio)
+}
+
+// report records a finding about one segment.
+type report func(rule, format string, args ...any)
+
+// stamp is a timestamp with its place in the file, in packets.
+type stamp struct {
+	packet int64
+	kind   media.Kind // 0: a PCR
+	at     int64      // 90 kHz, unwrapped
+}
+
+// reader takes a transport stream apart.
+type reader struct {
+	stream
+	fail    report
+	demuxer *mpegts.Demuxer
+	stamps  []stamp
+	// zero is the first timestamp: others are unwrapped around it.
+	zero     int64
+	hasZero  bool
+	programs int
+	hasPAT   bool
+	hasPMT   bool
+	order    []uint16 // PIDs of the first two packets
+	faults   map[string]int
+}
+
+// readStream analyses a transport stream segment. mapped: it has an EXT-X-MAP,
+// and needs no tables of its own.
+func readStream(body []byte, mapped bool, fail report) *stream {
+	r := &reader{
+		stream: stream{counters: map[uint16]*counter{}, pmts: map[uint16]bool{}},
+		fail:   fail, demuxer: mpegts.NewDemuxer(), faults: map[string]int{},
+	}
+	for body = r.sync(body); len(body) >= mpegts.PacketSize; {
+		if body[0] != 0x47 {
+			r.count("TS-SYNC")
+			body = r.sync(body)
+			continue
+		}
+		r.take(body[:mpegts.PacketSize])
+		body = body[mpegts.PacketSize:]
+	}
+	if len(body) > 0 {
+		r.count("TS-SYNC")
+	}
+	r.events(r.demuxer.Flush())
+	r.finish(mapped)
+	return &r.stream
+}
+
+// sync goes on to the next byte that begins a packet.
+func (r *reader) sync(body []byte) []byte {
+	for skipped := 0; ; {
+		i := bytes.IndexByte(body, 0x47)
+		if i < 0 {
+			r.count("TS-SYNC")
+			return nil
+		}
+		if skipped += i; skipped > 0 {
+			r.count("TS-SYNC")
+		}
+		body = body[i:]
+		if len(body) <= mpegts.PacketSize || body[mpegts.PacketSize] == 0x47 {
+			return body
+		}
+		body, skipped = body[1:], skipped+1
+	}
+}
+
+// count counts a fault of a kind of which a segment reports one.
+func (r *reader) count(rule string) { r.faults[rule]++ }
+
+// take reads one packet.
+func (r *reader) take(b []byte) {
+	p, err := mpegts.ParsePacket(b)
+	switch {
+	case err != nil:
+		r.count("TS-SYNC")
+		return
+	case p.Damaged:
+		r.count("TS-ERROR")
+		return
+	}
+	if len(r.order) < 2 {
+		r.order = append(r.order, p.PID)
+	}
+	if p.PID == 0x1fff {
+		return
+	}
+	c := r.counters[p.PID]
+	if c == nil {
+		c = &counter{first: p.Continuity, payload: p.HasPayload, free: p.Discontinued}
+		r.counters[p.PID] = c
+	}
+	c.last = p.Continuity
+	if p.Scrambling != 0 {
+		r.count("TS-SCRAMBLED")
+		return
+	}
+	r.events(r.demuxer.Push(b))
+}
+
+// events takes in what the demuxer found.
+func (r *reader) events(events []mpegts.Event) {
+	for i := range events {
+		e := &events[i]
+		switch e.Type {
+		case mpegts.EventPAT:
+			r.hasPAT = true
+			r.pat(e.PAT)
+		case mpegts.EventPMT:
+			r.hasPMT = true
+			r.table(e.PMT)
+		case mpegts.EventPCR:
+			if e.PID == r.pmt.PCR {
+				r.stamps = append(r.stamps, stamp{e.Packet, 0, r.unwrap(e.PCR / tsClock)})
+			}
+		case mpegts.EventPES:
+			if t := r.track(e.PES.PID); t != nil {
+				r.pes(t, &e.PES)
+			}
+		case mpegts.EventFault:
+			r.count(r.ruleOf(e))
+		}
+	}
+}
+
+// ruleOf sorts the demuxer's faults.
+func (r *reader) ruleOf(e *mpegts.Event) string {
+	switch {
+	case errors.Is(e.Err, mpegts.ErrContinuity):
+		return "TS-CONTINUITY"
+	case e.PID == 0 || r.pmts[e.PID]:
+		return "TS-CRC"
+	}
+	return "TS-PES"
+}
+
+func (r *reader) pat(t mpegts.PAT) {
+	n := 0
+	for _, p := range t.Programs {
+		if p.Number != 0 { // 0 is the network information table
+			n++
+			r.pmts[p.PMT] = true
+		}
+	}
+	r.programs = max(r.programs, n)
+}
+
+// table takes over the tracks of a PMT.
+func (r *reader) table(t mpegts.PMT) {
+	r.pmt = t
+	for _, es := range t.Streams {
+		if r.track(es.PID) == nil && len(r.tracks) < 64 {
+			r.tracks = append(r.tracks, &track{pid: es.PID, typ: es.Type, kind: kindOf(es.Type)})
+		}
+	}
+}
+
+func (r *reader) track(pid uint16) *track {
+	for _, t := range r.tracks {
+		if t.pid == pid {
+			return t
+		}
+	}
+	return nil
+}
+
+// kindOf sorts stream types (ISO/IEC 13818-1, table 2-34).
+func kindOf(t mpegts.StreamType) media.Kind {
+	switch t {
+	case mpegts.StreamH264, mpegts.StreamHEVC, 0x01, 0x02, 0x10, 0x33:
+		return media.Video
+	case mpegts.StreamAAC, mpegts.StreamMPEG1Audio, mpegts.StreamMPEG2Audio, mpegts.StreamAC3, mpegts.StreamEAC3, 0x11:
+		return media.Audio
+	}
+	return 0
+}
+
+// unwrap makes a 33-bit timestamp one that can be compared in this segment.
+func (r *reader) unwrap(t int64) int64 {
+	if !r.hasZero {
+		r.zero, r.hasZero = t, true
+	}
+	return r.zero + difference(t, r.zero)
+}
+
+// difference is a − b on a clock of 33 bits.
+func difference(a, b int64) int64 {
+	d := (a - b) & mpegts.ClockMask
+	if d > mpegts.ClockMask/2 {
+		d -= mpegts.ClockMask + 1
+	}
+	return d
+}
+
+// pes takes in a PES packet.
+func (r *reader) pes(t *track, p *mpegts.PES) {
+	if t.kind == 0 {
+		return
+	}
+	t.pes++
+	if !p.HasPTS {
+		t.noPTS++
+		r.contents(t, p, t.maxPTS+t.step)
+		return
+	}
+	pts, dts := r.unwrap(p.PTS), r.unwrap(p.DTS)
+	if pts < dts {
+		r.count("TS-PTS-BEFORE-DTS")
+	}
+	r.stamps = append(r.stamps, stamp{p.Packet, t.kind, dts})
+	if !t.stamped {
+		t.stamped = true
+		t.last, t.minPTS, t.maxPTS, t.lastKey = dts, pts, pts, dts
+	} else {
+		step := dts - t.last
+		if step <= 0 {
+			r.count("TS-DTS-ORDER")
+		} else if t.kind == media.Video {
+			t.steps = append(t.steps, step)
+		}
+		t.last = dts
+		t.minPTS, t.maxPTS = min(t.minPTS, pts), max(t.maxPTS, pts)
+	}
+	r.contents(t, p, pts)
+}
+
+// contents looks into the elementary stream.
+func (r *reader) contents(t *track, p *mpegts.PES, pts int64) {
+	switch t.typ {
+	case mpegts.StreamH264:
+		t.pictures(p)
+	case mpegts.StreamAAC:
+		if !t.takeADTS(p.Data, pts) && !p.Damaged {
+			r.count("TS-ADTS")
+		}
+	}
+	t.frames++
+}
+
+// pictures looks at an H.264 access unit, up to its first slice.
+func (t *track) pictures(p *mpegts.PES) {
+	var aud, sps, pps bool
+	first := true
+	for nal := range h264.AnnexB(p.Data) {
+		switch typ := h264.TypeOf(nal); typ {
+		case h264.Delimiter:
+			aud = aud || first
+		case h264.SequenceParams:
+			sps = true
+			t.takeSPS(nal)
+		case h264.PictureParams:
+			pps = true
+		case h264.IDR, h264.Slice, h264.PartitionA:
+			t.slice(p, typ == h264.IDR, sps && pps)
+			if !aud {
+				t.noAUD++
+			}
+			return
+		}
+		first = false
+	}
+}
+
+// slice takes in the first slice of a picture.
+func (t *track) slice(p *mpegts.PES, idr, sets bool) {
+	t.sets = t.sets || sets
+	if t.frames == 0 {
+		t.firstKey = idr
+	}
+	if !idr {
+		return
+	}
+	if !p.RandomAccess {
+		t.noFlag++
+	}
+	if !t.anyKey {
+		t.anyKey = true
+		t.keyed = t.sets
+	}
+	t.keyGap = max(t.keyGap, t.last-t.lastKey)
+	t.lastKey = t.last
+}
+
+// takeSPS takes in a sequence parameter set.
+func (t *track) takeSPS(nal []byte) {
+	if t.sps != nil && bytes.Equal(t.sps, nal) {
+		return
+	}
+	s, err := h264.ParseSPS(nal)
+	if err != nil {
+		return
+	}
+	t.sps = bytes.Clone(nal)
+	t.size = size{s.Width, s.Height}
+	t.codec = h264Codec(s)
+	t.params = addParams(t.params, t.codec+" "+t.size.String())
+}
+
+// addParams joins what a track is, and what it becomes.
+func addParams(params, more string) string {
+	if params == "" || params == more {
+		return more
+	}
+	return clip(params+", then "+more, 200)
+}
+
+// settle computes what needs the whole track: the frame's length and the hole.
+func (t *track) settle() {
+	if t.kind == media.Audio && t.audio.rate > 0 {
+		t.step = t.audio.frameTicks()
+		t.maxPTS = max(t.maxPTS, t.audio.end()-t.step)
+		t.hole, t.drift = t.audio.hole, t.audio.drift
+		return
+	}
+	if len(t.steps) == 0 {
+		return
+	}
+	sorted := slices.Sorted(slices.Values(t.steps))
+	t.step = sorted[len(sorted)/2]
+	if longest := sorted[len(sorted)-1] - t.step; longest > max(media.Clock/10, 2*t.step) {
+		t.hole = longest
+	}
+	t.keyGap = max(t.keyGap, t.last+t.step-t.lastKey)
+	t.steps = nil
+}
+
+// rate is the frames per second of a video track, 0 where unknown.
+func (t *track) rate() float64 {
+	if t.step <= 0 {
+		return 0
+	}
+	return math.Round(float64(media.Clock)/float64(t.step)*1000) / 1000
+}
