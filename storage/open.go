@@ -22,6 +22,12 @@ func Open(ctx context.Context, rawURL string) (Store, error) {
 			return nil, fmt.Errorf("open store: %q is not of the form file:///path", rawURL)
 		}
 		return NewDirectory(u.Path)
+	case "s3":
+		c, err := ParseS3(rawURL)
+		if err != nil {
+			return nil, fmt.Errorf("open store: %w", err)
+		}
+		return NewS3(ctx, c)
 	case "memory":
 		return NewMemory(), nil
 	}
