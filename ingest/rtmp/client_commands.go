@@ -50,7 +50,7 @@ func (c *Client) handleResult(cmd *command) error {
 		c.writeCommand(0, "FCPublish", transactionFCPublish, amf0.Null{}, name)
 		c.writeCommand(0, "createStream", transactionCreateStream, amf0.Null{})
 	case c.state == stateCreateStream && cmd.transaction == transactionCreateStream:
-		id, ok := asNumber(cmd.arg(0))
+		id, ok := asNumber(cmd.arg)
 		if !ok {
 			return broke("RTMP 7.2.1.3", "the answer to createStream holds a stream's number")
 		}
@@ -68,14 +68,14 @@ func (c *Client) handleResult(cmd *command) error {
 func (c *Client) handleError(cmd *command) error {
 	switch cmd.transaction {
 	case transactionConnect, transactionCreateStream, transactionPublish:
-		return c.refused(amf0.PropertiesOf(cmd.arg(0)))
+		return c.refused(amf0.PropertiesOf(cmd.arg))
 	}
 	return nil
 }
 
 // handleStatus reads an onStatus [RTMP 7.2.2].
 func (c *Client) handleStatus(cmd *command) error {
-	info := amf0.PropertiesOf(cmd.arg(0))
+	info := amf0.PropertiesOf(cmd.arg)
 	code := asString(info.Get("code"))
 	switch {
 	case asString(info.Get("level")) == "error":

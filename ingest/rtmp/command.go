@@ -7,13 +7,15 @@ import (
 )
 
 // command is a command message: its name, its transaction id, the command
-// object and the arguments [RTMP 7.2]. Encoders leave out what they do not
-// need, and answers to them have the same form.
+// object and the first argument [RTMP 7.2]. No command of a publish needs the
+// others. Encoders leave out what they do not need, and answers have the same
+// form.
 type command struct {
 	name        string
 	transaction float64
 	object      amf0.Properties
-	args        []amf0.Value
+	// arg is nil where there is none.
+	arg amf0.Value
 	// stream is the message stream it came on.
 	stream uint32
 }
@@ -42,7 +44,9 @@ func decodeCommand(m message) (command, error) {
 	}
 	if len(vs) > 2 {
 		c.object = amf0.PropertiesOf(vs[2])
-		c.args = vs[3:]
+	}
+	if len(vs) > 3 {
+		c.arg = vs[3]
 	}
 	return c, nil
 }
@@ -82,14 +86,6 @@ func asNumber(v amf0.Value) (float64, bool) {
 func asString(v amf0.Value) string {
 	s, _ := v.(amf0.String)
 	return string(s)
-}
-
-// arg returns the argument at i, or nil.
-func (c *command) arg(i int) amf0.Value {
-	if i < len(c.args) {
-		return c.args[i]
-	}
-	return nil
 }
 
 // writeCommand sends a command message on a message stream.

@@ -54,24 +54,7 @@ func TestHandshake(t *testing.T) {
 				t.Error("the server speaks before it has C1")
 			}
 			receive(t, s, start.Add(time.Second), c1)
-			out := s.Output()
-			if len(out) != 1+2*handshakeSize {
-				t.Fatalf("S0, S1 and S2 are %d bytes: the client waits for all before C2", len(out))
-			}
-			s1, s2 := out[1:1+handshakeSize], out[1+handshakeSize:]
-			if out[0] != 3 {
-				t.Errorf("%s: S0 is %d", c.why, out[0])
-			}
-			if !bytes.Equal(s1[:11], []byte{0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3}) {
-				t.Errorf("S1 begins with %x: a zero second field keeps ffmpeg from looking for a digest", s1[:11])
-			}
-			// Read one second after the connection's beginning.
-			if want := append(bytes.Clone(c1[:4]), 0, 0, 3, 0xe8); !bytes.Equal(s2[:8], want) {
-				t.Errorf("S2 begins with %x, want C1's time and the time it was read, %x [RTMP 5.2.4]", s2[:8], want)
-			}
-			if !bytes.Equal(s2[8:], c1[8:]) {
-				t.Error("S2 does not echo C1")
-			}
+			checkAnswer(t, s.Output(), c1)
 			if s.HandshakeDone() {
 				t.Error("the handshake is done before C2")
 			}
@@ -84,6 +67,28 @@ func TestHandshake(t *testing.T) {
 				t.Error("the handshake is not done, though C2 came: what it holds is not checked")
 			}
 		})
+	}
+}
+
+// checkAnswer checks S0, S1 and S2 as an answer to a C1 that was read one
+// second after the connection's beginning.
+func checkAnswer(t *testing.T, out, c1 []byte) {
+	t.Helper()
+	if len(out) != 1+2*handshakeSize {
+		t.Fatalf("S0, S1 and S2 are %d bytes: the client waits for all before C2", len(out))
+	}
+	if out[0] != 3 {
+		t.Errorf("S0 is %d, want the version that is answered to all", out[0])
+	}
+	s1, s2 := out[1:1+handshakeSize], out[1+handshakeSize:]
+	if !bytes.Equal(s1[:11], []byte{0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3}) {
+		t.Errorf("S1 begins with %x: a zero second field keeps ffmpeg from looking for a digest", s1[:11])
+	}
+	if want := append(bytes.Clone(c1[:4]), 0, 0, 3, 0xe8); !bytes.Equal(s2[:8], want) {
+		t.Errorf("S2 begins with %x, want C1's time and the time it was read, %x [RTMP 5.2.4]", s2[:8], want)
+	}
+	if !bytes.Equal(s2[8:], c1[8:]) {
+		t.Error("S2 does not echo C1")
 	}
 }
 
@@ -129,7 +134,7 @@ func TestClientHandshakeBroken(t *testing.T) {
 	if !strings.Contains(err.Error(), "72") {
 		t.Errorf("error %q does not tell the byte", err)
 	}
-	if _, again := c.Receive(start, []byte{3}); again != err {
+	if _, again := c.Receive(start, []byte{3}); !errors.Is(again, err) {
 		t.Errorf("a connection that failed goes on: %v", again)
 	}
 }

@@ -21,8 +21,8 @@
 // gets a *PeerError that names it.
 //
 // Sources: Adobe's Real Time Messaging Protocol (Chunking) 1.0 of December
-// 2012, cited as [RTMP]; Enhanced RTMP v2 by the Veovera Software Organization,
-// cited as [E-RTMP]; and what encoders were measured to do.
+// 2012, cited as [RTMP]; Veovera's Enhanced RTMP v2, cited as [E-RTMP]; and
+// what encoders were measured to do.
 package rtmp
 
 // The limits that are not configured.

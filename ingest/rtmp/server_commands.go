@@ -129,7 +129,7 @@ func (s *Server) writeConnectResult(transaction, encoding float64) {
 // [RTMP 7.2.2.6]. A publish of nothing, as of false or an empty name, ends the
 // one before: that is how Wirecast stops.
 func (s *Server) handlePublish(c *command) error {
-	full := asString(c.arg(0))
+	full := asString(c.arg)
 	if i := s.find(c.stream); i >= 0 {
 		s.unpublish(i)
 		if full == "" {
@@ -155,7 +155,7 @@ func (s *Server) handleFCPublish(c *command) {
 	s.result(c, amf0.Undefined{})
 	s.writeCommand(0, "onFCPublish", 0, amf0.Null{}, amf0.Object{
 		{Name: "code", Value: amf0.String("NetStream.Publish.Start")},
-		{Name: "description", Value: amf0.String(asString(c.arg(0)))},
+		{Name: "description", Value: amf0.String(asString(c.arg))},
 	})
 }
 
@@ -163,7 +163,7 @@ func (s *Server) handleFCPublish(c *command) {
 // stream, so an encoder that publishes the name anew before it ends the old
 // publish means the older one.
 func (s *Server) handleFCUnpublish(c *command) {
-	name, _, _ := strings.Cut(asString(c.arg(0)), "?")
+	name, _, _ := strings.Cut(asString(c.arg), "?")
 	s.unpublish(slices.IndexFunc(s.publishes, func(p publish) bool { return p.name == name }))
 	s.result(c, amf0.Undefined{})
 }
@@ -171,7 +171,7 @@ func (s *Server) handleFCUnpublish(c *command) {
 // handleDeleteStream ends the publish on the message stream that the argument
 // names [RTMP 7.2.2.3]. There is no answer.
 func (s *Server) handleDeleteStream(c *command) {
-	if id, ok := asNumber(c.arg(0)); ok {
+	if id, ok := asNumber(c.arg); ok {
 		s.unpublish(s.find(flags(id)))
 	}
 }
