@@ -43,14 +43,14 @@ const maxMbs = 1056
 // ParseSPS parses an SPS NAL unit, its one-byte header included.
 func ParseSPS(nal []byte) (SPS, error) {
 	if TypeOf(nal) != SequenceParams {
-		return SPS{}, fmt.Errorf("%w: %v is no SPS (7.4.1)", ErrMalformed, TypeOf(nal))
+		return SPS{}, fmt.Errorf("%w: %v is no SPS (ITU-T H.264, 7.4.1)", ErrMalformed, TypeOf(nal))
 	}
 	r := bits.NewReader(unescape(nal[1:]))
 	s := SPS{ChromaFormat: 1, LumaDepth: 8, ChromaDepth: 8}
 	s.Profile, s.Constraints, s.Level = uint8(r.Bits(8)), uint8(r.Bits(8)), uint8(r.Bits(8))
 	id := r.UE()
 	if id > 31 {
-		return SPS{}, fmt.Errorf("%w: seq_parameter_set_id %d, at most 31 (7.4.2.1.1)", ErrMalformed, id)
+		return SPS{}, fmt.Errorf("%w: seq_parameter_set_id %d, at most 31 (ITU-T H.264, 7.4.2.1.1)", ErrMalformed, id)
 	}
 	s.ID = uint8(id)
 	separate := false
@@ -70,7 +70,7 @@ func ParseSPS(nal []byte) (SPS, error) {
 		s.vui(&r)
 	}
 	if r.Err() {
-		return SPS{}, fmt.Errorf("%w: SPS ends early or holds an endless Exp-Golomb code (7.3.2.1.1)", ErrMalformed)
+		return SPS{}, fmt.Errorf("%w: SPS ends early or holds an endless Exp-Golomb code (ITU-T H.264, 7.3.2.1.1)", ErrMalformed)
 	}
 	return s, nil
 }
@@ -89,7 +89,7 @@ func hasChroma(profile uint8) bool {
 func (s *SPS) chroma(r *bits.Reader) (separatePlanes bool, err error) {
 	format := r.UE()
 	if format > 3 {
-		return false, fmt.Errorf("%w: chroma_format_idc %d, at most 3 (7.4.2.1.1)", ErrMalformed, format)
+		return false, fmt.Errorf("%w: chroma_format_idc %d, at most 3 (ITU-T H.264, 7.4.2.1.1)", ErrMalformed, format)
 	}
 	s.ChromaFormat = uint8(format)
 	lists := 8
@@ -99,7 +99,7 @@ func (s *SPS) chroma(r *bits.Reader) (separatePlanes bool, err error) {
 	}
 	luma, chroma := r.UE(), r.UE()
 	if luma > 6 || chroma > 6 {
-		return false, fmt.Errorf("%w: bit depth above 14 (7.4.2.1.1)", ErrMalformed)
+		return false, fmt.Errorf("%w: bit depth above 14 (ITU-T H.264, 7.4.2.1.1)", ErrMalformed)
 	}
 	s.LumaDepth, s.ChromaDepth = uint8(luma)+8, uint8(chroma)+8
 	r.Skip(1)      // qpprime_y_zero_transform_bypass_flag
@@ -143,14 +143,14 @@ func (s *SPS) order(r *bits.Reader) error {
 		r.SE()    // offset_for_top_to_bottom_field
 		n := r.UE()
 		if n > 255 {
-			return fmt.Errorf("%w: num_ref_frames_in_pic_order_cnt_cycle %d, at most 255 (7.4.2.1.1)", ErrMalformed, n)
+			return fmt.Errorf("%w: num_ref_frames_in_pic_order_cnt_cycle %d, at most 255 (ITU-T H.264, 7.4.2.1.1)", ErrMalformed, n)
 		}
 		for range n {
 			r.SE() // offset_for_ref_frame
 		}
 	case 2:
 	default:
-		return fmt.Errorf("%w: pic_order_cnt_type %d, at most 2 (7.4.2.1.1)", ErrMalformed, t)
+		return fmt.Errorf("%w: pic_order_cnt_type %d, at most 2 (ITU-T H.264, 7.4.2.1.1)", ErrMalformed, t)
 	}
 	r.UE()    // max_num_ref_frames
 	r.Skip(1) // gaps_in_frame_num_value_allowed_flag
@@ -162,7 +162,7 @@ func (s *SPS) order(r *bits.Reader) error {
 func (s *SPS) size(r *bits.Reader, separatePlanes bool) error {
 	width, height := r.UE(), r.UE()
 	if width >= maxMbs || height >= maxMbs {
-		return fmt.Errorf("%w: a picture of %d x %d macroblocks or more (A.3.1)", ErrMalformed, width, height)
+		return fmt.Errorf("%w: a picture of %d x %d macroblocks or more (ITU-T H.264, A.3.1)", ErrMalformed, width, height)
 	}
 	s.Width, s.Height = int(width+1)*16, int(height+1)*16
 	unitX, unitY := 1, 1 // CropUnitX, CropUnitY
@@ -188,7 +188,7 @@ func (s *SPS) size(r *bits.Reader, separatePlanes bool) error {
 	left, right, top, bottom := int64(r.UE()), int64(r.UE()), int64(r.UE()), int64(r.UE())
 	x, y := (left+right)*int64(unitX), (top+bottom)*int64(unitY)
 	if x >= int64(s.Width) || y >= int64(s.Height) {
-		return fmt.Errorf("%w: cropping leaves nothing of the picture (7.4.2.1.1)", ErrMalformed)
+		return fmt.Errorf("%w: cropping leaves nothing of the picture (ITU-T H.264, 7.4.2.1.1)", ErrMalformed)
 	}
 	s.Width -= int(x)
 	s.Height -= int(y)

@@ -139,7 +139,7 @@ func TestTagsRoundTrip(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if d := cmp.Diff(tags[i], tag, cmp.Transformer("bytes", func(b []byte) string { return string(b) })); d != "" {
+			if d := cmp.Diff(tags[i], tag, asText); d != "" {
 				t.Fatalf("tag %d (-written +read):\n%s", i, d)
 			}
 			i++

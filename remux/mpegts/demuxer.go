@@ -56,9 +56,9 @@ var ErrContinuity = errors.New("continuity counter error")
 var (
 	errPrograms  = fmt.Errorf("%w: more than %d programs, this reader's limit", ErrMalformed, maxPrograms)
 	errStreams   = fmt.Errorf("%w: more than %d elementary streams, this reader's limit", ErrMalformed, maxStreams)
-	errDamaged   = fmt.Errorf("%w: transport_error_indicator is set (2.4.3.3)", ErrMalformed)
-	errScrambled = fmt.Errorf("%w: scrambled payload, this reader has no key (2.4.3.3)", ErrMalformed)
-	errTail      = fmt.Errorf("%w: the stream ends inside a packet (2.4.3.2)", ErrMalformed)
+	errDamaged   = fmt.Errorf("%w: transport_error_indicator is set (ISO/IEC 13818-1, 2.4.3.3)", ErrMalformed)
+	errScrambled = fmt.Errorf("%w: scrambled payload, this reader has no key (ISO/IEC 13818-1, 2.4.3.3)", ErrMalformed)
+	errTail      = fmt.Errorf("%w: the stream ends inside a packet (ISO/IEC 13818-1, 2.4.3.2)", ErrMalformed)
 )
 
 // Demuxer takes a transport stream apart, packet by packet. It never gives up:

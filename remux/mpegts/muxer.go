@@ -79,6 +79,9 @@ type Muxer struct {
 	prefix, keyPrefix []byte
 	audio             *aac.Config
 	pending           audioPES
+	// lastVideo is the DTS of the segment's last picture, if hasVideo.
+	lastVideo int64
+	hasVideo  bool
 }
 
 // audioPES is the audio PES packet that grows.
@@ -86,6 +89,9 @@ type audioPES struct {
 	payload []byte
 	frames  int64
 	pts     int64 // of the first frame
+	// since is the pictures' time when it began, or pts if that is later: with
+	// audio that is interleaved late, or early, it may still grow.
+	since int64
 }
 
 // ErrFrame is wrapped by the errors about frames that cannot be written. The
@@ -154,6 +160,11 @@ func (m *Muxer) AppendFrame(dst []byte, f *media.Frame) ([]byte, error) {
 
 // Flush appends the audio PES packet that is still open: it ends a segment.
 func (m *Muxer) Flush(dst []byte) []byte {
+	m.lastVideo, m.hasVideo = 0, false
+	return m.flushAudio(dst)
+}
+
+func (m *Muxer) flushAudio(dst []byte) []byte {
 	if m.pending.frames == 0 {
 		return dst
 	}
@@ -176,9 +187,10 @@ func (m *Muxer) appendVideo(dst []byte, f *media.Frame) ([]byte, error) {
 	if err := b.measure(); err != nil {
 		return dst, err
 	}
-	if m.pending.frames > 0 && f.DTS-m.pending.pts >= audioSpan {
-		dst = m.Flush(dst)
+	if m.pending.frames > 0 && f.DTS-m.pending.since >= audioSpan {
+		dst = m.flushAudio(dst)
 	}
+	m.lastVideo, m.hasVideo = f.DTS, true
 	h := pesHeader{pid: videoPID, streamID: videoStreamID, pts: f.PTS, dts: f.DTS, random: f.Key}
 	dst, h = m.clock(dst, h)
 	m.pes.body = b
@@ -192,14 +204,17 @@ func (m *Muxer) appendAudio(dst []byte, f *media.Frame) ([]byte, error) {
 		return dst, fmt.Errorf("%w: %w", ErrFrame, err)
 	}
 	if m.pending.frames > 0 && !m.fits(f) {
-		dst = m.Flush(dst)
+		dst = m.flushAudio(dst)
 	}
 	if m.video != nil {
 		dst = m.driveClock(dst, f.PTS-Lead-audioSlack)
 	}
 	p := &m.pending
 	if p.frames == 0 {
-		p.pts = f.PTS
+		p.pts, p.since = f.PTS, f.PTS
+		if m.hasVideo {
+			p.since = max(p.since, m.lastVideo)
+		}
 	}
 	p.payload = append(append(p.payload, adts...), f.Data...)
 	p.frames++

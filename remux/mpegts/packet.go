@@ -53,13 +53,13 @@ type Packet struct {
 }
 
 var (
-	errSize     = fmt.Errorf("%w: packet of other than 188 bytes (2.4.3.2)", ErrMalformed)
-	errSync     = fmt.Errorf("%w: packet without sync byte 0x47 (2.4.3.3)", ErrMalformed)
-	errControl  = fmt.Errorf("%w: adaptation_field_control '00' is reserved (2.4.3.3)", ErrMalformed)
-	errAdapt    = fmt.Errorf("%w: adaptation_field_length does not fit its packet (2.4.3.5)", ErrMalformed)
-	errFields   = fmt.Errorf("%w: adaptation field shorter than its flags say (2.4.3.4)", ErrMalformed)
-	errStuffing = fmt.Errorf("%w: stuffing bytes other than 0xff (2.4.3.5)", ErrMalformed)
-	errPCR      = fmt.Errorf("%w: program_clock_reference_extension above 299 (2.4.3.5)", ErrMalformed)
+	errSize     = fmt.Errorf("%w: packet of other than 188 bytes (ISO/IEC 13818-1, 2.4.3.2)", ErrMalformed)
+	errSync     = fmt.Errorf("%w: packet without sync byte 0x47 (ISO/IEC 13818-1, 2.4.3.3)", ErrMalformed)
+	errControl  = fmt.Errorf("%w: adaptation_field_control '00' is reserved (ISO/IEC 13818-1, 2.4.3.3)", ErrMalformed)
+	errAdapt    = fmt.Errorf("%w: adaptation_field_length does not fit its packet (ISO/IEC 13818-1, 2.4.3.5)", ErrMalformed)
+	errFields   = fmt.Errorf("%w: adaptation field shorter than its flags say (ISO/IEC 13818-1, 2.4.3.4)", ErrMalformed)
+	errStuffing = fmt.Errorf("%w: stuffing bytes other than 0xff (ISO/IEC 13818-1, 2.4.3.5)", ErrMalformed)
+	errPCR      = fmt.Errorf("%w: program_clock_reference_extension above 299 (ISO/IEC 13818-1, 2.4.3.5)", ErrMalformed)
 )
 
 // ParsePacket parses one packet of 188 bytes. It allocates nothing.

@@ -31,16 +31,16 @@ const (
 )
 
 var (
-	errPESShort   = fmt.Errorf("%w: PES packet ends inside its header (2.4.3.6)", ErrMalformed)
-	errPESPrefix  = fmt.Errorf("%w: PES packet without packet_start_code_prefix 000001 (2.4.3.7)", ErrMalformed)
-	errPESMarker  = fmt.Errorf("%w: PES header without its marker bits '10' (2.4.3.6)", ErrMalformed)
-	errPESFlags   = fmt.Errorf("%w: PTS_DTS_flags '01' is forbidden (2.4.3.7)", ErrMalformed)
-	errPESTime    = fmt.Errorf("%w: PTS or DTS without its prefix or marker bits (2.4.3.7)", ErrMalformed)
-	errPESLength  = fmt.Errorf("%w: PES packet shorter than its PES_packet_length (2.4.3.7)", ErrMalformed)
-	errPESExtra   = fmt.Errorf("%w: PES packet longer than its PES_packet_length (2.4.3.7)", ErrMalformed)
-	errPESZero    = fmt.Errorf("%w: PES_packet_length 0 outside of video (2.4.3.7)", ErrMalformed)
+	errPESShort   = fmt.Errorf("%w: PES packet ends inside its header (ISO/IEC 13818-1, 2.4.3.6)", ErrMalformed)
+	errPESPrefix  = fmt.Errorf("%w: PES packet without packet_start_code_prefix 000001 (ISO/IEC 13818-1, 2.4.3.7)", ErrMalformed)
+	errPESMarker  = fmt.Errorf("%w: PES header without its marker bits '10' (ISO/IEC 13818-1, 2.4.3.6)", ErrMalformed)
+	errPESFlags   = fmt.Errorf("%w: PTS_DTS_flags '01' is forbidden (ISO/IEC 13818-1, 2.4.3.7)", ErrMalformed)
+	errPESTime    = fmt.Errorf("%w: PTS or DTS without its prefix or marker bits (ISO/IEC 13818-1, 2.4.3.7)", ErrMalformed)
+	errPESLength  = fmt.Errorf("%w: PES packet shorter than its PES_packet_length (ISO/IEC 13818-1, 2.4.3.7)", ErrMalformed)
+	errPESExtra   = fmt.Errorf("%w: PES packet longer than its PES_packet_length (ISO/IEC 13818-1, 2.4.3.7)", ErrMalformed)
+	errPESZero    = fmt.Errorf("%w: PES_packet_length 0 outside of video (ISO/IEC 13818-1, 2.4.3.7)", ErrMalformed)
 	errPESTooLong = fmt.Errorf("%w: PES packet longer than %d bytes, this reader's limit", ErrMalformed, MaxPES)
-	errPESOutside = fmt.Errorf("%w: payload outside of a PES packet: none has begun, or the last one is complete (2.4.3.6)", ErrMalformed)
+	errPESOutside = fmt.Errorf("%w: payload outside of a PES packet: none has begun, or the last one is complete (ISO/IEC 13818-1, 2.4.3.6)", ErrMalformed)
 )
 
 // hasHeader tells whether a PES packet of this stream_id has the optional

@@ -57,13 +57,13 @@ const (
 )
 
 var (
-	errSection     = fmt.Errorf("%w: section_length does not fit its section (2.4.4.5, 2.4.4.9)", ErrMalformed)
-	errSyntax      = fmt.Errorf("%w: PAT or PMT without section syntax (2.4.4.5, 2.4.4.9)", ErrMalformed)
-	errTable       = fmt.Errorf("%w: table_id of neither PAT nor PMT on their PID (2.4.4.4)", ErrMalformed)
-	errCRC         = fmt.Errorf("%w: CRC_32 of a section (2.4.4.5, annex A)", ErrMalformed)
-	errEntries     = fmt.Errorf("%w: section ends inside an entry (2.4.4.3, 2.4.4.8)", ErrMalformed)
-	errPointer     = fmt.Errorf("%w: pointer_field points past its packet (2.4.4.2)", ErrMalformed)
-	errLongSection = fmt.Errorf("%w: section longer than 1024 bytes (2.4.4.5)", ErrMalformed)
+	errSection     = fmt.Errorf("%w: section_length does not fit its section (ISO/IEC 13818-1, 2.4.4.5, 2.4.4.9)", ErrMalformed)
+	errSyntax      = fmt.Errorf("%w: PAT or PMT without section syntax (ISO/IEC 13818-1, 2.4.4.5, 2.4.4.9)", ErrMalformed)
+	errTable       = fmt.Errorf("%w: table_id of neither PAT nor PMT on their PID (ISO/IEC 13818-1, 2.4.4.4)", ErrMalformed)
+	errCRC         = fmt.Errorf("%w: CRC_32 of a section (ISO/IEC 13818-1, 2.4.4.5, annex A)", ErrMalformed)
+	errEntries     = fmt.Errorf("%w: section ends inside an entry (ISO/IEC 13818-1, 2.4.4.3, 2.4.4.8)", ErrMalformed)
+	errPointer     = fmt.Errorf("%w: pointer_field points past its packet (ISO/IEC 13818-1, 2.4.4.2)", ErrMalformed)
+	errLongSection = fmt.Errorf("%w: section longer than 1024 bytes (ISO/IEC 13818-1, 2.4.4.5)", ErrMalformed)
 )
 
 // section is the head that PAT and PMT share, and their entries:
