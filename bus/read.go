@@ -72,7 +72,7 @@ func (r *reader) message(m record) error {
 	if !h.Flags.Has(framelog.Final) && (h.Epoch < r.epoch || h.Epoch == r.epoch && h.Number <= r.number && r.number > 0) {
 		return nil
 	}
-	continues := len(r.parts) > 0 && h.Session == r.open.Session && h.Number == r.number+1
+	continues := len(r.parts) > 0 && h.Flags&^framelog.More == 0 && h.Session == r.open.Session && h.Number == r.number+1
 	r.epoch, r.number = h.Epoch, h.Number
 	return r.join(h, m, continues)
 }

@@ -67,6 +67,7 @@ type Ownership struct {
 	Owner                string // empty: nobody
 	Closed               bool
 	Saved                time.Time // the last commit, by the server's clock
+	State                []byte    // as last saved; nil before the first time
 }
 
 // Ownerships lists who packages what. Those without an owner, and not closed,
@@ -89,11 +90,11 @@ func (b *Bus) Ownerships(ctx context.Context) ([]Ownership, error) {
 }
 
 func ownershipOf(c change) (Ownership, error) {
-	h, _, err := parseState(c.value)
+	h, state, err := parseState(c.value)
 	if err != nil {
 		return Ownership{}, err
 	}
-	o := Ownership{Owner: h.Owner, Closed: h.Closed, Saved: c.at}
+	o := Ownership{Owner: h.Owner, Closed: h.Closed, Saved: c.at, State: state}
 	o.Broadcast, o.Rendition, _ = strings.Cut(c.key, ".")
 	o.Stream, err = parseStream(h.Stream)
 	return o, err

@@ -1,0 +1,2 @@
+package bus
+var children = map[string]func(){}
