@@ -28,8 +28,8 @@ COPY LICENSE /LICENSE
 # Only serve without --nats and --store keeps anything here.
 COPY --from=build --chown=65532:65532 /out/data /data
 VOLUME /data
-# In a container localhost is nobody: listen to all that is let in. Who may
-# publish is for WEIR_PUBLISH_AUTH to say.
+# In a container localhost reaches nobody: listen on all addresses. Which ports
+# the world sees, and with whom behind them, is chosen where the container runs.
 ENV WEIR_RTMP=:1935 WEIR_HTTP=:8080 WEIR_DATA=/data
 USER 65532:65532
 EXPOSE 1935 8080
