@@ -71,7 +71,7 @@ func contentPolicy(baseURL *url.URL) string {
 		"default-src 'none'",
 		"script-src 'self'",
 		"style-src 'self'",
-		"img-src 'self' data:",
+		"img-src 'self'",
 		"connect-src " + media,
 		"media-src blob: " + media,
 		"worker-src blob:",

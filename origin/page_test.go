@@ -1,0 +1,358 @@
+package origin
+
+import (
+	"context"
+	"encoding/json"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/chromedp"
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestPageHeaders(t *testing.T) {
+	baseURL, err := url.Parse("https://cdn.example/weir")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := New(Config{Objects: store(), BaseURL: baseURL})
+	res := get(h, "GET", "/", "Accept-Encoding", "gzip")
+	want := map[string]string{
+		"Content-Type": "text/html; charset=utf-8", "Cache-Control": "no-cache", "Content-Encoding": "gzip", "Vary": "Accept-Encoding",
+		"Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosniff", "Access-Control-Allow-Origin": "",
+		"Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; " +
+			"connect-src 'self' https://cdn.example; media-src blob: 'self' https://cdn.example; worker-src blob:; " +
+			"base-uri 'none'; form-action 'none'; frame-ancestors 'self'",
+	}
+	for name, value := range want {
+		if got := res.Header.Get(name); got != value {
+			t.Errorf("%s: got %q, want %q", name, got, value)
+		}
+	}
+	if again := get(h, "GET", "/", "Accept-Encoding", "gzip", "If-None-Match", res.Header.Get("ETag")); again.StatusCode != 304 {
+		t.Errorf("asked again: got %d, want 304", again.StatusCode)
+	}
+	if plain := get(h, "GET", "/"); plain.Header.Get("ETag") == res.Header.Get("ETag") || !strings.HasPrefix(body(t, plain), "<!doctype html>") {
+		t.Error("the plain page is the gzip one")
+	}
+	for path, contentType := range map[string]string{
+		"/page/weir.js": "text/javascript; charset=utf-8", "/page/weir.css": "text/css; charset=utf-8", "/page/icon.svg": "image/svg+xml",
+		"/page/vendor/hls.js/LICENSE": "text/plain; charset=utf-8", "/page/vendor/hls.js/hls.min.js": "text/javascript; charset=utf-8",
+	} {
+		if res := get(h, "HEAD", path); res.StatusCode != 200 || res.Header.Get("Content-Type") != contentType {
+			t.Errorf("%s: got %d %s", path, res.StatusCode, res.Header.Get("Content-Type"))
+		}
+	}
+}
+
+// The page is made of files of this server, and nothing in it asks for another
+// host's: neither by what it loads nor by what it styles.
+func TestPageNamesNoHost(t *testing.T) {
+	err := fs.WalkDir(pageFiles, "page", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || strings.Contains(name, "vendor") {
+			return err
+		}
+		text, err := pageFiles.ReadFile(name)
+		for line := range strings.Lines(string(text)) {
+			line = strings.ReplaceAll(line, "http://www.w3.org/2000/svg", "") // a name, not an address
+			if strings.Contains(line, "//") && strings.Contains(line, "http") {
+				t.Errorf("%s: %s", name, line)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// shown is a registry that a test changes while the page looks.
+type shown struct {
+	mu   sync.Mutex
+	list []Stream
+}
+
+func (s *shown) Streams(context.Context) ([]Stream, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.list, nil
+}
+
+func (s *shown) set(list ...Stream) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.list = list
+}
+
+// browser is a tab of a real Chromium, and what went wrong in it.
+type browser struct {
+	t   *testing.T
+	ctx context.Context
+
+	mu       sync.Mutex
+	errors   []string
+	requests []string
+}
+
+func newBrowser(t *testing.T) *browser {
+	t.Helper()
+	path, err := exec.LookPath("chromium")
+	if err != nil {
+		t.Fatal("the page is tested in a real browser: install chromium (Debian: apt-get install chromium):", err)
+	}
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU,
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true))
+	deadline, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	t.Cleanup(cancel)
+	allocator, cancel := chromedp.NewExecAllocator(deadline, options...)
+	t.Cleanup(cancel)
+	ctx, cancel := chromedp.NewContext(allocator)
+	t.Cleanup(cancel)
+	b := &browser{t: t, ctx: ctx}
+	if err := chromedp.Listen(ctx, b.listen); err != nil {
+		t.Fatal("start chromium:", err)
+	}
+	console := chromedp.Console(ctx)
+	var reading sync.WaitGroup
+	reading.Go(func() {
+		for m, err := range console {
+			if err != nil {
+				return // the test is over
+			}
+			if m.Type == "error" || m.Type == "warning" || m.Type == chromedp.ConsoleException {
+				b.mu.Lock()
+				b.errors = append(b.errors, string(m.Type)+": "+m.Text+" "+m.URL)
+				b.mu.Unlock()
+			}
+		}
+	})
+	t.Cleanup(func() { cancel(); reading.Wait() })
+	return b
+}
+
+func (b *browser) listen(event any) {
+	if r, ok := event.(*network.EventRequestWillBeSent); ok {
+		b.mu.Lock()
+		b.requests = append(b.requests, r.Request.URL)
+		b.mu.Unlock()
+	}
+}
+
+// open loads a page in a window of that size.
+func (b *browser) open(url string, width, height int64) {
+	b.t.Helper()
+	if err := chromedp.Do(b.ctx, chromedp.EmulateViewport(width, height), chromedp.Navigate(url)); err != nil {
+		b.t.Fatal("open the page:", err)
+	}
+}
+
+// eval returns what an expression gives, as JSON.
+func (b *browser) eval(expression string) string {
+	b.t.Helper()
+	v, err := chromedp.Run(b.ctx, chromedp.Evaluate[any](expression, chromedp.EvalAwaitPromise))
+	if err != nil {
+		b.t.Fatalf("%s: %v", expression, err)
+	}
+	out, err := json.Marshal(v)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return string(out)
+}
+
+// wait waits until an expression is true. Why says what then does not happen.
+func (b *browser) wait(why, expression string) {
+	b.t.Helper()
+	for range 300 {
+		if b.eval(expression) == "true" {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.t.Fatalf("%s: not within 30 s\npage: %s\nerrors: %q", why, b.eval("document.body.innerText"), b.errors)
+}
+
+// clean fails the test for everything that the page complained of, and for
+// requests that left the server.
+func (b *browser) clean(server string) {
+	b.t.Helper()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, e := range b.errors {
+		b.t.Error("console:", e)
+	}
+	for _, r := range b.requests {
+		// data: are the icons of the browser's own video controls.
+		if !strings.HasPrefix(r, server) && !strings.HasPrefix(r, "blob:"+server) && !strings.HasPrefix(r, "data:") {
+			b.t.Error("a request to elsewhere:", r)
+		}
+	}
+	if len(b.requests) == 0 {
+		b.t.Error("no request was seen: this test sees nothing")
+	}
+}
+
+// publishHLS lets ffmpeg write a live stream into dir, in real time, until the
+// test ends.
+func publishHLS(t *testing.T, dir string) {
+	t.Helper()
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cmd := exec.CommandContext(ctx, "ffmpeg", "-v", "error", "-nostdin", "-re", "-f", "lavfi", "-i", "testsrc2=s=320x180:r=25", "-f", "lavfi", "-i", "sine",
+		"-t", "90", "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-g", "25", "-c:a", "aac",
+		"-f", "hls", "-hls_time", "1", "-hls_list_size", "20", "-hls_flags", "temp_file", filepath.Join(dir, "index.m3u8"))
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal("the page is tested with a real stream: install ffmpeg:", err)
+	}
+	t.Cleanup(func() {
+		cancel()
+		_ = cmd.Wait() // killed
+		if stderr.Len() > 0 {
+			t.Log("ffmpeg:", stderr.String())
+		}
+	})
+	for range 200 {
+		if _, err := os.Stat(filepath.Join(dir, "index.m3u8")); err == nil {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	t.Fatal("ffmpeg wrote no playlist within 20 s:", stderr.String())
+}
+
+// A page that was opened when nothing was live shows a stream that begins, by
+// itself: the picture moves, has the right size, and nothing is complained of.
+func TestPagePlays(t *testing.T) {
+	dir := t.TempDir()
+	registry := &shown{}
+	addr, stop := listen(t, New(Config{Objects: directory(dir), Streams: registry, Publish: Publish{Port: 1936, Open: true}, Metrics: http.NotFoundHandler(), Version: "1.2.3"}), time.Second)
+	defer stop()
+	server := "http://" + addr + "/"
+	b := newBrowser(t)
+	b.open(server, 1280, 900)
+
+	b.wait("the empty page says what to do", `document.getElementById("empty").checkVisibility() && document.getElementById("publish").checkVisibility()`)
+	want := `["rtmp://127.0.0.1:1936/live","alice","ffmpeg -re -i video.mp4 -c copy -f flv rtmp://127.0.0.1:1936/live/alice","weir 1.2.3"]`
+	if got := b.eval(`["obs-server", "obs-key", "ffmpeg-file", "version"].map((id) => document.getElementById(id).textContent)`); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if err := chromedp.Do(b.ctx, chromedp.Click(chromedp.CSS(`[data-copy="ffmpeg-test"]`))); err != nil {
+		t.Fatal(err)
+	}
+	b.wait("a copied line is announced", `document.getElementById("said").textContent === "Copied"`)
+
+	publishHLS(t, filepath.Join(dir, "live", "alice"))
+	since := time.Now().Add(-3 * time.Second)
+	alice := Stream{Name: "live/alice", State: Live, Broadcast: "b1", Since: since, Ingest: "node-1", Worker: "worker-7", Epoch: 4, LagSeconds: new(0.2),
+		Video: &Video{Codec: "avc1.64001f", Width: 320, Height: 180, FrameRate: 25}, Audio: &Audio{Codec: "mp4a.40.2", SampleRate: 44100, Channels: 1}}
+	registry.set(alice, Stream{Name: "live/<img src=x onerror=alert(1)>", State: Ended})
+	b.wait("the stream begins by itself", `document.querySelector("video").currentTime > 0.5 && !document.querySelector("video").paused`)
+	first := b.eval(`document.querySelector("video").currentTime`)
+	b.wait("the picture moves on", `document.querySelector("video").currentTime > 1 + `+first)
+	if got := b.eval(`(({videoWidth, videoHeight, muted, error}) => [videoWidth, videoHeight, muted, error])(document.querySelector("video"))`); got != `[320,180,true,null]` {
+		t.Errorf("width, height, muted, error: got %s", got)
+	}
+	if got := b.eval(`[...document.querySelectorAll("#list .name")].map((e) => e.textContent)`); got != `["live/alice","live/\u003cimg src=x onerror=alert(1)\u003e"]` {
+		t.Errorf("listed are %s: names are text, never markup", got)
+	}
+	b.wait("how far the picture is behind is told", `document.getElementById("facts").textContent.includes("behind live")`)
+	facts := b.eval(`[...document.querySelectorAll("#facts li")].slice(0, 4).map((e) => e.textContent)`)
+	if facts != `["320×180","25 fps","H.264 High","AAC 44.1 kHz mono"]` {
+		t.Errorf("the facts are %s", facts)
+	}
+	row := b.eval(`[...document.querySelectorAll("#rows tr:first-child > *")].map((e) => e.textContent)`)
+	if row != `["live/alice","Live","node-1","worker-7","0.2 s","4","–"]` {
+		t.Errorf("the operator's row is %s", row)
+	}
+
+	// A new broadcast of the same stream: the player starts over by itself.
+	alice.Broadcast = "b2"
+	registry.set(alice)
+	b.eval(`document.querySelector("video").addEventListener("emptied", () => { window.emptied = true; }), 0`)
+	b.wait("the next broadcast is loaded", `window.emptied === true`)
+	b.wait("the next broadcast plays", `document.querySelector("video").currentTime > 0.5 && document.getElementById("notice").hidden`)
+	b.clean(server)
+}
+
+// A link to a stream plays that one, muted, on a phone; the page fits the
+// narrowest of them, and keeps the operator's view folded.
+func TestPageDeepLink(t *testing.T) {
+	dir := t.TempDir()
+	publishHLS(t, filepath.Join(dir, "live", "bob"))
+	registry := &shown{}
+	registry.set(Stream{Name: "live/alice", State: Ended}, Stream{Name: "live/bob", State: Live, Broadcast: "b", Ingest: "ingest-with-a-rather-long-name.example", Worker: "worker-1"})
+	addr, stop := listen(t, New(Config{Objects: directory(dir), Streams: registry, Publish: Publish{Port: 1935}}), time.Second)
+	defer stop()
+	server := "http://" + addr + "/"
+	b := newBrowser(t)
+	b.open(server+"?stream=live/bob", 320, 640)
+	b.wait("the stream of the link plays", `document.querySelector("video").currentTime > 0.2 && document.querySelector("video").muted`)
+	got := b.eval(`[document.title, document.querySelector("[aria-current]").dataset.stream, document.documentElement.scrollWidth, document.getElementById("operator").open]`)
+	if got != `["live/bob · weir","live/bob",320,false]` {
+		t.Errorf("title, stream, width, operator's view open: got %s", got)
+	}
+	if got := b.eval(`document.getElementById("ffmpeg-file").textContent`); !strings.HasSuffix(got, `/live/STREAM-KEY"`) {
+		t.Errorf("where keys are secret, the page shows %s", got)
+	}
+	if unnamed := b.eval(`[...document.querySelectorAll("button, a, summary, video")].filter((e) => !(e.textContent.trim() || e.ariaLabel || e.getAttribute("aria-labelledby"))).map((e) => e.outerHTML)`); unnamed != `[]` {
+		t.Errorf("a screen reader has no name for %s", unnamed)
+	}
+	if err := chromedp.Do(b.ctx, chromedp.Click(chromedp.ID("unmute"))); err != nil {
+		t.Fatal(err)
+	}
+	b.wait("the sound is on", `!document.querySelector("video").muted && document.getElementById("unmute").hidden`)
+	b.clean(server)
+}
+
+func TestPageText(t *testing.T) {
+	addr, stop := listen(t, New(Config{Objects: store()}), time.Second)
+	defer stop()
+	b := newBrowser(t)
+	b.open("http://"+addr+"/", 800, 600)
+	for _, tt := range []struct{ call, want string }{
+		{`codec("avc1.64001f")`, `"H.264 High"`},
+		{`codec("avc1.42C01E")`, `"H.264 Baseline"`},
+		{`codec("avc1.4d401f")`, `"H.264 Main"`},
+		{`codec("hvc1.1.6.L93.B0")`, `"HEVC"`},
+		{`codec("av01.0.04M.08")`, `"AV1"`},
+		{`codec("mp4a.40.2")`, `"AAC"`},
+		{`codec("mp4a.40.5")`, `"HE-AAC"`},
+		{`codec("opus")`, `"Opus"`},
+		{`codec("new1.2")`, `"new1"`}, // better than nothing
+		{`codec(undefined)`, `""`},
+		{`bitrate(2641337)`, `"2.6 Mbit/s"`},
+		{`bitrate(999499)`, `"999 kbit/s"`},
+		{`bitrate(999500)`, `"1.0 Mbit/s"`},
+		{`bitrate(128000)`, `"128 kbit/s"`},
+		{`duration(7)`, `"0:07"`},
+		{`duration(723)`, `"12:03"`},
+		{`duration(7384)`, `"2:03:04"`},
+		{`duration(49 * 3600)`, `"2 d 1 h"`},
+		{`rate({ frame_rate: 30000 / 1001 })`, `"29.97 fps"`},
+		{`sound({ codec: "mp4a.40.2", sample_rate: 48000, channels: 6 })`, `"AAC 48 kHz 5.1"`},
+		{`sound(undefined)`, `""`},
+		{`size({ width: 640 })`, `""`},
+		{`summary([])`, `"Waiting for a stream"`},
+		{`summary([{ state: "ended" }])`, `"Nothing is live now"`},
+		{`summary([{ state: "live" }, { state: "waiting" }, { state: "live" }])`, `"2 live, 1 reconnecting"`},
+	} {
+		if diff := cmp.Diff(tt.want, b.eval(`import("./page/text.js").then((text) => text.`+tt.call+`)`)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tt.call, diff)
+		}
+	}
+}
