@@ -33,6 +33,8 @@ const (
 	// maxHeaders is the most sequence headers in force: video and audio of
 	// sixteen tracks.
 	maxHeaders = 32
+	// batchSize is the default of BatcherConfig.Size.
+	batchSize = 256 << 10
 	// spareBatches is how many idle batches a Batcher keeps for reuse: one in
 	// flight and one that grows need no more.
 	spareBatches = 2
@@ -62,7 +64,7 @@ func (c BatcherConfig) withDefaults() BatcherConfig {
 		c.Interval = 250 * time.Millisecond
 	}
 	if c.Size <= 0 {
-		c.Size = 256 << 10
+		c.Size = batchSize
 	}
 	if c.MaxTag <= 0 {
 		c.MaxTag = 8 << 20
