@@ -266,3 +266,7 @@ func entryOf(t testing.TB, b *Bus) Entry {
 	}
 	return e
 }
+
+func supervise(b *Bus, window time.Duration) func(context.Context) error {
+	return func(ctx context.Context) error { return b.Supervise(ctx, window) }
+}

@@ -175,15 +175,25 @@ func (b *Bus) ensureOnce(ctx context.Context, want jetstream.StreamConfig) (jets
 }
 
 // hopeless tells whether trying again cannot help: the server understood, and
-// said no. Peers that are missing may yet come (10005), and two nodes that
-// create the same stream differently will see it next time.
+// said no. Peers that are missing may yet come, and two nodes that create the
+// same stream differently will see it next time.
 func hopeless(err error) bool {
 	var api *jetstream.APIError
 	if !errors.As(err, &api) {
 		return false
 	}
-	const noSuitablePeers = 10005
-	return api.Code == 400 && api.ErrorCode != noSuitablePeers && api.ErrorCode != jetstream.JSErrCodeStreamNameInUse
+	const (
+		noSuitablePeers     = 10005
+		insufficientStorage = 10047
+		invalidConfig       = 10052
+	)
+	switch api.ErrorCode {
+	case insufficientStorage, invalidConfig:
+		return true
+	case noSuitablePeers, jetstream.JSErrCodeStreamNameInUse:
+		return false
+	}
+	return api.Code == 400
 }
 
 // shard is where a broadcast's log lives.

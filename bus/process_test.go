@@ -1,2 +1,143 @@
 package bus
-var children = map[string]func(){}
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// children are the processes that tests start: this binary again, with the
+// name in its environment.
+var children = map[string]func(){"worker": childWorker}
+
+// childWorker runs a worker until it is killed, and says what it owns and
+// what it has lost.
+func childWorker() {
+	ctx := context.Background()
+	b, err := Open(ctx, Config{URL: os.Getenv("WEIR_TEST_NATS"), Node: "child", Log: slog.New(slog.NewTextHandler(os.Stderr, nil))})
+	if err != nil {
+		panic(err)
+	}
+	h := newHall()
+	save := h.handler("child")
+	err = NewWorker(b, WorkerConfig{}).Run(ctx, func(ctx context.Context, c *Claim) error {
+		fmt.Println("owned", c.Broadcast())
+		err := save(ctx, c)
+		if errors.Is(err, ErrNotOwner) {
+			fmt.Println("lost", c.Broadcast())
+		}
+		return err
+	})
+	panic(err)
+}
+
+// child is a process that runs childWorker.
+type child struct {
+	*exec.Cmd
+	mu    sync.Mutex
+	said  map[string]int
+	ended chan struct{}
+}
+
+func startChild(t *testing.T, name, url string) *child {
+	t.Helper()
+	c := &child{Cmd: exec.Command(os.Args[0]), said: make(map[string]int), ended: make(chan struct{})}
+	c.Env = append(os.Environ(), "WEIR_TEST_CHILD="+name, "WEIR_TEST_NATS="+url)
+	c.Stderr = &testWriter{t: t}
+	out, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		defer close(c.ended)
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			verb, _, _ := strings.Cut(lines.Text(), " ")
+			c.mu.Lock()
+			c.said[verb]++
+			c.mu.Unlock()
+		}
+		_ = c.Wait() // killed
+	}()
+	t.Cleanup(func() { c.signal(t, syscall.SIGKILL); <-c.ended })
+	return c
+}
+
+func (c *child) signal(t *testing.T, s syscall.Signal) {
+	t.Helper()
+	if err := c.Process.Signal(s); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		t.Fatal(err)
+	}
+}
+
+func (c *child) count(verb string) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.said[verb]
+}
+
+// takeover starts a child that owns n broadcasts and a worker beside it.
+func takeover(t *testing.T, n int) (c *child, h *hall, ids []string) {
+	t.Helper()
+	srv := startNATS(t)
+	b := open(t, Config{URL: srv.ClientURL()})
+	ids = broadcasts(t, b, n)
+	c = startChild(t, "worker", srv.ClientURL())
+	eventually(t, 20*time.Second, "the child owns all", func() bool { return c.count("owned") == n })
+	h = newHall()
+	running(t, func(ctx context.Context) error {
+		return NewWorker(b, WorkerConfig{}).Run(ctx, h.handler("here"))
+	})
+	time.Sleep(1500 * time.Millisecond) // be connected for a second
+	return c, h, ids
+}
+
+// TestKilledWorker: kill -9, and another has everything within 300 ms.
+func TestKilledWorker(t *testing.T) {
+	const n = 20
+	c, h, ids := takeover(t, n)
+	began := time.Now()
+	c.signal(t, syscall.SIGKILL)
+	eventually(t, 5*time.Second, "all are taken over", func() bool { return h.allOwned(ids, anyone) })
+	d := time.Since(began)
+	t.Logf("%d broadcasts of a killed worker taken over after %v", n, d.Round(time.Millisecond))
+	if d > time.Second { // 0.3 s on a machine that has nothing else to do
+		t.Errorf("the takeover took %v", d)
+	}
+}
+
+// TestFrozenWorker: a process that is stopped loses its broadcasts when its
+// lease is over, and when it goes on it finds that out before it has done
+// anything.
+func TestFrozenWorker(t *testing.T) {
+	const n = 5
+	c, h, ids := takeover(t, n)
+	began := time.Now()
+	c.signal(t, syscall.SIGSTOP)
+	eventually(t, 10*time.Second, "all are taken over", func() bool { return h.allOwned(ids, anyone) })
+	d := time.Since(began)
+	t.Logf("%d broadcasts of a frozen worker with a lease of 3 s taken over after %v", n, d.Round(time.Millisecond))
+	if d < time.Second || d > 5*time.Second {
+		t.Errorf("the takeover took %v", d)
+	}
+	c.signal(t, syscall.SIGCONT)
+	eventually(t, 10*time.Second, "the zombie has left", func() bool { return c.count("lost") == n })
+	time.Sleep(500 * time.Millisecond)
+	if got := c.count("owned"); got != n {
+		t.Errorf("the zombie claimed %d again", got-n)
+	}
+	if got := h.owned()["here"]; got != n {
+		t.Errorf("the new owner has %d of %d", got, n)
+	}
+}

@@ -73,7 +73,9 @@ func (b *Bus) store(ctx context.Context, w write) (uint64, error) {
 			return 0, fmt.Errorf("publish: %w", err)
 		}
 		if !wrongSequence(err) {
-			timeout = min(2*timeout, maxAttemptTimeout)
+			if errors.Is(err, context.DeadlineExceeded) {
+				timeout = min(2*timeout, maxAttemptTimeout)
+			}
 			if pause(ctx, try) != nil {
 				return 0, fmt.Errorf("publish: %w (last: %w)", context.Cause(ctx), err)
 			}

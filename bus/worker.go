@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -51,7 +50,8 @@ type stateView struct {
 	stateHead
 	rev     uint64
 	changed time.Time // when we learned of it
-	due     time.Time // when we may claim it; zero while it is not to be had
+	free    time.Time // since when it is to be had; zero while it is not
+	notYet  time.Time // until when we leave it alone
 	fails   int       // of our handler, in a row
 	stuck   bool      // its owner does not commit though its log grows
 	tail    uint64    // of its log, when last looked at
@@ -198,7 +198,7 @@ func (w *Worker) learn(key string, head stateHead, rev uint64) {
 	}
 	v.stateHead, v.rev, v.changed, v.stuck, v.tail = head, rev, time.Now(), false, 0
 	if !w.available(v) {
-		v.due = time.Time{}
+		v.free, v.notYet = time.Time{}, time.Time{}
 	} else if !w.owned[key] {
 		w.stir()
 	}
@@ -245,13 +245,13 @@ func (w *Worker) scan(ctx context.Context, now time.Time) (ready []string, next 
 			continue
 		}
 		if !w.available(v) && !w.roster.isDead(ctx, v.Owner) {
-			v.due = time.Time{}
+			v.free = time.Time{}
 			continue
 		}
-		if v.due.IsZero() {
-			v.due = now.Add(w.hesitation())
+		if v.free.IsZero() {
+			v.free = now
 		}
-		if wait := v.due.Sub(now); wait > 0 {
+		if wait := max(v.free.Add(w.hesitation()).Sub(now), v.notYet.Sub(now)); wait > 0 {
 			next = min(next, wait)
 		} else if len(w.owned) < w.cfg.Capacity {
 			w.owned[key] = true
@@ -264,8 +264,7 @@ func (w *Worker) scan(ctx context.Context, now time.Time) (ready []string, next 
 // hesitation is how long the worker leaves a broadcast to others: the more it
 // has, the longer. w.mu is held.
 func (w *Worker) hesitation() time.Duration {
-	load := time.Duration(len(w.owned))
-	return claimSpread*load/time.Duration(w.cfg.Capacity) + rand.N(2*time.Millisecond)
+	return claimSpread * time.Duration(len(w.owned)) / time.Duration(w.cfg.Capacity)
 }
 
 // own is the life of one claim.
@@ -356,7 +355,7 @@ func (w *Worker) giveBack(ctx context.Context, c *Claim, again bool) {
 	if v.fails++; !again {
 		v.fails = 0
 	}
-	v.due = time.Now().Add(min(time.Second<<min(v.fails, 5), 30*time.Second))
+	v.notYet = time.Now().Add(min(time.Second<<min(v.fails, 5), 30*time.Second))
 }
 
 // later leaves an entry alone for d.
@@ -364,7 +363,7 @@ func (w *Worker) later(key string, d time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if v := w.keys[key]; v != nil {
-		v.due = time.Now().Add(d)
+		v.notYet = time.Now().Add(d)
 	}
 }
 

@@ -1,0 +1,471 @@
+package bus
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"weir/media"
+)
+
+// broadcasts opens n broadcasts, each with a batch on its log, and returns
+// their ids.
+func broadcasts(t *testing.T, b *Bus, n int) (ids []string) {
+	t.Helper()
+	for i := range n {
+		s, err := b.OpenSession(within(t, 10*time.Second), media.Stream{App: "live", Name: fmt.Sprint("s", i)}, time.Now(), Takeover)
+		if err != nil {
+			t.Fatal(err)
+		}
+		appendBatches(t, s, 100, 1)
+		ids = append(ids, s.Broadcast())
+	}
+	return ids
+}
+
+// hall sees what the workers of a test do, and whether ever two of them own a
+// broadcast without the first being told at its next Save.
+type hall struct {
+	mu     sync.Mutex
+	owners map[string][]string // by broadcast, in order
+	saved  map[string]int
+}
+
+func newHall() *hall { return &hall{owners: make(map[string][]string), saved: make(map[string]int)} }
+
+// handler saves a counter until ctx ends or the claim is lost.
+func (h *hall) handler(name string) func(context.Context, *Claim) error {
+	return func(ctx context.Context, c *Claim) error {
+		h.mu.Lock()
+		h.owners[c.Broadcast()] = append(h.owners[c.Broadcast()], name)
+		h.mu.Unlock()
+		var n int
+		if c.State() != nil {
+			if _, err := fmt.Sscanf(string(c.State()), `{"n":%d}`, &n); err != nil {
+				return err
+			}
+		}
+		for sleep(ctx, 10*time.Millisecond) == nil {
+			n++
+			if err := c.Save(ctx, fmt.Appendf(nil, `{"n":%d}`, n)); err != nil {
+				return err
+			}
+			h.mu.Lock()
+			h.saved[c.Broadcast()]++
+			h.mu.Unlock()
+		}
+		return ctx.Err()
+	}
+}
+
+func (h *hall) owner(broadcast string) string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if o := h.owners[broadcast]; len(o) > 0 {
+		return o[len(o)-1]
+	}
+	return ""
+}
+
+// owned counts the broadcasts of each worker.
+func (h *hall) owned() map[string]int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	n := make(map[string]int)
+	for _, o := range h.owners {
+		n[o[len(o)-1]]++
+	}
+	return n
+}
+
+// allOwned tells whether every broadcast has an owner of which ok holds.
+func (h *hall) allOwned(ids []string, ok func(owner string) bool) bool {
+	for _, id := range ids {
+		if o := h.owner(id); o == "" || !ok(o) {
+			return false
+		}
+	}
+	return true
+}
+
+func anyone(string) bool { return true }
+
+// TestClaimsAreShared: many workers see many broadcasts at once; each gets one
+// owner, and the load is spread.
+func TestClaimsAreShared(t *testing.T) {
+	n := startNATS(t)
+	h := newHall()
+	var workers []*Worker
+	for i := range 4 {
+		w := NewWorker(open(t, Config{URL: n.ClientURL()}), WorkerConfig{Capacity: 20})
+		workers = append(workers, w)
+		running(t, func(ctx context.Context) error { return w.Run(ctx, h.handler(fmt.Sprint("w", i))) })
+	}
+	b := open(t, Config{URL: n.ClientURL()})
+	eventually(t, 5*time.Second, "four workers hold a lease", func() bool {
+		all, err := b.Workers(within(t, 5*time.Second))
+		return err == nil && len(all) == 4
+	})
+	ids := broadcasts(t, b, 40)
+	eventually(t, 5*time.Second, "each broadcast is owned", func() bool { return h.allOwned(ids, anyone) })
+	time.Sleep(300 * time.Millisecond)
+	for id, o := range h.owners {
+		if len(o) != 1 {
+			t.Errorf("broadcast %s was owned by %v", id, o)
+		}
+	}
+	for w, n := range h.owned() {
+		if n < 4 || n > 16 {
+			t.Errorf("worker %s has %d of 40 broadcasts", w, n)
+		}
+	}
+	t.Logf("40 broadcasts on 4 workers: %v", h.owned())
+	owned := 0
+	for _, w := range workers {
+		owned += w.Stats().Owned
+	}
+	if owned != 40 || workers[0].Stats().Unowned != 0 {
+		t.Errorf("the workers count %d owned, %+v", owned, workers[0].Stats())
+	}
+}
+
+func TestCapacity(t *testing.T) {
+	b := embedded(t)
+	h := newHall()
+	w := NewWorker(b, WorkerConfig{Capacity: 2})
+	running(t, func(ctx context.Context) error { return w.Run(ctx, h.handler("w")) })
+	broadcasts(t, b, 5)
+	eventually(t, 5*time.Second, "two are owned", func() bool { return w.Stats().Owned == 2 })
+	time.Sleep(300 * time.Millisecond)
+	if s := w.Stats(); s.Owned != 2 || s.Unowned != 3 {
+		t.Errorf("a worker for two has %+v", s)
+	}
+	all, err := b.Ownerships(within(t, 5*time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	owned := 0
+	for _, o := range all {
+		if o.Owner == b.Node() {
+			owned++
+		}
+	}
+	if len(all) != 5 || owned != 2 {
+		t.Errorf("%d broadcasts are listed, %d of them owned", len(all), owned)
+	}
+}
+
+// TestReleaseOnCancel is SIGTERM: others claim at once, and go on from the
+// State that was saved.
+func TestReleaseOnCancel(t *testing.T) {
+	n := startNATS(t)
+	h := newHall()
+	first := NewWorker(open(t, Config{URL: n.ClientURL()}), WorkerConfig{})
+	stop := running(t, func(ctx context.Context) error { return first.Run(ctx, h.handler("first")) })
+	b := open(t, Config{URL: n.ClientURL()})
+	ids := broadcasts(t, b, 10)
+	eventually(t, 5*time.Second, "the first has all", func() bool { return h.allOwned(ids, anyone) })
+	second := NewWorker(b, WorkerConfig{})
+	running(t, func(ctx context.Context) error { return second.Run(ctx, h.handler("second")) })
+	time.Sleep(200 * time.Millisecond)
+	began := time.Now()
+	stop()
+	stopped := time.Since(began)
+	eventually(t, time.Second, "the second has all", func() bool {
+		return h.allOwned(ids, func(o string) bool { return o == "second" })
+	})
+	t.Logf("10 broadcasts: given back after %v, taken after %v", stopped.Round(time.Millisecond), time.Since(began).Round(time.Millisecond))
+	if all, err := b.Workers(within(t, time.Second)); err != nil || len(all) != 1 {
+		t.Errorf("the workers are %v, %v: the first gave its lease back", all, err)
+	}
+	it, err := b.state.get(within(t, time.Second), stateKey(ids[0], Source))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var saved int
+	if _, state, _ := parseState(it.value); state != nil {
+		_, _ = fmt.Sscanf(string(state), `{"n":%d}`, &saved)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if most := h.saved[ids[0]] + 2; saved < 10 || saved > most {
+		t.Errorf("the State counts %d saves, %d were made", saved, h.saved[ids[0]])
+	}
+}
+
+// TestSaveFences: the worker that lost a claim learns it at its next Save,
+// and what the other wrote stands.
+func TestSaveFences(t *testing.T) {
+	n := startNATS(t)
+	a, b := open(t, Config{URL: n.ClientURL()}), open(t, Config{URL: n.ClientURL()})
+	id := broadcasts(t, a, 1)[0]
+	claim := func(x *Bus) *Claim {
+		t.Helper()
+		it, err := x.state.get(within(t, time.Second), stateKey(id, Source))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := x.claim(within(t, time.Second), stateKey(id, Source), it.rev, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	first := claim(a)
+	if first.State() != nil || first.Broadcast() != id || first.Rendition() != Source || first.Stream().Name != "s0" {
+		t.Errorf("claim of %s %s %s with State %q", first.Stream(), first.Broadcast(), first.Rendition(), first.State())
+	}
+	state := []byte("{\"n\":1}\nany bytes\x00\xff")
+	if err := first.Save(within(t, time.Second), state); err != nil {
+		t.Fatal(err)
+	}
+	second := claim(b)
+	if !bytes.Equal(second.State(), state) {
+		t.Errorf("the second owner got %q", second.State())
+	}
+	ctx := within(t, 5*time.Second)
+	if err := first.Save(ctx, []byte("zombie")); !errors.Is(err, ErrNotOwner) {
+		t.Errorf("save: %v", err)
+	}
+	if err := first.Close(ctx, []byte("zombie")); !errors.Is(err, ErrNotOwner) {
+		t.Errorf("close: %v", err)
+	}
+	if _, err := first.Verify(ctx); !errors.Is(err, ErrNotOwner) {
+		t.Errorf("verify: %v", err)
+	}
+	if err := first.release(ctx); err != nil {
+		t.Errorf("release of what is not ours: %v", err)
+	}
+	if current, err := second.Verify(ctx); err != nil || !current {
+		t.Errorf("verify: %v, %v", current, err)
+	}
+	if err := second.Save(ctx, []byte("2")); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestLostSaveAnswers: a Save whose answer is lost is stored once, and not
+// mistaken for another worker's.
+func TestLostSaveAnswers(t *testing.T) {
+	n := startNATS(t)
+	p := startProxy(t, n.ClientURL())
+	straight := open(t, Config{URL: n.ClientURL()})
+	id := broadcasts(t, straight, 1)[0]
+	b := open(t, Config{URL: p.url()})
+	it, err := b.state.get(within(t, time.Second), stateKey(id, Source))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := b.claim(within(t, time.Second), stateKey(id, Source), it.rev, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 5 {
+		p.deaf.Store(true)
+		time.AfterFunc(50*time.Millisecond, func() { p.cut(); p.deaf.Store(false) })
+		before := c.rev
+		if err := c.Save(within(t, 5*time.Second), fmt.Append(nil, i)); err != nil {
+			t.Fatalf("save %d: %v", i, err)
+		}
+		if c.rev != before+1 {
+			t.Errorf("save %d took the revision from %d to %d", i, before, c.rev)
+		}
+	}
+	// The answer is lost, and before it can be looked up another has claimed.
+	p.deaf.Store(true)
+	saved := make(chan error, 1)
+	go func() { saved <- c.Save(within(t, 10*time.Second), []byte("last")) }()
+	eventually(t, 5*time.Second, "the state is stored", func() bool {
+		it, err = straight.state.get(within(t, time.Second), stateKey(id, Source))
+		return err == nil && bytes.HasSuffix(it.value, []byte("last"))
+	})
+	if _, err := straight.claim(within(t, time.Second), stateKey(id, Source), it.rev, 1); err != nil {
+		t.Fatal(err)
+	}
+	p.cut()
+	p.deaf.Store(false)
+	if err := <-saved; !errors.Is(err, ErrNotOwner) {
+		t.Errorf("save: %v", err)
+	}
+}
+
+// TestHandlerEnds: what the handler returns says what becomes of the claim.
+func TestHandlerEnds(t *testing.T) {
+	b := open(t, Config{Dir: t.TempDir(), Retain: 2 * time.Second})
+	ids := broadcasts(t, b, 3)
+	var calls [3]atomic.Int32
+	w := NewWorker(b, WorkerConfig{})
+	running(t, func(ctx context.Context) error {
+		return w.Run(ctx, func(ctx context.Context, c *Claim) error {
+			switch c.Broadcast() {
+			case ids[0]:
+				calls[0].Add(1)
+				return c.Close(ctx, []byte("done"))
+			case ids[1]:
+				if calls[1].Add(1) == 1 {
+					return errors.New("cannot now")
+				}
+			default:
+				calls[2].Add(1)
+			}
+			<-ctx.Done()
+			return ctx.Err()
+		})
+	})
+	eventually(t, 10*time.Second, "the one that failed is tried again", func() bool { return calls[1].Load() == 2 })
+	if n := calls[0].Load(); n != 1 {
+		t.Errorf("the closed broadcast was handled %d times", n)
+	}
+	if n := calls[2].Load(); n != 1 {
+		t.Errorf("the running broadcast was handled %d times", n)
+	}
+	if s := w.Stats(); s.Owned != 2 || s.Unowned != 0 {
+		t.Errorf("the worker has %+v", s)
+	}
+	// The key of the closed broadcast goes when the log has forgotten it.
+	eventually(t, 10*time.Second, "the closed key is gone", func() bool {
+		it, err := b.state.get(within(t, time.Second), stateKey(ids[0], Source))
+		return err == nil && it.value == nil
+	})
+}
+
+// TestKeysThatNameUs: a claim whose answer we never saw is ours to run.
+func TestKeysThatNameUs(t *testing.T) {
+	b := embedded(t)
+	id := broadcasts(t, b, 1)[0]
+	it, err := b.state.get(within(t, time.Second), stateKey(id, Source))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.claim(within(t, time.Second), stateKey(id, Source), it.rev, 1); err != nil {
+		t.Fatal(err)
+	}
+	h := newHall()
+	w := NewWorker(b, WorkerConfig{})
+	running(t, func(ctx context.Context) error { return w.Run(ctx, h.handler("w")) })
+	eventually(t, 5*time.Second, "it is run", func() bool { return h.owner(id) == "w" })
+}
+
+// TestFormats: an old worker leaves what a new one has written alone, however
+// dead that is.
+func TestFormats(t *testing.T) {
+	n := startNATS(t)
+	id := broadcasts(t, open(t, Config{URL: n.ClientURL()}), 1)[0]
+	h := newHall()
+	newer := NewWorker(open(t, Config{URL: n.ClientURL()}), WorkerConfig{Formats: []int{1, 2}})
+	stop := running(t, func(ctx context.Context) error { return newer.Run(ctx, h.handler("new")) })
+	eventually(t, 5*time.Second, "the new one has saved", func() bool {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		return h.saved[id] > 3
+	})
+	stop()
+	older := NewWorker(open(t, Config{URL: n.ClientURL()}), WorkerConfig{})
+	running(t, func(ctx context.Context) error { return older.Run(ctx, h.handler("old")) })
+	eventually(t, 5*time.Second, "the old one sees work that it cannot do", func() bool { return older.Stats().Unowned == 1 })
+	time.Sleep(300 * time.Millisecond)
+	if o := h.owner(id); o != "new" {
+		t.Errorf("%s has claimed it", o)
+	}
+	newest := NewWorker(open(t, Config{URL: n.ClientURL()}), WorkerConfig{Formats: []int{2, 3}})
+	running(t, func(ctx context.Context) error { return newest.Run(ctx, h.handler("newest")) })
+	eventually(t, 5*time.Second, "another new one takes it", func() bool { return h.owner(id) == "newest" })
+}
+
+// TestStuckOwner: an owner that answers but commits nothing while the log
+// grows loses the broadcast; one whose log stands still does not.
+func TestStuckOwner(t *testing.T) {
+	n := startNATS(t)
+	b := open(t, Config{URL: n.ClientURL()})
+	ids := broadcasts(t, b, 2)
+	growing, err := b.OpenSession(within(t, 5*time.Second), media.Stream{App: "live", Name: "s0"}, time.Now(), Takeover)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hung := NewWorker(open(t, Config{URL: n.ClientURL()}), WorkerConfig{})
+	running(t, func(ctx context.Context) error {
+		return hung.Run(ctx, func(ctx context.Context, _ *Claim) error { <-ctx.Done(); return ctx.Err() })
+	})
+	eventually(t, 5*time.Second, "the hung one has both", func() bool { return hung.Stats().Owned == 2 })
+	h := newHall()
+	const stall = 800 * time.Millisecond
+	w := NewWorker(open(t, Config{URL: n.ClientURL()}), WorkerConfig{Stall: stall})
+	running(t, func(ctx context.Context) error { return w.Run(ctx, h.handler("w")) })
+	began := time.Now()
+	for i := 1; h.owner(ids[0]) == ""; i++ {
+		if time.Since(began) > 3*stall {
+			t.Fatal("nobody takes over from the stuck owner")
+		}
+		appendBatches(t, growing, 10, i)
+		time.Sleep(50 * time.Millisecond)
+	}
+	if d := time.Since(began); d < stall {
+		t.Errorf("the broadcast changed hands after %v", d)
+	}
+	if o := h.owner(ids[1]); o != "" {
+		t.Error("a broadcast was taken though there was nothing to commit")
+	}
+	if s := w.Stats(); s.Takeovers != 1 {
+		t.Errorf("the worker counts %+v", s)
+	}
+}
+
+// TestWorkerEndsWithTheBus: a worker whose bus is closed under it reports it.
+func TestWorkerEndsWithTheBus(t *testing.T) {
+	b := embedded(t)
+	w := NewWorker(b, WorkerConfig{})
+	ended := make(chan error, 1)
+	go func() { ended <- w.Run(context.Background(), newHall().handler("w")) }()
+	time.Sleep(200 * time.Millisecond)
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-ended:
+		if err == nil {
+			t.Error("a worker without a bus ended as if it was asked to")
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("the worker goes on without a bus")
+	}
+}
+
+// TestOverIsSettled: the registry has gone on to another broadcast, and the
+// end of the one before never came to the log. Its worker still hears it.
+func TestOverIsSettled(t *testing.T) {
+	b := embedded(t)
+	id := broadcasts(t, b, 1)[0]
+	stream := media.Stream{App: "live", Name: "s0"}
+	e, err := b.Entry(within(t, time.Second), stream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.Broadcast = "another"
+	if err := b.decide(within(t, time.Second), &e); err != nil {
+		t.Fatal(err)
+	}
+	w := NewWorker(b, WorkerConfig{})
+	over := make(chan string, 1)
+	running(t, func(ctx context.Context) error {
+		return w.Run(ctx, func(ctx context.Context, c *Claim) error {
+			if current, err := c.Verify(ctx); err != nil || current {
+				t.Errorf("verify: %v, %v", current, err)
+			}
+			over <- flagsOf(logOf(t, b, id))
+			return c.Close(ctx, nil)
+		})
+	})
+	select {
+	case got := <-over:
+		if got != "bk x" {
+			t.Errorf("the log holds %q", got)
+		}
+	case <-time.After(5 * time.Second):
+		t.Fatal("not claimed")
+	}
+}
