@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 )
@@ -14,12 +15,12 @@ import (
 func Open(ctx context.Context, rawURL string) (Store, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil {
-		return nil, fmt.Errorf("open store: %w", err)
+		return nil, fmt.Errorf("open store: %w", withoutURL(err))
 	}
 	switch u.Scheme {
 	case "file":
 		if u.Host != "" && u.Host != "localhost" || u.Path == "" || u.RawQuery != "" {
-			return nil, fmt.Errorf("open store: %q is not of the form file:///path", rawURL)
+			return nil, errors.New("open store: not of the form file:///path")
 		}
 		return NewDirectory(u.Path)
 	case "s3":
@@ -31,5 +32,5 @@ func Open(ctx context.Context, rawURL string) (Store, error) {
 	case "memory":
 		return NewMemory(), nil
 	}
-	return nil, fmt.Errorf("open store: %q is neither file:///path nor s3://bucket/prefix", rawURL)
+	return nil, errors.New("open store: neither file:///path nor s3://bucket/prefix?…")
 }

@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 
+	"go.uber.org/goleak"
+
 	"weir/media/object"
 	"weir/storage"
 )
@@ -34,7 +36,7 @@ var roles = map[string]func(ctx context.Context, args []string) (result string, 
 func TestMain(m *testing.M) {
 	role, ok := roles[os.Getenv(childRole)]
 	if !ok {
-		os.Exit(m.Run())
+		goleak.VerifyTestMain(m)
 	}
 	result, err := role(context.Background(), os.Args[1:])
 	if err != nil {

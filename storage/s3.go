@@ -17,6 +17,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
@@ -42,8 +43,11 @@ type S3 struct {
 	client *s3.Client
 	prefix string
 	http   *http.Transport
-	renew  func() // makes the next request fetch credentials
+	login  login
+	pace   pace
 	usage  Usage
+
+	pageSize int32 // objects that a request lists
 }
 
 // writeMetadata names the metadata that carries a write's own number.
@@ -52,7 +56,7 @@ const writeMetadata = "weir-write"
 // NewS3 prepares access to a bucket. It sends nothing: whether the bucket is
 // there, and what it can do, is for Probe to find out.
 func NewS3(ctx context.Context, c S3Config) (*S3, error) {
-	var options []func(*config.LoadOptions) error
+	options := []func(*config.LoadOptions) error{config.WithHTTPClient(awshttp.NewBuildableClient())}
 	if c.Region != "" {
 		options = append(options, config.WithRegion(c.Region))
 	}
@@ -63,20 +67,25 @@ func NewS3(ctx context.Context, c S3Config) (*S3, error) {
 	if loaded.Region == "" {
 		return nil, errors.New("open S3 store: no region: set AWS_REGION or the URL's region parameter")
 	}
-	s := &S3{config: c, http: newTransport(), renew: func() {}}
+	s := &S3{config: c, http: newTransport(loaded), pageSize: 1000} // S3's most
 	if c.Prefix != "" {
 		s.prefix = c.Prefix + "/"
 	}
-	if cache, ok := loaded.Credentials.(interface{ Invalidate() }); ok {
-		s.renew = cache.Invalidate
+	if cache, ok := loaded.Credentials.(*aws.CredentialsCache); ok {
+		s.login.cache = cache
 	}
 	s.client = s3.NewFromConfig(loaded, s.configure)
 	return s, nil
 }
 
-// newTransport keeps connections to the store open between segments.
-func newTransport() *http.Transport {
-	t := http.DefaultTransport.(*http.Transport).Clone()
+// newTransport keeps connections to the store open between segments. What the
+// SDK's configuration says about TLS (AWS_CA_BUNDLE) holds.
+func newTransport(loaded aws.Config) *http.Transport {
+	client, ok := loaded.HTTPClient.(*awshttp.BuildableClient)
+	if !ok {
+		client = awshttp.NewBuildableClient()
+	}
+	t := client.GetTransport()
 	t.MaxIdleConns = 0 // no bound: there is one host
 	t.MaxIdleConnsPerHost = 64
 	t.IdleConnTimeout = 60 * time.Second
@@ -121,7 +130,7 @@ func (s *S3) Put(ctx context.Context, o object.Object, c object.Condition) (etag
 		input.Body = bytes.NewReader(o.Body)
 		output, err := s.client.PutObject(ctx, input)
 		if err == nil {
-			etag = entityTag(output.ETag)
+			etag, err = entityTag(output.ETag)
 		}
 		return err
 	})
@@ -178,7 +187,8 @@ func (s *S3) recognise(ctx context.Context, put *s3.PutObjectInput, refusal erro
 	_, err = s.attempts(ctx, &s.usage.Stat, 0, func(ctx context.Context) error {
 		output, err := s.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: put.Bucket, Key: put.Key})
 		if err == nil {
-			etag, metadata = entityTag(output.ETag), output.Metadata
+			metadata = output.Metadata
+			etag, err = entityTag(output.ETag)
 		}
 		return err
 	})
@@ -235,9 +245,7 @@ func (s *S3) Stat(ctx context.Context, key string) (info object.Info, err error)
 	_, err = s.attempts(ctx, &s.usage.Stat, 0, func(ctx context.Context) error {
 		output, err := s.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &s.config.Bucket, Key: aws.String(s.prefix + key)})
 		if err == nil {
-			info = object.Info{
-				Key: key, Size: aws.ToInt64(output.ContentLength), ETag: entityTag(output.ETag), Modified: aws.ToTime(output.LastModified),
-			}
+			info, err = inform(key, output.ContentLength, output.ETag, output.LastModified)
 		}
 		return err
 	})
@@ -247,14 +255,11 @@ func (s *S3) Stat(ctx context.Context, key string) (info object.Info, err error)
 	return info, nil
 }
 
-// pageSize is how many objects a request lists, at most 1000 in S3.
-var pageSize int32 = 1000
-
 // List yields the objects page by page; see [Store]. Objects whose keys break
 // CheckKey are somebody else's and are left out.
 func (s *S3) List(ctx context.Context, prefix string) iter.Seq2[object.Info, error] {
 	return func(yield func(object.Info, error) bool) {
-		input := &s3.ListObjectsV2Input{Bucket: &s.config.Bucket, Prefix: aws.String(s.prefix + prefix), MaxKeys: &pageSize}
+		input := &s3.ListObjectsV2Input{Bucket: &s.config.Bucket, Prefix: aws.String(s.prefix + prefix), MaxKeys: &s.pageSize}
 		for {
 			page, err := s.listPage(ctx, input)
 			if err != nil {
@@ -266,7 +271,7 @@ func (s *S3) List(ctx context.Context, prefix string) iter.Seq2[object.Info, err
 				if CheckKey(key) != nil {
 					continue
 				}
-				info := object.Info{Key: key, Size: aws.ToInt64(o.Size), ETag: entityTag(o.ETag), Modified: aws.ToTime(o.LastModified)}
+				info, _ := inform(key, o.Size, o.ETag, o.LastModified) // an ETag may be empty here
 				if !yield(info, nil) {
 					return
 				}
@@ -302,10 +307,23 @@ func (s *S3) Delete(ctx context.Context, key string) error {
 	return nil
 }
 
+// inform describes an object by what an answer said of it.
+func inform(key string, size *int64, etag *string, modified *time.Time) (object.Info, error) {
+	tag, err := entityTag(etag)
+	return object.Info{Key: key, Size: aws.ToInt64(size), ETag: tag, Modified: aws.ToTime(modified)}, err
+}
+
+// errForeign is an answer of success that no S3 gives, but a login page may.
+var errForeign = errors.New("answer without an ETag: is this an S3 endpoint?")
+
 // entityTag puts an ETag into the form of RFC 9110, 8.8.3: some stores leave
 // out the quotes, at least in lists.
-func entityTag(etag *string) string {
-	return `"` + strings.Trim(aws.ToString(etag), `"`) + `"`
+func entityTag(etag *string) (string, error) {
+	tag := strings.Trim(aws.ToString(etag), `"`)
+	if tag == "" {
+		return "", errForeign
+	}
+	return `"` + tag + `"`, nil
 }
 
 // checksum is a CRC-32 (ISO-HDLC, as in zlib) in the form of S3's

@@ -2,8 +2,7 @@ package storage_test
 
 import (
 	"fmt"
-	"strings"
-	"sync/atomic"
+	"slices"
 	"testing"
 
 	"weir/internal/versitygw"
@@ -26,14 +25,39 @@ func openS3(t testing.TB, url string) *storage.S3 {
 
 func TestS3(t *testing.T) {
 	gateway := versitygw.Start(t)
-	for _, parameters := range []string{"", "&sign-payload=true", "&checksum=true"} {
-		t.Run("with"+parameters, func(t *testing.T) {
-			var part atomic.Int32 // a store is a prefix, empty at first
-			testStore(t, func(t *testing.T) storage.Store {
-				prefix := fmt.Sprintf("%s/%d", strings.Trim(parameters, "&"), part.Add(1))
-				return openS3(t, gateway.StoreURL(strings.Trim(prefix, "/"))+parameters)
-			})
+	part := 0 // a store is a prefix, empty at first
+	testStore(t, func(t *testing.T) storage.Store {
+		part++
+		s := openS3(t, gateway.StoreURL(fmt.Sprint(part)))
+		storage.SetPageSize(s, 3) // lists take several requests
+		return s
+	})
+}
+
+// What is not the default but sent all the same.
+func TestS3Variants(t *testing.T) {
+	gateway := versitygw.Start(t)
+	for _, parameters := range []string{"sign-payload=true", "checksum=true", "tag=a:b", "storage-class=STANDARD"} {
+		t.Run(parameters, func(t *testing.T) {
+			s := openS3(t, gateway.StoreURL(parameters)+"&"+parameters)
+			testRoundTrip(t, s)
+			testAbsent(t, s)
 		})
+	}
+}
+
+// A bucket may hold other things than ours.
+func TestS3ListsOnlyItsOwn(t *testing.T) {
+	gateway := versitygw.Start(t)
+	root, below := openS3(t, gateway.StoreURL("")), openS3(t, gateway.StoreURL("weir"))
+	put(t, root, "weird/k", "x", always)
+	put(t, root, "other/k", "x", always)
+	put(t, below, "k", "x", always)
+	if got := keys(t, below, ""); !slices.Equal(got, []string{"k"}) {
+		t.Errorf("below the prefix: %q", got)
+	}
+	if got := keys(t, root, ""); !slices.Equal(got, []string{"other/k", "weir/k", "weird/k"}) {
+		t.Errorf("in the bucket: %q", got)
 	}
 }
 

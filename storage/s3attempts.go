@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"sync/atomic"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
@@ -40,18 +42,19 @@ func (s *S3) attempts(ctx context.Context, count *Count, size int64, do func(con
 		if ctx.Err() != nil {
 			return lost, giveUp(ctx, n, err)
 		}
-		timeout := s.attemptTimeout(n, size)
-		attempt, cancel := context.WithTimeout(ctx, timeout)
+		attempt, cancel := context.WithTimeout(ctx, s.attemptTimeout(n, size))
+		begin, login := time.Now(), s.login.age.Load()
 		raw := do(attempt)
 		cancel()
 		f := classify(raw)
 		count.note(size, f.err)
 		switch {
 		case f.err == nil:
+			s.pace.learn(time.Since(begin))
 			return lost, nil
 		case f.stale && !renewed:
 			renewed = true
-			s.renew()
+			s.login.renew(login)
 		case !f.retry:
 			return lost, f.err
 		}
@@ -66,10 +69,39 @@ func (s *S3) attempts(ctx context.Context, count *Count, size int64, do func(con
 }
 
 // attemptTimeout is how long attempt n of a body's size may take. It grows, so
-// that a store that is slow and not dead is served in the end.
+// that a store that is slow and not dead is served in the end, and begins with
+// what the store has needed lately.
 func (s *S3) attemptTimeout(n int, size int64) time.Duration {
 	first := s.config.AttemptTimeout + time.Duration(size>>10)*time.Second>>10
+	first = max(first, min(2*s.pace.slow(), longestTry/3))
 	return min(first<<min(n, 10), max(first, longestTry))
+}
+
+// login knows the credentials that the SDK keeps, nil where they are not of a
+// kind that can be renewed.
+type login struct {
+	cache *aws.CredentialsCache
+	age   atomic.Int64 // how often they were dropped
+}
+
+// renew makes the next request fetch credentials, unless that was done since
+// they had the given age: of requests that are refused together one renews.
+func (l *login) renew(age int64) {
+	if l.cache != nil && l.age.CompareAndSwap(age, age+1) {
+		l.cache.Invalidate()
+	}
+}
+
+// pace is how long a store took for what succeeded lately: the longest time,
+// which fades by an eighth with each shorter one.
+type pace struct{ nanoseconds atomic.Int64 }
+
+func (p *pace) slow() time.Duration { return time.Duration(p.nanoseconds.Load()) }
+
+// learn may forget one of two times that come at once: either will do.
+func (p *pace) learn(took time.Duration) {
+	slow := p.slow()
+	p.nanoseconds.Store(int64(max(took, slow-slow/8)))
 }
 
 // giveUp is the error of a call that ran out of time after n attempts.

@@ -74,7 +74,7 @@ func ParseS3(rawURL string) (S3Config, error) {
 	u, err := url.Parse(rawURL)
 	switch {
 	case err != nil:
-		return S3Config{}, fmt.Errorf("parse store URL: %w", err)
+		return S3Config{}, fmt.Errorf("parse store URL: %w", withoutURL(err))
 	case u.Scheme != "s3" || u.Host == "" || u.Fragment != "":
 		return S3Config{}, errors.New("parse store URL: not of the form s3://bucket/prefix?parameter=value")
 	case u.User != nil:
@@ -119,7 +119,7 @@ func isExposed(endpoint string) (bool, error) {
 	u, err := url.Parse(endpoint)
 	switch {
 	case err != nil:
-		return false, err
+		return false, withoutURL(err)
 	case u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
 		return false, errors.New("not of the form https://host:port")
 	case u.User != nil || u.RawQuery != "":
@@ -128,6 +128,16 @@ func isExposed(endpoint string) (bool, error) {
 	ip := net.ParseIP(u.Hostname())
 	loopback := u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
 	return u.Scheme == "http" && !loopback, nil
+}
+
+// withoutURL takes the URL out of an error of url.Parse: it may hold a secret
+// in a place where none belongs.
+func withoutURL(err error) error {
+	var u *url.Error
+	if errors.As(err, &u) {
+		return u.Err
+	}
+	return err
 }
 
 func (c *S3Config) set(name string, values []string) (err error) {

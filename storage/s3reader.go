@@ -63,8 +63,8 @@ func (s *S3) stream(ctx context.Context, key string, at int64, etag string) (bod
 			return err
 		}
 		body = &stream{output.Body, at, &s.usage.Get, s.config.AttemptTimeout, cancel}
-		info = object.Info{
-			Key: key, Size: aws.ToInt64(output.ContentLength), ETag: entityTag(output.ETag), Modified: aws.ToTime(output.LastModified),
+		if info, err = inform(key, output.ContentLength, output.ETag, output.LastModified); err != nil {
+			return errors.Join(err, body.Close())
 		}
 		return nil
 	})

@@ -34,6 +34,7 @@ type Proxy struct {
 	server   *http.Server
 	fault    Fault
 	requests []Request
+	accepted int
 }
 
 // Request is what the proxy remembers of a request.
@@ -85,7 +86,7 @@ func (p *Proxy) Up() error {
 	defer p.mu.Unlock()
 	p.address = l.Addr().String()
 	p.URL = "http://" + p.address
-	p.server = &http.Server{Handler: p, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0)}
+	p.server = &http.Server{Handler: p, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0), ConnState: p.count}
 	go p.server.Serve(l) // until Down
 	return nil
 }
@@ -102,6 +103,21 @@ func (p *Proxy) Requests() []Request {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return append([]Request(nil), p.requests...)
+}
+
+// Connections tells how many connections clients have made.
+func (p *Proxy) Connections() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.accepted
+}
+
+func (p *Proxy) count(_ net.Conn, state http.ConnState) {
+	if state == http.StateNew {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.accepted++
+	}
 }
 
 // ServeHTTP handles one request by the fault of the moment.
