@@ -4,6 +4,7 @@
 package faultproxy
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -30,8 +31,10 @@ type Proxy struct {
 	address string
 	forward http.Handler
 
+	running sync.WaitGroup // of the server and its requests
+
 	mu       sync.Mutex
-	server   *http.Server
+	down     context.CancelFunc
 	fault    Fault
 	requests []Request
 	accepted int
@@ -82,20 +85,33 @@ func (p *Proxy) Up() error {
 	if err != nil {
 		return fmt.Errorf("start fault proxy: %w", err)
 	}
+	ctx, cancel := context.WithCancel(context.Background())
+	server := &http.Server{
+		Handler:     p,
+		ErrorLog:    slog.NewLogLogger(slog.DiscardHandler, 0),
+		ConnState:   p.count,
+		BaseContext: func(net.Listener) context.Context { return ctx },
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.address = l.Addr().String()
 	p.URL = "http://" + p.address
-	p.server = &http.Server{Handler: p, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0), ConnState: p.count}
-	go p.server.Serve(l) // until Down
+	p.down = func() {
+		cancel()
+		_ = server.Close()
+	}
+	p.running.Go(func() { _ = server.Serve(l) }) // says that it was closed
 	return nil
 }
 
-// Down refuses new connections and breaks the ones there are.
+// Down refuses new connections, breaks the ones there are, and waits for their
+// requests to end.
 func (p *Proxy) Down() {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	_ = p.server.Close()
+	down := p.down
+	p.mu.Unlock()
+	down()
+	p.running.Wait()
 }
 
 // Requests returns what was asked so far, in the order of the answers.
@@ -122,6 +138,8 @@ func (p *Proxy) count(_ net.Conn, state http.ConnState) {
 
 // ServeHTTP handles one request by the fault of the moment.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	p.running.Add(1)
+	defer p.running.Done()
 	p.mu.Lock()
 	fault := p.fault
 	p.mu.Unlock()
