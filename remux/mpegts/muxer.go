@@ -36,8 +36,6 @@ const (
 	// frame's end, unless one frame alone is longer. It keeps audio close to
 	// the pictures it belongs to, and, alone, its PCRs close enough together.
 	audioSpan = media.Clock / 10
-	// maxAudioFrames bounds it for timestamps that do not move.
-	maxAudioFrames = 8
 	// maxAudioPES is what PES_packet_length leaves to the payload.
 	maxAudioPES = 0xffff - pesOptional - timeSize
 	// audioDrift is how far a frame's PTS may be from where the frames before
@@ -82,6 +80,10 @@ type Muxer struct {
 	// lastVideo is the DTS of the segment's last picture, if hasVideo.
 	lastVideo int64
 	hasVideo  bool
+	// hasAudio tells that an audio PES packet of the segment is written. The
+	// first one holds one frame: readers that have yet to learn how long a
+	// frame lasts (ffmpeg's) would misplace those behind it.
+	hasAudio bool
 }
 
 // audioPES is the audio PES packet that grows.
@@ -160,8 +162,9 @@ func (m *Muxer) AppendFrame(dst []byte, f *media.Frame) ([]byte, error) {
 
 // Flush appends the audio PES packet that is still open: it ends a segment.
 func (m *Muxer) Flush(dst []byte) []byte {
-	m.lastVideo, m.hasVideo = 0, false
-	return m.flushAudio(dst)
+	dst = m.flushAudio(dst)
+	m.lastVideo, m.hasVideo, m.hasAudio = 0, false, false
+	return dst
 }
 
 func (m *Muxer) flushAudio(dst []byte) []byte {
@@ -175,6 +178,7 @@ func (m *Muxer) flushAudio(dst []byte) []byte {
 	m.pes.body = body{part: m.pending.payload, size: len(m.pending.payload)}
 	dst = m.pes.append(dst, h, &m.next.Audio)
 	m.pending.payload, m.pending.frames = m.pending.payload[:0], 0
+	m.hasAudio = true
 	return dst
 }
 
@@ -225,7 +229,7 @@ func (m *Muxer) appendAudio(dst []byte, f *media.Frame) ([]byte, error) {
 func (m *Muxer) fits(f *media.Frame) bool {
 	p := &m.pending
 	due := p.pts + m.audioTime(p.frames)
-	return p.frames < maxAudioFrames &&
+	return m.hasAudio &&
 		len(p.payload)+aac.ADTSHeader+len(f.Data) <= maxAudioPES &&
 		m.audioTime(p.frames+1) <= audioSpan &&
 		f.PTS >= due-audioDrift && f.PTS <= due+audioDrift
