@@ -29,7 +29,7 @@ func (v *variant) check(groups map[string][]tagged, fail fail) {
 		fail("MVP-CODECS", v.line, "CODECS is missing")
 	}
 	for _, c := range splitCodecs(codecs) {
-		if !codecForm.MatchString(c) {
+		if !isCodec(c) {
 			fail("MVP-CODECS-FORM", v.line, "%q is no format of RFC 6381", clip(c, 40))
 		}
 	}

@@ -419,5 +419,17 @@ func (p *parser) removed() {
 	}
 }
 
-// codecForm is a format of RFC 6381, as far as HLS uses it.
-var codecForm = regexp.MustCompile(`^(avc[134]\.[0-9A-Fa-f]{6}|mp4a\.[0-9A-Fa-f]{2}(\.[0-9]{1,3})?|[A-Za-z0-9]{2,4}([.-][A-Za-z0-9._-]+)?)$`)
+// The formats of RFC 6381, as far as HLS uses them. H.264 and AAC have a form
+// of their own, the old avc1.66.30 is none.
+var (
+	codecForm = regexp.MustCompile(`^[A-Za-z0-9]{2,4}([.-][A-Za-z0-9._-]+)?$`)
+	ownForm   = regexp.MustCompile(`^(avc[1-4]\.[0-9A-Fa-f]{6}|mp4a\.[0-9A-Fa-f]{2}(\.[0-9]{1,3})?)$`)
+)
+
+// isCodec tells whether an element of CODECS is well formed.
+func isCodec(s string) bool {
+	if strings.HasPrefix(s, "avc") || strings.HasPrefix(s, "mp4a") {
+		return ownForm.MatchString(s)
+	}
+	return codecForm.MatchString(s)
+}

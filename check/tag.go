@@ -37,7 +37,7 @@ const (
 	byterange               // <n>[@<o>], bare in a tag, quoted in an attribute
 	date                    // ISO 8601, bare in a tag, quoted in an attribute
 	duration                // what EXTINF has: checked by the parser
-	version                 // decimal-integer from 1
+	positive                // decimal-integer from 1
 )
 
 // attributeSpec is an attribute as its tag defines it. The name ends with "!"
@@ -74,11 +74,11 @@ var keyAttributes = []attributeSpec{
 // tags are all tags of RFC 8216bis 4.4.
 var tags = map[string]tagSpec{
 	"EXTM3U":                       {anywhere, nothing, true, nil},
-	"EXT-X-VERSION":                {anywhere, version, true, nil},
+	"EXT-X-VERSION":                {anywhere, positive, true, nil},
 	"EXT-X-INDEPENDENT-SEGMENTS":   {anywhere, nothing, true, nil},
 	"EXT-X-START":                  {anywhere, list, true, []attributeSpec{{"TIME-OFFSET!", signed, ""}, {"PRECISE", word, "YES NO"}}},
 	"EXT-X-DEFINE":                 {anywhere, list, false, []attributeSpec{{"NAME", quoted, ""}, {"VALUE", quoted, ""}, {"IMPORT", quoted, ""}, {"QUERYPARAM", quoted, ""}}},
-	"EXT-X-TARGETDURATION":         {mediaPlaylist, version, true, nil},
+	"EXT-X-TARGETDURATION":         {mediaPlaylist, positive, true, nil},
 	"EXT-X-MEDIA-SEQUENCE":         {mediaPlaylist, integer, true, nil},
 	"EXT-X-DISCONTINUITY-SEQUENCE": {mediaPlaylist, integer, true, nil},
 	"EXT-X-ENDLIST":                {mediaPlaylist, nothing, true, nil},
@@ -136,7 +136,7 @@ func wellFormed(value string, f form) bool {
 	case integer:
 		_, err := strconv.ParseUint(value, 10, 64)
 		return err == nil && value[0] != '+'
-	case version:
+	case positive:
 		n, err := strconv.ParseUint(value, 10, 31)
 		return err == nil && n >= 1
 	case float:

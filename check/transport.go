@@ -94,6 +94,9 @@ type reader struct {
 	fail    report
 	demuxer *mpegts.Demuxer
 	stamps  []stamp
+	// counter is that of pid, the PID of the last packet.
+	counter *counter
+	pid     uint16
 	// zero is the first timestamp: others are unwrapped around it.
 	zero     int64
 	hasZero  bool
@@ -167,12 +170,14 @@ func (r *reader) take(b []byte) {
 	if p.PID == 0x1fff {
 		return
 	}
-	c := r.counters[p.PID]
-	if c == nil {
-		c = &counter{first: p.Continuity, payload: p.HasPayload, free: p.Discontinued}
-		r.counters[p.PID] = c
+	if r.counter == nil || r.pid != p.PID {
+		r.pid, r.counter = p.PID, r.counters[p.PID]
 	}
-	c.last = p.Continuity
+	if r.counter == nil {
+		r.counter = &counter{first: p.Continuity, payload: p.HasPayload, free: p.Discontinued}
+		r.counters[p.PID] = r.counter
+	}
+	r.counter.last = p.Continuity
 	if p.Scrambling != 0 {
 		r.count("TS-SCRAMBLED")
 		return
@@ -319,28 +324,40 @@ func (r *reader) contents(t *track, p *mpegts.PES, pts int64) {
 	t.frames++
 }
 
-// pictures looks at an H.264 access unit, up to its first slice.
+// pictures looks at an H.264 access unit, up to its first slice: in its head,
+// and only then in all of it.
 func (t *track) pictures(p *mpegts.PES) {
-	var aud, sps, pps bool
+	if head := p.Data[:min(len(p.Data), 4096)]; !t.picture(p, head) && len(head) < len(p.Data) {
+		t.picture(p, p.Data)
+	}
+}
+
+// picture takes in an access unit if its first slice begins in data.
+func (t *track) picture(p *mpegts.PES, data []byte) bool {
+	var aud, pps bool
+	var sps []byte
 	first := true
-	for nal := range h264.AnnexB(p.Data) {
+	for nal := range h264.AnnexB(data) {
 		switch typ := h264.TypeOf(nal); typ {
 		case h264.Delimiter:
 			aud = aud || first
 		case h264.SequenceParams:
-			sps = true
-			t.takeSPS(nal)
+			sps = nal
 		case h264.PictureParams:
 			pps = true
 		case h264.IDR, h264.Slice, h264.PartitionA:
-			t.slice(p, typ == h264.IDR, sps && pps)
+			if sps != nil {
+				t.takeSPS(sps)
+			}
 			if !aud {
 				t.noAUD++
 			}
-			return
+			t.slice(p, typ == h264.IDR, sps != nil && pps)
+			return true
 		}
 		first = false
 	}
+	return false
 }
 
 // slice takes in the first slice of a picture.
