@@ -40,6 +40,6 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler, drain time.Durat
 	if err != nil {
 		err = errors.Join(fmt.Errorf("drain HTTP: %w", err), s.Close())
 	}
-	<-served
+	_ = <-served // http.ErrServerClosed: it was told to
 	return err
 }
