@@ -40,6 +40,8 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler, drain time.Durat
 	if err != nil {
 		err = errors.Join(fmt.Errorf("drain HTTP: %w", err), s.Close())
 	}
-	_ = <-served // http.ErrServerClosed: it was told to
+	if end := <-served; !errors.Is(end, http.ErrServerClosed) {
+		err = errors.Join(err, fmt.Errorf("serve HTTP: %w", end))
+	}
 	return err
 }
