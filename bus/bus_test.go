@@ -191,6 +191,28 @@ func readBatches(t testing.TB, b *Bus, broadcast string, after uint64, n int) (a
 	return all, missed
 }
 
+// reading reads n batches in the background, and expects that none is missed.
+func reading(t *testing.T, b *Bus, broadcast string, n int) <-chan []*framelog.Batch {
+	read := make(chan []*framelog.Batch, 1)
+	go func() {
+		var all []*framelog.Batch
+		err := b.Read(within(t, 60*time.Second), broadcast, Source, 0, func(x *framelog.Batch, missed bool) error {
+			if missed {
+				t.Errorf("batches were missed before %v", x.Header)
+			}
+			if all = append(all, x); len(all) == n {
+				return errEnough
+			}
+			return nil
+		})
+		if !errors.Is(err, errEnough) {
+			t.Errorf("read %d batches of %d: %v", len(all), n, err)
+		}
+		read <- all
+	}()
+	return read
+}
+
 // logOf reads everything that is on the log of a broadcast now.
 func logOf(t testing.TB, b *Bus, broadcast string) []*framelog.Batch {
 	t.Helper()

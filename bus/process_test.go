@@ -3,9 +3,11 @@ package bus
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"os/exec"
 	"strings"
@@ -13,11 +15,13 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
 )
 
 // children are the processes that tests start: this binary again, with the
 // name in its environment.
-var children = map[string]func(){"worker": childWorker}
+var children = map[string]func(){"worker": childWorker, "nats": childNATS}
 
 // childWorker runs a worker until it is killed, and says what it owns and
 // what it has lost.
@@ -40,7 +44,69 @@ func childWorker() {
 	panic(err)
 }
 
-// child is a process that runs childWorker.
+// childNATS runs a NATS server until it is killed.
+func childNATS() {
+	var opts natsOptions
+	if err := json.Unmarshal([]byte(os.Getenv("WEIR_TEST_NATS")), &opts); err != nil {
+		panic(err)
+	}
+	s, err := server.NewServer(opts.options())
+	if err != nil {
+		panic(err)
+	}
+	s.Start()
+	fmt.Println("started")
+	s.WaitForShutdown()
+}
+
+// natsOptions describe a NATS server in a process of its own.
+type natsOptions struct {
+	Name          string
+	Port, Cluster int // Cluster 0: alone
+	Routes, Dir   string
+}
+
+func (o natsOptions) options() *server.Options {
+	opts := &server.Options{
+		ServerName: o.Name, Host: "127.0.0.1", Port: o.Port, NoSigs: true, NoLog: true,
+		JetStream: true, StoreDir: o.Dir, DisableJetStreamBanner: true,
+	}
+	if o.Cluster != 0 {
+		opts.Cluster = server.ClusterOpts{Name: "c", Host: "127.0.0.1", Port: o.Cluster}
+		opts.Routes = server.RoutesFromStr(o.Routes)
+	}
+	return opts
+}
+
+func (o natsOptions) url() string { return fmt.Sprintf("nats://127.0.0.1:%d", o.Port) }
+
+// start starts the server; kill -9 ends it at the latest when the test ends.
+func (o natsOptions) start(t *testing.T) *child {
+	t.Helper()
+	env, err := json.Marshal(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := startChild(t, "nats", string(env))
+	eventually(t, 20*time.Second, "the server listens", func() bool { return c.count("started") == 1 })
+	return c
+}
+
+// freePorts returns n ports of the loopback interface that nobody listens on.
+func freePorts(t *testing.T, n int) (ports []int) {
+	t.Helper()
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = l.Close() }()
+		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+	}
+	return ports
+}
+
+// child is a process of this binary.
 type child struct {
 	*exec.Cmd
 	mu    sync.Mutex
@@ -48,10 +114,10 @@ type child struct {
 	ended chan struct{}
 }
 
-func startChild(t *testing.T, name, url string) *child {
+func startChild(t *testing.T, name, nats string) *child {
 	t.Helper()
 	c := &child{Cmd: exec.Command(os.Args[0]), said: make(map[string]int), ended: make(chan struct{})}
-	c.Env = append(os.Environ(), "WEIR_TEST_CHILD="+name, "WEIR_TEST_NATS="+url)
+	c.Env = append(os.Environ(), "WEIR_TEST_CHILD="+name, "WEIR_TEST_NATS="+nats)
 	c.Stderr = &testWriter{t: t}
 	out, err := c.StdoutPipe()
 	if err != nil {
@@ -70,8 +136,14 @@ func startChild(t *testing.T, name, url string) *child {
 		}
 		_ = c.Wait() // killed
 	}()
-	t.Cleanup(func() { c.signal(t, syscall.SIGKILL); <-c.ended })
+	t.Cleanup(func() { c.kill(t) })
 	return c
+}
+
+// kill ends the process as kill -9 does.
+func (c *child) kill(t *testing.T) {
+	c.signal(t, syscall.SIGKILL)
+	<-c.ended
 }
 
 func (c *child) signal(t *testing.T, s syscall.Signal) {
@@ -105,6 +177,7 @@ func takeover(t *testing.T, n int) (c *child, h *hall, ids []string) {
 
 // TestKilledWorker: kill -9, and another has everything within 300 ms.
 func TestKilledWorker(t *testing.T) {
+	t.Parallel()
 	const n = 20
 	c, h, ids := takeover(t, n)
 	began := time.Now()
@@ -121,6 +194,7 @@ func TestKilledWorker(t *testing.T) {
 // lease is over, and when it goes on it finds that out before it has done
 // anything.
 func TestFrozenWorker(t *testing.T) {
+	t.Parallel()
 	const n = 5
 	c, h, ids := takeover(t, n)
 	began := time.Now()

@@ -73,8 +73,11 @@ func (b *Bus) store(ctx context.Context, w write) (uint64, error) {
 			return 0, fmt.Errorf("publish: %w", err)
 		}
 		if !wrongSequence(err) {
-			if errors.Is(err, context.DeadlineExceeded) {
+			switch {
+			case errors.Is(err, context.DeadlineExceeded):
 				timeout = min(2*timeout, maxAttemptTimeout)
+			case errors.Is(err, nats.ErrReconnectBufExceeded):
+				try = 0 // not connected: nothing was sent, so look again soon
 			}
 			if pause(ctx, try) != nil {
 				return 0, fmt.Errorf("publish: %w (last: %w)", context.Cause(ctx), err)

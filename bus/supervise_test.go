@@ -8,6 +8,7 @@ import (
 // TestSilentNode: a node disappears without a word. Its session is declared
 // lost when the lease is over, and the broadcast ended when the window is.
 func TestSilentNode(t *testing.T) {
+	t.Parallel()
 	n := startNATS(t)
 	node := open(t, Config{URL: n.ClientURL(), NodeLease: time.Second})
 	s := openSession(t, node)
@@ -51,6 +52,7 @@ func TestForgottenSession(t *testing.T) {
 
 // TestUnwrittenDecisions: whoever decided died before it wrote.
 func TestUnwrittenDecisions(t *testing.T) {
+	t.Parallel()
 	for state, want := range map[StreamState]string{Waiting: "bk el", Ended: "bk x"} {
 		t.Run(string(state), func(t *testing.T) {
 			b := embedded(t)
@@ -68,6 +70,7 @@ func TestUnwrittenDecisions(t *testing.T) {
 // TestReconnectInTime: what came back within the window is not ended by a
 // node that saw it go.
 func TestReconnectInTime(t *testing.T) {
+	t.Parallel()
 	b := embedded(t)
 	running(t, supervise(b, time.Second))
 	s := openSession(t, b)

@@ -252,6 +252,7 @@ func TestSaveFences(t *testing.T) {
 // TestLostSaveAnswers: a Save whose answer is lost is stored once, and not
 // mistaken for another worker's.
 func TestLostSaveAnswers(t *testing.T) {
+	t.Parallel()
 	n := startNATS(t)
 	p := startProxy(t, n.ClientURL())
 	straight := open(t, Config{URL: n.ClientURL()})
@@ -296,6 +297,7 @@ func TestLostSaveAnswers(t *testing.T) {
 
 // TestHandlerEnds: what the handler returns says what becomes of the claim.
 func TestHandlerEnds(t *testing.T) {
+	t.Parallel()
 	b := open(t, Config{Dir: t.TempDir(), Retain: 2 * time.Second})
 	ids := broadcasts(t, b, 3)
 	var calls [3]atomic.Int32
@@ -380,6 +382,7 @@ func TestFormats(t *testing.T) {
 // TestStuckOwner: an owner that answers but commits nothing while the log
 // grows loses the broadcast; one whose log stands still does not.
 func TestStuckOwner(t *testing.T) {
+	t.Parallel()
 	n := startNATS(t)
 	b := open(t, Config{URL: n.ClientURL()})
 	ids := broadcasts(t, b, 2)
