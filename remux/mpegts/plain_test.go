@@ -11,132 +11,135 @@ import (
 	"weir/remux/mpegts"
 )
 
-// plain writes the packets of a stream of ours again, by go-astits alone: each
-// PES packet, header and whole payload, by WriteData.
-func plain(t testing.TB, ts []byte) []byte {
+// apart is a stream of ours as go-astits needs it to write it again: the
+// packets that begin something, and the whole PES packets by where they begin.
+type apart struct {
+	pmt    mpegts.PMT
+	starts []start
+	pes    map[int64]mpegts.PES
+}
+
+type start struct {
+	index int64
+	mpegts.Packet
+}
+
+func takeApart(t fataler, ts []byte) apart {
+	t.Helper()
+	a := apart{pes: map[int64]mpegts.PES{}}
+	for e := range mpegts.Demux(ts) {
+		switch e.Type {
+		case mpegts.EventPMT:
+			a.pmt = e.PMT
+		case mpegts.EventPES:
+			e.PES.Data = bytes.Clone(e.PES.Data)
+			a.pes[e.PES.Packet] = e.PES
+		case mpegts.EventFault:
+			t.Fatalf("packet %d: %v", e.Packet, e.Err)
+		}
+	}
+	for i := range int64(len(ts) / 188) {
+		p, err := mpegts.ParsePacket(ts[i*188 : (i+1)*188])
+		if err != nil {
+			t.Fatalf("packet %d: %v", i, err)
+		}
+		if p.Start || !p.HasPayload {
+			a.starts = append(a.starts, start{i, p})
+		}
+	}
+	return a
+}
+
+// write writes the stream by go-astits alone: the tables once, each PES
+// packet, header and whole payload, by WriteData.
+func (a apart) write(t fataler) []byte {
 	t.Helper()
 	var out bytes.Buffer
 	m := astits.NewMuxer(context.Background(), &out, astits.MuxerOptTablesRetransmitPeriod(1<<30))
-	d := mpegts.NewDemuxer()
-	starts := map[int64]mpegts.Packet{}
-	pes := map[int64]mpegts.PES{}
-	var order []int64
-	keep := func(events []mpegts.Event) {
-		for _, e := range events {
-			if e.Type == mpegts.EventPES {
-				e.PES.Data = bytes.Clone(e.PES.Data)
-				pes[e.PES.Packet] = e.PES
-			}
-		}
-	}
-	var pmt mpegts.PMT
-	for i := range int64(len(ts) / 188) {
-		packet := ts[i*188 : (i+1)*188]
-		p, err := mpegts.ParsePacket(packet)
+	must := func(_ int, err error) {
 		if err != nil {
-			t.Fatal(err)
-		}
-		for _, e := range d.Push(packet) {
-			if e.Type == mpegts.EventPMT {
-				pmt = e.PMT
-			}
-			keep([]mpegts.Event{e})
-		}
-		if p.Start || !p.HasPayload {
-			starts[i], order = p, append(order, i)
+			t.Fatalf("go-astits: %v", err)
 		}
 	}
-	keep(d.Flush())
-	for _, es := range pmt.Streams {
-		if err := m.AddElementaryStream(astits.PMTElementaryStream{ElementaryPID: es.PID, StreamType: astits.StreamType(es.Type)}); err != nil {
-			t.Fatal(err)
+	for _, es := range a.pmt.Streams {
+		must(0, m.AddElementaryStream(astits.PMTElementaryStream{ElementaryPID: es.PID, StreamType: astits.StreamType(es.Type)}))
+	}
+	for range a.pmt.Version + 1 { // version_number counts the changes of the table
+		out.Reset()
+		m.SetPCRPID(a.pmt.PCR)
+		must(m.WriteTables())
+	}
+	out.Bytes()[3] &= 0xf0 // continuity counters begin with the last of these
+	out.Bytes()[188+3] &= 0xf0
+	for _, s := range a.starts {
+		if s.PID == 0 || s.PID == 0x1000 {
+			continue
+		}
+		if !s.HasPayload {
+			must(m.WritePacket(&astits.Packet{
+				Header:          astits.PacketHeader{PID: s.PID, ContinuityCounter: s.Continuity, HasAdaptationField: true},
+				AdaptationField: s.adaptation(s.Stuffing),
+			}))
+			continue
+		}
+		before := out.Len()
+		must(m.WriteData(a.data(s)))
+		// It puts tables of its own before random access points.
+		if b := out.Bytes()[before:]; pid(b) == 0 {
+			n := copy(b, b[2*188:])
+			out.Truncate(before + n)
 		}
 	}
-	// The version_number counts the changes of the table: one more each time.
-	for range pmt.Version + 1 {
-		m.SetPCRPID(pmt.PCR)
-		if _, err := m.WriteTables(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	writePlain(t, m, &out, starts, pes, order)
 	return out.Bytes()
 }
 
-// writePlain writes the packets that begin something, in order, behind the
-// last of the tables.
-func writePlain(t testing.TB, m *astits.Muxer, out *bytes.Buffer, starts map[int64]mpegts.Packet, pes map[int64]mpegts.PES, order []int64) {
-	t.Helper()
-	tables := bytes.Clone(out.Bytes()[out.Len()-2*188:])
-	tables[3] &= 0xf0 // the first of their counters
-	tables[188+3] &= 0xf0
-	out.Reset()
-	for _, i := range order {
-		p := starts[i]
-		adapt := &astits.PacketAdaptationField{
-			RandomAccessIndicator:  p.RandomAccess,
-			DiscontinuityIndicator: p.Discontinued,
-			HasPCR:                 p.HasPCR,
-			PCR:                    &astits.ClockReference{Base: p.PCR / 300},
-		}
-		switch {
-		case p.PID == 0:
-			out.Write(tables)
-		case p.PID == 0x1000:
-		case !p.HasPayload:
-			adapt.StuffingLength = p.Stuffing
-			header := astits.PacketHeader{PID: p.PID, ContinuityCounter: p.Continuity, HasAdaptationField: true}
-			if _, err := m.WritePacket(&astits.Packet{Header: header, AdaptationField: adapt}); err != nil {
-				t.Fatal(err)
-			}
-		default:
-			data := pes[i]
-			optional := &astits.PESOptionalHeader{MarkerBits: 2, DataAlignmentIndicator: data.Aligned, PTSDTSIndicator: astits.PTSDTSIndicatorOnlyPTS, PTS: &astits.ClockReference{Base: data.PTS}}
-			if data.HasDTS {
-				optional.PTSDTSIndicator, optional.DTS = astits.PTSDTSIndicatorBothPresent, &astits.ClockReference{Base: data.DTS}
-			}
-			before := out.Len()
-			if _, err := m.WriteData(&astits.MuxerData{PID: p.PID, AdaptationField: adapt, PES: &astits.PESData{
-				Data: data.Data, Header: &astits.PESHeader{StreamID: data.StreamID, OptionalHeader: optional},
-			}}); err != nil {
-				t.Fatal(err)
-			}
-			// It puts tables of its own before random access points.
-			if b := out.Bytes()[before:]; len(b) >= 188 && b[1]&0x1f == 0 && b[2] == 0 {
-				rest := bytes.Clone(b[2*188:])
-				out.Truncate(before)
-				out.Write(rest)
-			}
-		}
+func (s start) adaptation(stuffing int) *astits.PacketAdaptationField {
+	return &astits.PacketAdaptationField{
+		RandomAccessIndicator:  s.RandomAccess,
+		DiscontinuityIndicator: s.Discontinued,
+		HasPCR:                 s.HasPCR,
+		PCR:                    &astits.ClockReference{Base: s.PCR / 300},
+		StuffingLength:         stuffing,
 	}
+}
+
+func (a apart) data(s start) *astits.MuxerData {
+	p := a.pes[s.index]
+	optional := &astits.PESOptionalHeader{
+		MarkerBits: 2, DataAlignmentIndicator: p.Aligned,
+		PTSDTSIndicator: astits.PTSDTSIndicatorOnlyPTS, PTS: &astits.ClockReference{Base: p.PTS},
+	}
+	if p.HasDTS {
+		optional.PTSDTSIndicator, optional.DTS = astits.PTSDTSIndicatorBothPresent, &astits.ClockReference{Base: p.DTS}
+	}
+	return &astits.MuxerData{PID: s.PID, AdaptationField: s.adaptation(0), PES: &astits.PESData{
+		Data: p.Data, Header: &astits.PESHeader{StreamID: p.StreamID, OptionalHeader: optional},
+	}}
 }
 
 // The hybrid is an optimisation and nothing else: go-astits alone, given the
 // same PES packets, writes the same bytes.
 func TestSameBytesAsGoAstits(t *testing.T) {
 	clip := readClip(t)
-	for name, s := range map[string]stream{"both": clip, "video": clip.only(media.Video), "audio": clip.only(media.Audio)} {
+	for name, s := range map[string]stream{"both": clip, "video": clip.only(media.Video), "audio": clip.only(media.Audio), "every size": everySize(t)} {
 		ts := mux(t, newMuxer(t, s.cfg, mpegts.Continuity{}), s.frames)
-		if want := plain(t, ts); !bytes.Equal(ts, want) {
+		if want := takeApart(t, ts).write(t); !bytes.Equal(ts, want) {
 			t.Errorf("%s: %s", name, firstDifference(ts, want))
 		}
 	}
-	cfg := config(t)
-	m := newMuxer(t, cfg, mpegts.Continuity{})
-	var frames []media.Frame
+}
+
+// everySize is a stream of pictures and audio frames of 1 to 700 bytes, with
+// holes that only PCRs fill.
+func everySize(t testing.TB) stream {
+	s := stream{cfg: config(t)}
 	for size := 1; size <= 700; size++ {
-		at := int64(size) * 40 // some seconds apart from each other, PCR packets between
-		if size%100 == 0 {
-			at += 500
-		}
+		at := int64(size)*40 + int64(size/100)*500
 		v := video(at, size%50 == 1)
 		v.Data = avcc(inter(size))
 		v.PTS += int64(size%3) * 3000
 		a := media.Frame{Kind: media.Audio, DTS: ticks(at), PTS: ticks(at), Data: bytes.Repeat([]byte{9}, size)}
-		frames = append(frames, v, a)
+		s.frames = append(s.frames, v, a)
 	}
-	ts := mux(t, m, frames)
-	if want := plain(t, ts); !bytes.Equal(ts, want) {
-		t.Errorf("every size: %s", firstDifference(ts, want))
-	}
+	return s
 }
