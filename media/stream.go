@@ -63,6 +63,9 @@ func partByte(c byte) bool {
 // String returns app/name.
 func (s Stream) String() string { return s.App + "/" + s.Name }
 
+// MarshalText writes app/name, for logs and JSON.
+func (s Stream) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
 // Token returns the stream as one token of a NATS subject or key: app/name
 // with every dot written as "=", which no name holds.
 func (s Stream) Token() string { return strings.ReplaceAll(s.String(), ".", "=") }

@@ -134,6 +134,9 @@ func (t *Timeline) PlaceVideo(ts uint32, cts int32) (dts, pts int64) {
 func (t *Timeline) PlaceAudio(ts uint32, samples, rate int) int64 {
 	k := &t.Audio
 	first := !k.Seen
+	// An encoder that may not send negative times (GStreamer's flvmux) gives
+	// the priming frame the stamp of the one behind it: that one is right.
+	clamped := !first && ts == k.Raw && k.Samples == int64(samples)
 	stamp := t.place(k, &t.Video, ts)
 	if rate <= 0 || samples <= 0 {
 		rate, samples = Clock, defaultAudioStep
@@ -150,8 +153,11 @@ func (t *Timeline) PlaceAudio(ts uint32, samples, rate int) int64 {
 		k.Anchor += skew / audioSlew
 		due += skew / audioSlew
 	}
+	if clamped {
+		k.Anchor, k.Samples, due = stamp, 0, stamp
+	}
 	pts := max(due, k.Out+1)
-	if pts != due {
+	if pts != due && !clamped {
 		k.Anchor, k.Samples = pts, 0
 	}
 	k.Samples += int64(samples)

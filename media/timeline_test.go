@@ -113,6 +113,19 @@ func TestAudioGapIsKept(t *testing.T) {
 	}
 }
 
+// GStreamer 1.22 stamps the AAC priming frame, of -23 ms, with 0.
+func TestAudioStampThatWasClamped(t *testing.T) {
+	var tl Timeline
+	for i, c := range []struct {
+		ts   uint32
+		want int64
+	}{{0, 0}, {0, 1}, {23, 1024 * Clock / 44100}, {46, 2048 * Clock / 44100}} {
+		if got := tl.PlaceAudio(c.ts, 1024, 44100) - SessionLead; got != c.want {
+			t.Errorf("frame %d, stamp %d: %d, want %d", i, c.ts, got, c.want)
+		}
+	}
+}
+
 func TestSessionsFollowEachOther(t *testing.T) {
 	var tl Timeline
 	tl.PlaceVideo(0, 0)

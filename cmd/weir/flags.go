@@ -1,0 +1,99 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"weir/bus"
+	"weir/segmenter"
+	"weir/storage"
+)
+
+// natsFlags say where the frame log is.
+type natsFlags struct {
+	NATS      string        `name:"nats" help:"NATS servers, as in nats://host:4222. Absent: an embedded server under --data." placeholder:"URL"`
+	NATSCreds string        `name:"nats-creds" help:"NATS credentials file." placeholder:"FILE"`
+	NATSCA    string        `name:"nats-ca" help:"PEM file with the authority of the NATS servers' certificates." placeholder:"FILE"`
+	Node      string        `help:"What this process is called in the registry. Absent: the host's name." placeholder:"NAME"`
+	Retain    time.Duration `help:"How long the frame log keeps frames." default:"10m"`
+	Replicas  int           `help:"Copies of the log and the registry that NATS keeps, when it creates them." default:"1"`
+	Shards    int           `help:"JetStream streams that share the log, when it creates them." default:"1"`
+	LogMax    byteSize      `name:"log-max" help:"Most bytes of frame log on disk, per shard; the oldest goes first." default:"8GB"`
+}
+
+func (f *natsFlags) open(ctx context.Context, data string, log *slog.Logger) (*bus.Bus, error) {
+	if f.NATS == "" && data == "" {
+		return nil, usagef("--nats is missing: this stage shares a NATS server with the others (weir serve embeds one)")
+	}
+	b, err := bus.Open(ctx, bus.Config{
+		URL: f.NATS, Dir: filepath.Join(data, "nats"), Creds: f.NATSCreds, CA: f.NATSCA,
+		Node: f.Node, Retain: f.Retain, Replicas: f.Replicas, Shards: f.Shards, MaxBytes: int64(f.LogMax), Log: log,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open the frame log: %w", err)
+	}
+	return b, nil
+}
+
+// storeFlags say where objects go.
+type storeFlags struct {
+	Store string `help:"Where objects go: file:///path or s3://bucket/prefix?endpoint=…&region=…&path-style=true. Absent: under --data." placeholder:"URL"`
+}
+
+func (f *storeFlags) open(ctx context.Context, data string) (storage.Store, error) {
+	raw := f.Store
+	if raw == "" {
+		if data == "" {
+			return nil, usagef("--store is missing: file:///path or s3://bucket")
+		}
+		abs, err := filepath.Abs(filepath.Join(data, "objects"))
+		if err != nil {
+			return nil, fmt.Errorf("find the store: %w", err)
+		}
+		raw = "file://" + filepath.ToSlash(abs)
+	}
+	s, err := storage.Open(ctx, raw)
+	if err != nil {
+		return nil, usagef("--store: %v", err)
+	}
+	return s, nil
+}
+
+// segmentFlags say how broadcasts that begin now are cut.
+type segmentFlags struct {
+	Segment  time.Duration `help:"Wished duration of a segment; the encoder's key frames decide." default:"4s"`
+	Window   time.Duration `help:"How much of the show a live playlist lists." default:"60s"`
+	Capacity int           `help:"Most broadcasts that this process packages at once." default:"500"`
+}
+
+func (f *segmentFlags) settings() (segmenter.Settings, error) {
+	s := segmenter.Settings{Segment: f.Segment, Window: f.Window}
+	if err := s.Check(); err != nil {
+		return s, usagef("--segment, --window: %v", err)
+	}
+	return s, nil
+}
+
+// byteSize is a number of bytes with an optional unit, 1024-based.
+type byteSize int64
+
+// UnmarshalText reads 512, 64KB, 8MB, 1.5GB.
+func (b *byteSize) UnmarshalText(text []byte) error {
+	s := strings.ToUpper(strings.TrimSpace(string(text)))
+	factor := 1.0
+	for i, unit := range []string{"KB", "MB", "GB", "TB"} {
+		if n, ok := strings.CutSuffix(s, unit); ok {
+			s, factor = n, float64(int64(1)<<(10*(i+1)))
+		}
+	}
+	var n float64
+	if _, err := fmt.Sscanf(s+"\n", "%g\n", &n); err != nil || n < 0 {
+		return fmt.Errorf("want a size as in 512MB or 8GB")
+	}
+	*b = byteSize(n * factor)
+	return nil
+}

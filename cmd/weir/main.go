@@ -1,0 +1,137 @@
+// Command weir takes live video in and leaves HLS behind.
+//
+// One binary holds every stage of the pipeline: "weir serve" runs them all in
+// one process, "weir ingest", "weir segment" and "weir origin" run one each.
+// This is the only package that knows every room; it wires them, one file a
+// verb.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// Exit codes: 0 ended as asked, and these.
+const (
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// cli is the command line. A flag --log-level is also the variable
+// WEIR_LOG_LEVEL.
+type cli struct {
+	Log logFlags `embed:"" prefix:"log-"`
+
+	Serve   serveCmd   `cmd:"" help:"Run everything in one process: RTMP in, HLS out."`
+	Demo    demoCmd    `cmd:"" help:"Run serve, and publish a bundled clip to it."`
+	Ingest  ingestCmd  `cmd:"" help:"Run one ingest: encoders come in, batches go to the log."`
+	Segment segmentCmd `cmd:"" help:"Run one segmenter: batches come in, objects go to the store."`
+	Origin  originCmd  `cmd:"" help:"Run one origin: objects over HTTP, the page, the API."`
+	Push    pushCmd    `cmd:"" help:"Publish an FLV file, as an encoder would."`
+	Streams streamsCmd `cmd:"" help:"List the streams."`
+	//	Check   checkCmd   `cmd:"" help:"Check HLS for conformance: a URL, a directory or a file."`
+	Health  healthCmd  `cmd:"" help:"Ask a running weir whether it is ready (for containers)."`
+	Version versionCmd `cmd:"" help:"Print the version."`
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// A second signal ends the process at once.
+	context.AfterFunc(ctx, stop)
+	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// run is main with its world as parameters.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	var c cli
+	exited := -1
+	parser, err := kong.New(&c,
+		kong.Name("weir"),
+		kong.Description("Live video in over RTMP, HLS out, with a durable frame log between.\n\nEvery flag --like-this is also the variable WEIR_LIKE_THIS."),
+		kong.DefaultEnvars("WEIR"),
+		kong.Writers(stdout, stderr),
+		kong.Exit(func(code int) { exited = code }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
+		kong.Vars{"version": version},
+	)
+	if err != nil {
+		fmt.Fprintln(stderr, "weir:", err)
+		return exitFailed
+	}
+	parsed, err := parser.Parse(args)
+	if exited >= 0 { // --help
+		return exited
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "weir: %v\nTry: weir --help\n", err)
+		return exitUsage
+	}
+	log := c.Log.logger(stderr)
+	slog.SetDefault(log)
+	parsed.BindTo(ctx, (*context.Context)(nil))
+	parsed.BindTo(stdout, (*io.Writer)(nil))
+	parsed.Bind(log)
+	if err := parsed.Run(); err != nil {
+		return report(err, stderr)
+	}
+	return 0
+}
+
+// exitError carries an exit code of its own. An empty text says that
+// everything is said.
+type exitError struct {
+	code int
+	text string
+}
+
+func (e *exitError) Error() string { return e.text }
+
+// usagef returns an error about how weir was called.
+func usagef(format string, args ...any) error {
+	return &exitError{code: exitUsage, text: fmt.Sprintf(format, args...)}
+}
+
+func report(err error, stderr io.Writer) int {
+	code := exitFailed
+	if e := (*exitError)(nil); errors.As(err, &e) {
+		code = e.code
+	}
+	if text := err.Error(); text != "" {
+		fmt.Fprintln(stderr, "weir:", text)
+	}
+	return code
+}
+
+// logFlags say what is logged, and how.
+type logFlags struct {
+	Level  slog.Level `help:"Least level to log: debug, info, warn, error." default:"info"`
+	Format string     `help:"text, json, or auto: text on a terminal." enum:"auto,text,json" default:"auto"`
+}
+
+func (f logFlags) logger(w io.Writer) *slog.Logger {
+	options := &slog.HandlerOptions{Level: f.Level}
+	if f.Format == "text" || f.Format == "auto" && isTerminal(w) {
+		return slog.New(slog.NewTextHandler(w, options))
+	}
+	return slog.New(slog.NewJSONHandler(w, options))
+}
+
+// isTerminal tells whether people read w.
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"weir/bus"
+	"weir/segmenter"
+	"weir/storage"
+)
+
+// stage is a worker that packages what nobody else does.
+func (f *segmentFlags) stage(b *bus.Bus, store storage.Store, metrics prometheus.Registerer, log *slog.Logger) (stage, error) {
+	settings, err := f.settings()
+	if err != nil {
+		return stage{}, err
+	}
+	w := &segmenter.Worker{Source: b, Store: store, Settings: settings, Log: log, Metrics: segmenter.NewMetrics(metrics)}
+	claims := bus.NewWorker(b, bus.WorkerConfig{
+		Capacity: f.Capacity, Formats: []int{segmenter.StateVersion}, Stall: 3 * segmenter.MaxTarget,
+	})
+	registerWorker(metrics, claims)
+	return stage{"segmenter", func(ctx context.Context) error { return claims.Run(ctx, packageClaim(w)) }}, nil
+}
+
+// registerWorker exports what the worker owns and what waits for one: the
+// signal to scale by.
+func registerWorker(r prometheus.Registerer, w *bus.Worker) {
+	gauge := func(name, help string, value func(bus.WorkerStats) float64) {
+		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "weir_segmenter_" + name, Help: help},
+			func() float64 { return value(w.Stats()) }))
+	}
+	counter := func(name, help string, value func(bus.WorkerStats) uint64) {
+		r.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "weir_segmenter_" + name, Help: help},
+			func() float64 { return float64(value(w.Stats())) }))
+	}
+	gauge("owned_broadcasts", "Broadcasts that this worker packages.", func(s bus.WorkerStats) float64 { return float64(s.Owned) })
+	gauge("capacity_broadcasts", "Most broadcasts that this worker packages.", func(s bus.WorkerStats) float64 { return float64(s.Capacity) })
+	gauge("unowned_broadcasts", "Broadcasts that nobody packages.", func(s bus.WorkerStats) float64 { return float64(s.Unowned) })
+	counter("claims_total", "Broadcasts claimed.", func(s bus.WorkerStats) uint64 { return s.Claims })
+	counter("takeovers_total", "Broadcasts claimed from a dead or stuck worker.", func(s bus.WorkerStats) uint64 { return s.Takeovers })
+	counter("lost_claims_total", "Broadcasts lost to another worker.", func(s bus.WorkerStats) uint64 { return s.Lost })
+}
+
+// segmentCmd runs one segmenter.
+type segmentCmd struct {
+	segmentFlags
+	natsFlags
+	storeFlags
+	opsFlags `embed:""`
+}
+
+func (c *segmentCmd) Run(ctx context.Context, log *slog.Logger) error {
+	store, err := c.storeFlags.open(ctx, "")
+	if err != nil {
+		return err
+	}
+	b, err := c.natsFlags.open(ctx, "", log)
+	if err != nil {
+		return err
+	}
+	defer closeBus(b, log)
+	registry := newRegistry()
+	registerStore(registry, store)
+	worker, err := c.segmentFlags.stage(b, store, registry, log)
+	if err != nil {
+		return err
+	}
+	ops, err := c.opsFlags.stage(ctx, "localhost:8082", b, registry, log)
+	if err != nil {
+		return err
+	}
+	log.Info("segmenter is ready", "node", b.Node())
+	return runStages(ctx, []stage{worker, ops})
+}

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"weir/bus"
+	"weir/ingest"
+	"weir/media"
+	"weir/origin"
+	"weir/segmenter"
+)
+
+// The adapters between rooms that may not know each other: each is a room's
+// interface in front of another room's type.
+
+// ingestLog is the bus as ingest sees it.
+type ingestLog struct {
+	bus      *bus.Bus
+	conflict bus.Conflict
+}
+
+var _ ingest.Log = ingestLog{}
+
+func (l ingestLog) Open(ctx context.Context, s media.Stream, now time.Time) (ingest.Session, error) {
+	session, err := l.bus.OpenSession(ctx, s, now, l.conflict)
+	if err != nil {
+		return nil, ingestError(err)
+	}
+	return ingestSession{session}, nil
+}
+
+type ingestSession struct{ *bus.Session }
+
+func (s ingestSession) End(ctx context.Context, clean bool) error {
+	return ingestError(s.Session.End(ctx, clean))
+}
+
+// ingestError puts the bus' errors into ingest's words.
+func ingestError(err error) error {
+	switch {
+	case errors.Is(err, bus.ErrBusy):
+		return errors.Join(ingest.ErrBusy, err)
+	case errors.Is(err, bus.ErrFenced):
+		return errors.Join(ingest.ErrFenced, err)
+	}
+	return err
+}
+
+// checkpoint is a claim as the segmenter sees it.
+type checkpoint struct{ *bus.Claim }
+
+var _ segmenter.Checkpoint = checkpoint{}
+
+func (c checkpoint) Save(ctx context.Context, state []byte) error {
+	return segmenterError(c.Claim.Save(ctx, state))
+}
+
+func (c checkpoint) Close(ctx context.Context, state []byte) error {
+	return segmenterError(c.Claim.Close(ctx, state))
+}
+
+func (c checkpoint) Verify(ctx context.Context) (bool, error) {
+	current, err := c.Claim.Verify(ctx)
+	return current, segmenterError(err)
+}
+
+func segmenterError(err error) error {
+	if errors.Is(err, bus.ErrNotOwner) {
+		return errors.Join(segmenter.ErrNotOwner, err)
+	}
+	return err
+}
+
+// packageClaim is what a bus worker does with a claim.
+func packageClaim(w *segmenter.Worker) func(context.Context, *bus.Claim) error {
+	return func(ctx context.Context, c *bus.Claim) error {
+		err := w.Package(ctx, segmenter.Job{
+			Stream: c.Stream(), Broadcast: c.Broadcast(), Rendition: c.Rendition(),
+			State: c.State(), Checkpoint: checkpoint{c},
+		})
+		if errors.Is(err, segmenter.ErrNotOwner) {
+			return bus.ErrNotOwner
+		}
+		return err
+	}
+}
+
+// streamList is the registry as the origin sees it.
+type streamList struct{ bus *bus.Bus }
+
+var _ origin.Streams = streamList{}
+
+func (l streamList) Streams(ctx context.Context) ([]origin.Stream, error) {
+	entries, err := l.bus.Streams(ctx)
+	if err != nil {
+		return nil, err
+	}
+	owners, err := l.bus.Ownerships(ctx)
+	if err != nil {
+		return nil, err
+	}
+	source := make(map[string]bus.Ownership, len(owners))
+	for _, o := range owners {
+		if o.Rendition == bus.Source {
+			source[o.Broadcast] = o
+		}
+	}
+	now := time.Now()
+	list := make([]origin.Stream, 0, len(entries))
+	for _, e := range entries {
+		list = append(list, describe(e, source[e.Broadcast], now))
+	}
+	return list, nil
+}
+
+// describe says what the registry and the checkpoint know of a stream.
+func describe(e bus.Entry, o bus.Ownership, now time.Time) origin.Stream {
+	s := origin.Stream{
+		Name: e.Stream.String(), State: string(e.State), Broadcast: e.Broadcast, Since: e.Since,
+		Ingest: e.Node, Worker: o.Owner, Epoch: e.Epoch,
+	}
+	sum := segmenter.Summarize(o.State)
+	s.Bitrate = sum.Bitrate
+	if sum.VideoCodec != "" {
+		s.Video = &origin.Video{Codec: sum.VideoCodec, Width: sum.Width, Height: sum.Height, FrameRate: sum.FrameRate}
+	}
+	if sum.AudioCodec != "" {
+		s.Audio = &origin.Audio{Codec: sum.AudioCodec, SampleRate: sum.SampleRate, Channels: sum.Channels}
+	}
+	if e.State == bus.Live && !sum.Until.IsZero() {
+		lag := max(0, now.Sub(sum.Until).Seconds())
+		s.LagSeconds = &lag
+	}
+	return s
+}
