@@ -25,6 +25,8 @@ type recordingLog struct {
 	// gate, if set, lets a batch of the stream named stuck in for each value
 	// received.
 	gate chan struct{}
+	// forget, if set, names the streams whose batches are not kept.
+	forget func(media.Stream) bool
 	// open, append and end, if set, say what fails.
 	open   func(media.Stream) error
 	append func(*recordedSession, *framelog.Batch) error
@@ -84,6 +86,9 @@ func (s *recordedSession) Append(ctx context.Context, b *framelog.Batch) error {
 		}
 	}
 	b.Session, b.Epoch, b.Number, b.Seq = fmt.Sprintf("s%d", s.epoch), s.epoch, uint64(len(s.batches)+1), uint64(len(s.batches)+1)
+	if s.log.forget != nil && s.log.forget(s.stream) {
+		return nil
+	}
 	c := *b
 	c.Tags = bytes.Clone(b.Tags)
 	s.batches = append(s.batches, c)
