@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"weir/ingest"
 	"weir/media/framelog"
 	"weir/remux/flv"
 )
@@ -131,39 +130,69 @@ type recording struct {
 
 var wall = time.Date(2026, 11, 21, 1, 45, 0, 0, time.UTC)
 
-// session appends a session's batches as ingest makes them, and how it ended.
+// session appends a session's batches, cut as ingest does (design: each key
+// frame opens a batch with the headers in force), and how it ended.
 func (r *recording) session(t testing.TB, tags []flv.Tag, end framelog.Flags) {
 	t.Helper()
 	r.epoch++
 	if r.epoch > 1 {
 		r.add(&framelog.Batch{Header: framelog.Header{Flags: framelog.Fence}})
 	}
-	b := ingest.NewBatcher(ingest.BatcherConfig{})
 	begin := wall.Add(time.Duration(r.epoch-1) * time.Minute)
-	take := func(now time.Time) {
-		for {
-			x := b.Take(now)
-			if x == nil {
-				return
-			}
-			c := *x
-			c.Tags = slices.Clone(x.Tags)
-			r.add(&c)
-			b.Recycle(x)
+	open := &framelog.Batch{Header: framelog.Header{Flags: framelog.Begin | framelog.Key, Wall: begin}}
+	var headers []flv.Tag
+	var opened, key uint32
+	for i, tag := range tags {
+		sound := tag.Type == flv.TagAudio && !slices.ContainsFunc(tags, flv.IsKeyframe) && int32(tag.Timestamp-key) >= 1000
+		switch {
+		case i == 0:
+			opened, key = tag.Timestamp, tag.Timestamp
+		case (flv.IsKeyframe(tag) || sound) && hasMedia(open):
+			r.add(open)
+			open, opened, key = keyBatch(headers, tag.Timestamp), tag.Timestamp, tag.Timestamp
+		case int32(tag.Timestamp-opened) >= 250 && open.Flags&framelog.Begin == 0:
+			r.add(open)
+			open, opened = new(framelog.Batch), tag.Timestamp
+		}
+		if flv.IsSequenceHeader(tag) {
+			headers = append(slices.DeleteFunc(headers, func(h flv.Tag) bool { return h.Type == tag.Type }), tag)
+		}
+		open.Tags = flv.AppendTag(open.Tags, tag)
+		if open.Flags.Has(framelog.Begin) && hasMedia(open) && int32(tag.Timestamp-opened) >= 250 {
+			r.add(open)
+			open, opened = new(framelog.Batch), tag.Timestamp
 		}
 	}
-	for _, tag := range tags {
-		now := begin.Add(time.Duration(tag.Timestamp-tags[0].Timestamp) * time.Millisecond)
-		take(now)
-		if err := b.Add(now, tag); err != nil {
-			t.Fatal(err)
-		}
-	}
-	b.Flush()
-	take(begin.Add(24 * time.Hour))
+	r.add(open)
 	if end != 0 {
 		r.add(&framelog.Batch{Header: framelog.Header{Flags: end}})
 	}
+}
+
+// keyBatch opens a batch with the sequence headers in force.
+func keyBatch(headers []flv.Tag, timestamp uint32) *framelog.Batch {
+	b := &framelog.Batch{Header: framelog.Header{Flags: framelog.Key}}
+	for _, h := range headers {
+		h.Timestamp = timestamp
+		b.Tags = flv.AppendTag(b.Tags, h)
+	}
+	b.Prelude = len(b.Tags)
+	return b
+}
+
+// hasMedia tells whether a batch holds more than sequence headers.
+func hasMedia(b *framelog.Batch) bool {
+	for p := b.Tags; len(p) > 0; {
+		t, n, err := flv.NextTag(p)
+		if err != nil {
+			return false
+		}
+		if !flv.IsSequenceHeader(t) {
+			return true
+		}
+		p = p[n:]
+	}
+	return false
 }
 
 func (r *recording) add(b *framelog.Batch) {
