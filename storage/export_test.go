@@ -6,6 +6,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
 
 // FileError lets tests name errors that they cannot bring about.
@@ -48,4 +49,20 @@ func Headers(ctx context.Context, s *S3, key string) (map[string]string, error) 
 		all["tag "+aws.ToString(tag.Key)] = aws.ToString(tag.Value)
 	}
 	return all, nil
+}
+
+// OpenToAll lets everybody read the bucket of s, from any page.
+func OpenToAll(ctx context.Context, s *S3) error {
+	policy := `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"s3:GetObject","Resource":"arn:aws:s3:::` + s.config.Bucket + `/*"}]}`
+	_, err := s.client.PutBucketPolicy(ctx, &s3.PutBucketPolicyInput{Bucket: &s.config.Bucket, Policy: &policy})
+	if err != nil {
+		return err
+	}
+	_, err = s.client.PutBucketCors(ctx, &s3.PutBucketCorsInput{
+		Bucket: &s.config.Bucket,
+		CORSConfiguration: &types.CORSConfiguration{CORSRules: []types.CORSRule{{
+			AllowedOrigins: []string{"*"}, AllowedMethods: []string{"GET", "HEAD"}, AllowedHeaders: []string{"*"},
+		}}},
+	})
+	return err
 }

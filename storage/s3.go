@@ -125,6 +125,12 @@ func (s *S3) Put(ctx context.Context, o object.Object, c object.Condition) (etag
 	if c.Absent && c.Match != "" {
 		return "", fmt.Errorf("put object %s: %w", o.Key, object.ErrPrecondition)
 	}
+	if s.config.Unconditional {
+		if err := s.check(ctx, o.Key, c); err != nil {
+			return "", fmt.Errorf("put object %s: %w", o.Key, err)
+		}
+		c = object.Condition{}
+	}
 	input := s.putInput(o, c)
 	lost, err := s.attempts(ctx, &s.usage.Put, int64(len(o.Body)), func(ctx context.Context) error {
 		input.Body = bytes.NewReader(o.Body)
@@ -145,6 +151,21 @@ func (s *S3) Put(ctx context.Context, o object.Object, c object.Condition) (etag
 		return "", fmt.Errorf("put object %s: %w", o.Key, err)
 	}
 	return etag, nil
+}
+
+// check tells whether c holds at the moment.
+func (s *S3) check(ctx context.Context, key string, c object.Condition) error {
+	if c == (object.Condition{}) {
+		return nil
+	}
+	info, err := s.Stat(ctx, key)
+	if err != nil && !errors.Is(err, object.ErrNotExist) {
+		return err
+	}
+	if !admits(c, info.ETag) {
+		return object.ErrPrecondition
+	}
+	return nil
 }
 
 func (s *S3) putInput(o object.Object, c object.Condition) *s3.PutObjectInput {

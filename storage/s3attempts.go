@@ -153,6 +153,8 @@ func classify(err error) failure {
 		return failure{err: named(ErrDenied), stale: true}
 	case "QuotaExceeded", "XMinioStorageFull", "InsufficientStorage", "EntityTooLarge":
 		return failure{err: named(ErrFull)}
+	case "NotImplemented":
+		return failure{err: named(errors.ErrUnsupported)}
 	case "NoSuchBucket":
 		return failure{err: fmt.Errorf("no such bucket: %w", err)}
 	}
@@ -171,6 +173,8 @@ func classify(err error) failure {
 		return failure{err: err, stale: true} // so has this one: an expired token
 	case status == http.StatusInsufficientStorage:
 		return failure{err: named(ErrFull)}
+	case status == http.StatusNotImplemented:
+		return failure{err: named(errors.ErrUnsupported)}
 	case status >= 500:
 		return failure{err: named(ErrUnavailable), retry: true, lost: true}
 	case status >= 400:

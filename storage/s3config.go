@@ -42,6 +42,10 @@ type S3Config struct {
 	// Tags are put on every object, for the bucket's lifecycle rules to expire
 	// what is to be kept for a time only.
 	Tags map[string]string
+	// Unconditional is for stores that do not have conditional writes: a
+	// Condition is checked before the write, by a request of its own. Between
+	// the two another writer may come.
+	Unconditional bool
 	// AttemptTimeout bounds the first attempt of a call, on top of a second
 	// for each MiB of its body; each further attempt may take twice as long as
 	// the one before.
@@ -68,6 +72,7 @@ const (
 //	encryption       the bucket's; or AES256, aws:kms, aws:kms:dsse
 //	kms-key          the bucket's
 //	storage-class    STANDARD, for immutable objects; others are always that
+//	conditional      true
 //	tag=name:value   none; may be repeated, at most ten
 //	attempt-timeout  1.5s
 func ParseS3(rawURL string) (S3Config, error) {
@@ -161,6 +166,10 @@ func (c *S3Config) set(name string, values []string) (err error) {
 		c.KMSKey = value
 	case "storage-class":
 		c.StorageClass = value
+	case "conditional":
+		var conditional bool
+		conditional, err = strconv.ParseBool(value)
+		c.Unconditional = !conditional
 	case "tag":
 		c.Tags, err = parseTags(values)
 	case "attempt-timeout":
@@ -188,4 +197,23 @@ func parseTags(pairs []string) (map[string]string, error) {
 		return nil, fmt.Errorf("%d tags, S3 allows 10", len(tags))
 	}
 	return tags, nil
+}
+
+// Base is the URL of the objects' keys as the store itself serves them, for
+// viewers without a CDN; empty on AWS where no region is given.
+func (c S3Config) Base() string {
+	scheme, host := "https", "s3."+c.Region+".amazonaws.com"
+	if c.Endpoint != "" {
+		scheme, host, _ = strings.Cut(strings.TrimSuffix(c.Endpoint, "/"), "://")
+	} else if c.Region == "" {
+		return ""
+	}
+	base := scheme + "://" + c.Bucket + "." + host
+	if c.PathStyle {
+		base = scheme + "://" + host + "/" + c.Bucket
+	}
+	if c.Prefix != "" {
+		base += "/" + (&url.URL{Path: c.Prefix}).EscapedPath()
+	}
+	return base
 }

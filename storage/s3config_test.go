@@ -47,6 +47,25 @@ func TestParseS3(t *testing.T) {
 	}
 }
 
+func TestS3Base(t *testing.T) {
+	for url, want := range map[string]string{
+		"s3://b":                    "",
+		"s3://b/p?region=eu-west-1": "https://b.s3.eu-west-1.amazonaws.com/p",
+		"s3://b?region=eu-west-1&path-style=true":    "https://s3.eu-west-1.amazonaws.com/b",
+		"s3://b/p/q?endpoint=http://127.0.0.1:9000/": "http://127.0.0.1:9000/b/p/q",
+		"s3://b?endpoint=https://h&path-style=false": "https://b.h",
+		"s3://b/a%20b?endpoint=https://h":            "https://h/b/a%20b",
+	} {
+		c, err := storage.ParseS3(url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := c.Base(); got != want {
+			t.Errorf("%s: %q, want %q", url, got, want)
+		}
+	}
+}
+
 func TestParseS3Refuses(t *testing.T) {
 	for _, url := range []string{
 		"", "s3:", "s3://", "s3:///p", "http://b", "s3://b#f", "s3://b/../x", "s3://b?x", "s3://b?a=%zz",
