@@ -30,47 +30,47 @@ func TestMuxAllocatesNothing(t *testing.T) {
 	}
 }
 
-// BenchmarkMux is a segmenter's work on a stream: AVCC and raw AAC in,
-// packets out. Bytes are those of the stream.
-func BenchmarkMux(b *testing.B) {
-	clip := readClip(b)
-	m := newMuxer(b, clip.cfg, mpegts.Continuity{})
-	dst := muxAgain(b, m, nil, clip.frames)
-	b.SetBytes(int64(len(dst)))
-	b.ReportAllocs()
-	for b.Loop() {
-		dst = muxAgain(b, m, dst, clip.frames)
-	}
-}
-
-// BenchmarkMuxLarge is the same with pictures of 12 kB, as at 3 Mb/s.
-func BenchmarkMuxLarge(b *testing.B) {
-	cfg := config(b)
-	var frames []media.Frame
+// benchStreams are the clip, whose frames are small, and pictures of 12 kB, as
+// at 3 Mb/s.
+func benchStreams(b *testing.B) map[string]stream {
+	large := stream{cfg: config(b)}
 	for i := range int64(60) {
 		v := video(i*33, i%30 == 0)
 		v.Data = avcc(inter(12_000))
-		frames = append(frames, v)
+		large.frames = append(large.frames, v)
 	}
-	m := newMuxer(b, cfg, mpegts.Continuity{})
-	dst := muxAgain(b, m, nil, frames)
-	b.SetBytes(int64(len(dst)))
-	b.ReportAllocs()
-	for b.Loop() {
-		dst = muxAgain(b, m, dst, frames)
+	return map[string]stream{"clip": readClip(b), "large": large}
+}
+
+// BenchmarkMux is a segmenter's work on a stream: AVCC and raw AAC in,
+// packets out. Bytes are those of the stream.
+func BenchmarkMux(b *testing.B) {
+	for name, s := range benchStreams(b) {
+		b.Run(name, func(b *testing.B) {
+			m := newMuxer(b, s.cfg, mpegts.Continuity{})
+			dst := muxAgain(b, m, nil, s.frames)
+			b.SetBytes(int64(len(dst)))
+			b.ReportAllocs()
+			for b.Loop() {
+				dst = muxAgain(b, m, dst, s.frames)
+			}
+		})
 	}
 }
 
 // BenchmarkMuxPlain is go-astits alone on the same PES packets, for
-// comparison; reading the stream apart first is not counted.
+// comparison: their payloads are put together already.
 func BenchmarkMuxPlain(b *testing.B) {
-	clip := readClip(b)
-	ts := muxAgain(b, newMuxer(b, clip.cfg, mpegts.Continuity{}), nil, clip.frames)
-	p := takeApart(b, ts)
-	b.SetBytes(int64(len(ts)))
-	b.ReportAllocs()
-	for b.Loop() {
-		p.write(b)
+	for name, s := range benchStreams(b) {
+		b.Run(name, func(b *testing.B) {
+			ts := muxAgain(b, newMuxer(b, s.cfg, mpegts.Continuity{}), nil, s.frames)
+			p := takeApart(b, ts)
+			b.SetBytes(int64(len(ts)))
+			b.ReportAllocs()
+			for b.Loop() {
+				p.write(b)
+			}
+		})
 	}
 }
 

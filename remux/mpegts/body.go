@@ -14,7 +14,7 @@ var startCode = []byte{0, 0, 0, 1}
 
 // delimiter is an access unit delimiter: any slice types may follow. In
 // MPEG-TS "each AVC access unit shall contain an access unit delimiter NAL
-// unit" (2.14.1).
+// unit" (ISO/IEC 13818-1, 2.14.1).
 var delimiter = []byte{0, 0, 0, 1, 0x09, 0xf0}
 
 // prefixes returns what an access unit, and what a key frame's, begins with.
@@ -129,7 +129,7 @@ func (b *body) copy(dst []byte) {
 }
 
 // packets appends what is left as packets of payload only; the last one is
-// filled up by an adaptation field of stuffing (2.4.3.5).
+// filled up by an adaptation field of stuffing (ISO/IEC 13818-1, 2.4.3.5).
 func (b *body) packets(dst []byte, pid uint16, counter *uint8) []byte {
 	high, low := byte(pid>>8), byte(pid)
 	c := *counter

@@ -41,7 +41,7 @@ type Event struct {
 	PMT PMT
 	PES PES
 	// PCR is at 27 MHz, wrapping at 2^33 * 300. Discontinued is the packet's
-	// discontinuity_indicator: a new time base begins with this PCR (2.4.3.5).
+	// discontinuity_indicator: a new time base begins with this PCR (ISO/IEC 13818-1, 2.4.3.5).
 	PCR          int64
 	Discontinued bool
 	// Err is what is wrong: ErrContinuity or ErrMalformed is in its chain.
@@ -49,7 +49,7 @@ type Event struct {
 }
 
 // ErrContinuity is the fault of a continuity_counter that does not count on
-// from the packet before it on its PID (2.4.3.3): packets are missing, doubled
+// from the packet before it on its PID (ISO/IEC 13818-1, 2.4.3.3): packets are missing, doubled
 // or out of order.
 var ErrContinuity = errors.New("continuity counter error")
 
@@ -192,7 +192,7 @@ func (d *Demuxer) take(p *Packet) {
 	d.stream(p, stream, lost)
 }
 
-// count checks the continuity_counter (2.4.3.3): it counts packets with
+// count checks the continuity_counter (ISO/IEC 13818-1, 2.4.3.3): it counts packets with
 // payload, and a packet may be sent twice, the same but for its PCR.
 func (d *Demuxer) count(p *Packet) (lost, duplicate bool) {
 	c := d.pids[p.PID]

@@ -14,12 +14,12 @@ const (
 	// Lead is how far the PCR stays behind the DTS of the frame it comes with:
 	// the time a decoder has to take a frame in. A DTS must not be less than
 	// Lead, or its PCR has wrapped below 0. An access unit stays in the
-	// decoder's buffer for a second at most (2.4.2.7): Lead, audioSlack and
+	// decoder's buffer for a second at most (ISO/IEC 13818-1, 2.4.2.7): Lead, audioSlack and
 	// audioSpan together are less.
 	Lead = media.Clock / 2
 
 	// pcrInterval is the longest time between two PCRs: "shall be less than or
-	// equal to 0.1 s" (2.7.2).
+	// equal to 0.1 s" (ISO/IEC 13818-1, 2.7.2).
 	pcrInterval = media.Clock / 10
 	// audioSlack is how much further the PCR stays behind the audio where the
 	// audio has to drive it because video, whose PID it is on, is silent:

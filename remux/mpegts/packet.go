@@ -25,14 +25,14 @@ const (
 )
 
 // ClockMask covers the 33 bits of a PTS, a DTS and a PCR's base: on the wire
-// time wraps every 26.5 hours (2.4.3.5, 2.4.3.7).
+// time wraps every 26.5 hours (ISO/IEC 13818-1, 2.4.3.5, 2.4.3.7).
 const ClockMask = 1<<33 - 1
 
 // ErrMalformed is wrapped by every error about bytes that are no transport
 // stream.
 var ErrMalformed = errors.New("malformed MPEG-TS")
 
-// Packet is one parsed transport packet (2.4.3.2).
+// Packet is one parsed transport packet (ISO/IEC 13818-1, 2.4.3.2).
 type Packet struct {
 	PID          uint16
 	Damaged      bool  // transport_error_indicator
@@ -108,7 +108,7 @@ func ParsePacket(b []byte) (Packet, error) {
 	return p, nil
 }
 
-// adaptation parses an adaptation field behind its length (2.4.3.4).
+// adaptation parses an adaptation field behind its length (ISO/IEC 13818-1, 2.4.3.4).
 func (p *Packet) adaptation(f []byte) error {
 	if len(f) == 0 {
 		return nil

@@ -2,7 +2,7 @@ package mpegts
 
 import "fmt"
 
-// PES is one PES packet, put together from its transport packets (2.4.3.6).
+// PES is one PES packet, put together from its transport packets (ISO/IEC 13818-1, 2.4.3.6).
 type PES struct {
 	PID      uint16
 	Type     StreamType // of the stream by its PMT
@@ -44,7 +44,7 @@ var (
 )
 
 // hasHeader tells whether a PES packet of this stream_id has the optional
-// header (2.4.3.6; table 2-22).
+// header (ISO/IEC 13818-1, 2.4.3.6; table 2-22).
 func hasHeader(streamID uint8) bool {
 	switch streamID {
 	case 0xbc, 0xbe, 0xbf, 0xf0, 0xf1, 0xf2, 0xf8, 0xff: // program_stream_map, padding, private_stream_2, ECM …
@@ -54,7 +54,7 @@ func hasHeader(streamID uint8) bool {
 }
 
 // isVideo tells whether stream_id is a video stream's, whose PES packets may be
-// unbounded (2.4.3.7).
+// unbounded (ISO/IEC 13818-1, 2.4.3.7).
 func isVideo(streamID uint8) bool { return streamID&0xf0 == 0xe0 }
 
 // parse reads the header in b, a whole PES packet, and leaves the payload in

@@ -2,7 +2,7 @@ package mpegts
 
 import "fmt"
 
-// StreamType is what an elementary stream carries (2.4.4.9, table 2-34).
+// StreamType is what an elementary stream carries (ISO/IEC 13818-1, 2.4.4.9, table 2-34).
 type StreamType uint8
 
 // The stream types of HLS segments.
@@ -29,14 +29,14 @@ type ElementaryStream struct {
 	Type StreamType
 }
 
-// PAT is a program association section (2.4.4.3).
+// PAT is a program association section (ISO/IEC 13818-1, 2.4.4.3).
 type PAT struct {
 	TransportStream uint16
 	Version         uint8
 	Programs        []Program
 }
 
-// PMT is a program map section (2.4.4.8).
+// PMT is a program map section (ISO/IEC 13818-1, 2.4.4.8).
 type PMT struct {
 	Program uint16
 	Version uint8
@@ -48,7 +48,7 @@ const (
 	tablePAT = 0x00
 	tablePMT = 0x02
 	// maxSection is the longest PAT or PMT section: section_length "shall not
-	// exceed 1021" (2.4.4.5, 2.4.4.9), behind three bytes.
+	// exceed 1021" (ISO/IEC 13818-1, 2.4.4.5, 2.4.4.9), behind three bytes.
 	maxSection = 3 + 1021
 	// sectionHead is a section's part before its entries, sectionCRC the one
 	// behind them.
@@ -103,7 +103,7 @@ func parseSection(b []byte) (section, error) {
 	}, nil
 }
 
-// pat reads the programs of a PAT section (2.4.4.3).
+// pat reads the programs of a PAT section (ISO/IEC 13818-1, 2.4.4.3).
 func (s section) pat() (PAT, error) {
 	t := PAT{TransportStream: s.id, Version: s.version}
 	if len(s.entries)%4 != 0 {
@@ -118,7 +118,7 @@ func (s section) pat() (PAT, error) {
 	return t, nil
 }
 
-// pmt reads the streams of a PMT section (2.4.4.8). Descriptors are passed
+// pmt reads the streams of a PMT section (ISO/IEC 13818-1, 2.4.4.8). Descriptors are passed
 // over.
 func (s section) pmt() (PMT, error) {
 	e := s.entries
@@ -191,7 +191,7 @@ func (a *assembler) push(start bool, p []byte, done func([]byte)) error {
 		return a.drain(done)
 	}
 	// pointer_field(8): where the first section begins; before it the end of
-	// the section before (2.4.4.1).
+	// the section before (ISO/IEC 13818-1, 2.4.4.1).
 	if len(p) == 0 || int(p[0]) > len(p)-1 {
 		a.reset()
 		return errPointer
@@ -211,7 +211,7 @@ func (a *assembler) push(start bool, p []byte, done func([]byte)) error {
 }
 
 // drain hands on whole sections. A table_id of 0xff is stuffing to the
-// packet's end (2.4.4).
+// packet's end (ISO/IEC 13818-1, 2.4.4).
 func (a *assembler) drain(done func([]byte)) error {
 	b := a.buf
 	for len(b) > 0 && b[0] != 0xff {

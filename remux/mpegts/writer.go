@@ -33,8 +33,8 @@ type pesHeader struct {
 
 // pesWriter writes PES packets: go-astits the tables and each first packet,
 // which has all the headers, and the rest a plain loop. go-astits alone writes
-// the same bytes at a seventh of the speed, and keeps its continuity counters
-// to itself: ours are stamped over them (docs/performance.md).
+// the same bytes several times slower (BenchmarkMuxPlain), and keeps its
+// continuity counters to itself: ours are stamped over them.
 type pesWriter struct {
 	lib    *astits.Muxer
 	out    bytes.Buffer // where lib writes
@@ -56,7 +56,7 @@ type pesWriter struct {
 // copied over it.
 var placeholder [maxPayload]byte
 
-// stuffing is stuffing_byte (2.4.3.5).
+// stuffing is stuffing_byte (ISO/IEC 13818-1, 2.4.3.5).
 var stuffing = bytes.Repeat([]byte{0xff}, maxPayload)
 
 func (w *pesWriter) init(cfg Config) error {
@@ -89,7 +89,7 @@ func (w *pesWriter) init(cfg Config) error {
 
 // makeTables takes the tables from lib. Every set of tracks has its own
 // version_number, which "shall be incremented" with each change of the PMT
-// (2.4.4.9): a player that goes on over a discontinuity takes notice. lib
+// (ISO/IEC 13818-1, 2.4.4.9): a player that goes on over a discontinuity takes notice. lib
 // counts it up with every table that was touched.
 func (w *pesWriter) makeTables(pcrPID uint16, tracks int) error {
 	for range tracks {
@@ -165,7 +165,7 @@ func (w *pesWriter) libPacket() []byte {
 
 // appendClock appends a packet that has a PCR and no payload. Its
 // continuity_counter is that of the packet before: it "shall not be
-// incremented" without payload (2.4.3.3).
+// incremented" without payload (ISO/IEC 13818-1, 2.4.3.3).
 func (w *pesWriter) appendClock(dst []byte, pid uint16, next uint8, pcr int64, discontinuity bool) []byte {
 	w.pcr.Base = pcr & ClockMask
 	w.clockAdapt.DiscontinuityIndicator = discontinuity
