@@ -227,16 +227,23 @@ func (w *Worker) schedule(ctx context.Context, handlers *sync.WaitGroup, handle 
 		case <-timer.C:
 		}
 		ready, next := w.scan(ctx, time.Now())
-		for _, key := range ready {
-			handlers.Go(func() { w.own(ctx, key, handle) })
+		for _, d := range ready {
+			handlers.Go(func() { w.own(ctx, d, handle) })
 		}
 		timer.Reset(next)
 	}
 }
 
+// decision is to claim an entry as it stood: if it has changed when the claim
+// comes to it, the reasons are gone.
+type decision struct {
+	key, owner string
+	rev        uint64
+}
+
 // scan marks the entries that are to be claimed at now as owned, and returns
 // them, and when to look again.
-func (w *Worker) scan(ctx context.Context, now time.Time) (ready []string, next time.Duration) {
+func (w *Worker) scan(ctx context.Context, now time.Time) (ready []decision, next time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	next = rescan
@@ -255,7 +262,7 @@ func (w *Worker) scan(ctx context.Context, now time.Time) (ready []string, next 
 			next = min(next, wait)
 		} else if len(w.owned) < w.cfg.Capacity {
 			w.owned[key] = true
-			ready = append(ready, key)
+			ready = append(ready, decision{key, v.Owner, v.rev})
 		}
 	}
 	return ready, next
@@ -268,14 +275,15 @@ func (w *Worker) hesitation() time.Duration {
 }
 
 // own is the life of one claim.
-func (w *Worker) own(ctx context.Context, key string, handle func(context.Context, *Claim) error) {
+func (w *Worker) own(ctx context.Context, d decision, handle func(context.Context, *Claim) error) {
+	key := d.key
 	defer func() {
 		w.mu.Lock()
 		delete(w.owned, key)
 		w.mu.Unlock()
 		w.stir()
 	}()
-	c, err := w.take(ctx, key)
+	c, err := w.take(ctx, d)
 	if err != nil {
 		w.later(key, rescan)
 		if ignoreConflict(err) != nil && ctx.Err() == nil {
@@ -310,24 +318,16 @@ func (w *Worker) own(ctx context.Context, key string, handle func(context.Contex
 	w.giveBack(ctx, c, err != nil && time.Since(began) < time.Minute)
 }
 
-// take claims the entry as it is known, and makes sure that its log has an end
-// if the broadcast has one.
-func (w *Worker) take(ctx context.Context, key string) (*Claim, error) {
-	w.mu.Lock()
-	v := w.keys[key]
-	if v == nil {
-		w.mu.Unlock()
-		return nil, &conflict{}
-	}
-	owner, rev := v.Owner, v.rev
-	w.mu.Unlock()
-	c, err := w.bus.claim(ctx, key, rev, w.cfg.Formats[len(w.cfg.Formats)-1])
+// take claims what was decided, and makes sure that the log has an end if the
+// broadcast has one.
+func (w *Worker) take(ctx context.Context, d decision) (*Claim, error) {
+	c, err := w.bus.claim(ctx, d.key, d.rev, w.cfg.Formats[len(w.cfg.Formats)-1])
 	if err != nil {
 		return nil, err
 	}
 	w.mu.Lock()
 	w.taken.Claims++
-	if owner != "" && owner != w.bus.node {
+	if d.owner != "" && d.owner != w.bus.node {
 		w.taken.Takeovers++
 	}
 	w.mu.Unlock()
