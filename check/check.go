@@ -43,6 +43,17 @@ func (s Severity) String() string {
 // MarshalText makes a severity readable in JSON.
 func (s Severity) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
+// UnmarshalText reads what MarshalText writes.
+func (s *Severity) UnmarshalText(text []byte) error {
+	for _, v := range []Severity{Warning, Error} {
+		if string(text) == v.String() {
+			*s = v
+			return nil
+		}
+	}
+	return fmt.Errorf("read severity: %q is neither warning nor error", clip(string(text), 20))
+}
+
 // Rule is one thing that is checked.
 type Rule struct {
 	// ID names the rule for good: M3U- a playlist, MVP- a multivariant

@@ -69,6 +69,7 @@ type Checker struct {
 	byURI      map[string]*rendition
 	once       map[string]map[string]bool // of each playlist: the rules told
 	reloads    map[string]time.Time       // of each live playlist: when it is due
+	listed     int                        // segments in all playlists
 }
 
 // New begins the check of the presentation at root, a playlist.
@@ -227,7 +228,7 @@ func (c *Checker) follow(p *playlist) {
 			return
 		}
 		uri = c.cfg.Resolve(p.uri, uri)
-		if c.byURI[uri] == nil && len(c.renditions) < 1000 {
+		if c.byURI[uri] == nil && len(c.renditions) < maxVariants {
 			m := c.rendition(uri)
 			m.independent = p.independent
 			c.queue = append(c.queue, Want{URI: uri, Kind: Playlist, of: m})
@@ -250,6 +251,14 @@ func (c *Checker) rendition(uri string) *rendition {
 
 // version takes in a version of a media playlist, and asks for what is new.
 func (c *Checker) version(now time.Time, m *rendition, p *playlist) {
+	if m.current != nil {
+		c.listed -= len(m.current.segments)
+	}
+	if room := maxListed - c.listed; len(p.segments) > room {
+		c.tell(p.uri, "M3U-LIMIT", "with the other playlists it lists more than %d segments", maxListed)
+		p.segments = p.segments[:room]
+	}
+	c.listed += len(p.segments)
 	left := m.history.observe(now, p, &c.report)
 	m.current = p
 	for i := range p.segments {

@@ -204,3 +204,32 @@ func TestSecretsStayOut(t *testing.T) {
 		t.Error("the playlist that is not there was not missed")
 	}
 }
+
+// TestBounds: a hostile presentation costs bounded work and findings.
+func TestBounds(t *testing.T) {
+	many := "#EXTM3U\n" + strings.Repeat("#EXT-X-STREAM-INF:AUDIO=\"a\"\nv.m3u8\n", 2*maxVariants)
+	if r := one(many); !r.Has("M3U-LIMIT") || len(r.Findings) > maxPerRule*len(r.Counts) {
+		t.Errorf("%d findings, M3U-LIMIT: %v", len(r.Findings), r.Has("M3U-LIMIT"))
+	}
+	deep := "#EXTM3U\n#EXT-X-DEFINE:NAME=\"a\",VALUE=\"" + strings.Repeat("x", 1000) + "\"\n#EXTINF:1,\n" + strings.Repeat("{$a}", 1000) + "\n"
+	if r := one(deep); !r.Has("M3U-LIMIT") {
+		t.Errorf("variables that explode are not stopped: %v", r.Counts)
+	}
+	c := New("m.m3u8", Config{})
+	list := "#EXTM3U\n#EXT-X-TARGETDURATION:1\n" + strings.Repeat("#EXT-X-GAP\n#EXTINF:1,\na\n", maxSegments)
+	var names strings.Builder
+	names.WriteString("#EXTM3U\n")
+	for i := range 2 * maxListed / maxSegments {
+		fmt.Fprintf(&names, "#EXT-X-STREAM-INF:BANDWIDTH=1\n%d.m3u8\n", i)
+	}
+	for w, ok := c.Next(time.Time{}); ok; w, ok = c.Next(time.Time{}) {
+		text := list
+		if w.URI == "m.m3u8" {
+			text = names.String()
+		}
+		c.Put(time.Time{}, w, Object{Body: []byte(text)})
+	}
+	if c.listed > maxListed {
+		t.Errorf("%d segments are kept, want %d at most", c.listed, maxListed)
+	}
+}

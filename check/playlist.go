@@ -138,8 +138,8 @@ func parse(uri, text string, parent map[string]string, r *Report) *playlist {
 			r.add("M3U-HEADER", uri, 1, "the first line is not #EXTM3U")
 		}
 		first = false
-		if len(p.segments) >= maxSegments || len(p.variants) >= maxSegments {
-			r.add("M3U-LIMIT", uri, l.n, "it lists more than %d segments", maxSegments)
+		if len(p.segments) >= maxSegments || len(p.variants) >= maxVariants || len(p.renditions) >= maxVariants {
+			r.add("M3U-LIMIT", uri, l.n, "it lists more than %d segments, or %d variants or renditions", maxSegments, maxVariants)
 			break
 		}
 		if l.name == "" {
@@ -361,7 +361,7 @@ func (p *parser) rangeOf(s *segment) {
 	s.offset = 0
 	if len(p.segments) > 0 {
 		if last := p.segments[len(p.segments)-1]; last.hasRange && last.uri == s.uri {
-			s.offset = last.offset + last.length
+			s.offset = min(last.offset+last.length, 1<<60) // no sum of these wraps
 			return
 		}
 	}

@@ -26,7 +26,7 @@ var playlistRules = []Rule{
 	{"M3U-VERSION-HIGH", bis + "6.2.1", Warning, "EXT-X-VERSION is not higher than the playlist needs (up to 6 is left alone: it changed the meaning of EXT-X-TARGETDURATION).", "Lower it: a player must refuse versions that it does not know."},
 	{"M3U-REMOVED", bis + "8", Warning, "A playlist of version 6 has no PROGRAM-ID, one of version 7 no EXT-X-ALLOW-CACHE.", "Leave it out."},
 	{"M3U-START", bis + "4.4.2.2", Warning, "EXT-X-START lies inside the playlist, and outside the last three target durations of a live one.", "Move TIME-OFFSET."},
-	{"M3U-LIMIT", "weir", Error, "A playlist has at most 16 MiB, 100 000 segments and 256 attributes on a line.", "Cut the window: no player copes with such a playlist, and it was not read whole."},
+	{"M3U-LIMIT", "weir", Error, "A playlist has at most 16 MiB, 100 000 segments, 1000 variants and 256 attributes on a line.", "Cut the window: no player copes with such a playlist, and it was not read whole."},
 }
 
 // mediaRules hold for one media playlist.
