@@ -52,10 +52,10 @@ func (s *S3) attempts(ctx context.Context, count *Count, size int64, do func(con
 		case f.err == nil:
 			s.pace.learn(time.Since(begin))
 			return lost, nil
-		case f.stale && !renewed:
+		case f.stale && !renewed && s.login.renew(login, f.vague):
 			renewed = true
-			s.login.renew(login)
 		case !f.retry:
+			s.login.renewed(renewed && f.stale)
 			return lost, f.err
 		}
 		if errors.Is(raw, context.DeadlineExceeded) {
@@ -82,13 +82,30 @@ func (s *S3) attemptTimeout(n int, size int64) time.Duration {
 type login struct {
 	cache *aws.CredentialsCache
 	age   atomic.Int64 // how often they were dropped
+	vain  atomic.Int64 // when that last did not help, in Unix nanoseconds
 }
 
+// vainFor is for how long a renewal that was in vain is not tried again on a
+// guess: a store that denies something for good costs no renewal each time.
+const vainFor = time.Minute
+
 // renew makes the next request fetch credentials, unless that was done since
-// they had the given age: of requests that are refused together one renews.
-func (l *login) renew(age int64) {
+// they had the given age: of requests that are refused together one renews. It
+// tells whether the next request is worth a try.
+func (l *login) renew(age int64, guess bool) bool {
+	if guess && time.Since(time.Unix(0, l.vain.Load())) < vainFor {
+		return false
+	}
 	if l.cache != nil && l.age.CompareAndSwap(age, age+1) {
 		l.cache.Invalidate()
+	}
+	return true
+}
+
+// renewed notes a renewal that was in vain.
+func (l *login) renewed(inVain bool) {
+	if inVain {
+		l.vain.Store(time.Now().UnixNano())
 	}
 }
 
@@ -133,6 +150,60 @@ type failure struct {
 	lost  bool  // the operation may have been carried out
 	slow  bool  // the store asks for fewer requests
 	stale bool  // new credentials may help, or the time of the server, which the SDK has learnt by now; once
+	vague bool  // stale is a guess
+}
+
+// What answers mean. Those that name no cause are errors of ours, or of the
+// configuration.
+var (
+	overloaded  = failure{err: ErrUnavailable, retry: true, lost: true, slow: true}
+	unavailable = failure{err: ErrUnavailable, retry: true, lost: true}
+	conflict    = failure{err: ErrUnavailable, retry: true}
+	outdated    = failure{err: ErrDenied, stale: true}
+	denied      = failure{err: ErrDenied}
+	full        = failure{err: ErrFull}
+	unsupported = failure{err: errors.ErrUnsupported}
+)
+
+// codes are the error codes that say more than the status they come with (S3
+// API Reference, "Error responses"; the X ones are MinIO's).
+var codes = map[string]failure{
+	"SlowDown":                   overloaded,
+	"SlowDownRead":               overloaded,
+	"SlowDownWrite":              overloaded,
+	"ServiceUnavailable":         overloaded,
+	"Throttling":                 overloaded,
+	"ThrottlingException":        overloaded,
+	"RequestLimitExceeded":       overloaded,
+	"TooManyRequests":            overloaded,
+	"RequestTimeout":             unavailable, // the body did not arrive; a 400
+	"ConditionalRequestConflict": conflict,
+	"OperationAborted":           conflict,
+	"ExpiredToken":               outdated,
+	"ExpiredTokenException":      outdated,
+	"TokenRefreshRequired":       outdated,
+	"InvalidToken":               outdated,
+	"InvalidAccessKeyId":         outdated,
+	"RequestTimeTooSkewed":       outdated,
+	"RequestExpired":             outdated,
+	"QuotaExceeded":              full,
+	"XMinioStorageFull":          full,
+	"EntityTooLarge":             full,
+	"NotImplemented":             unsupported,
+	"NoSuchBucket":               {err: errors.New("no such bucket")}, // a 404, but no missing object
+}
+
+// statuses are what other answers mean.
+var statuses = map[int]failure{
+	http.StatusUnauthorized:        denied,
+	http.StatusForbidden:           denied,
+	http.StatusNotFound:            {err: object.ErrNotExist},
+	http.StatusRequestTimeout:      unavailable,
+	http.StatusConflict:            conflict,
+	http.StatusPreconditionFailed:  {err: object.ErrPrecondition},
+	http.StatusTooManyRequests:     overloaded,
+	http.StatusNotImplemented:      unsupported,
+	http.StatusInsufficientStorage: full,
 }
 
 // classify names an attempt's error and says what to do about it.
@@ -140,47 +211,28 @@ func classify(err error) failure {
 	if err == nil {
 		return failure{}
 	}
-	named := func(name error) error { return fmt.Errorf("%w: %w", name, err) }
 	status, code := answer(err)
-	switch code {
-	case "SlowDown", "ServiceUnavailable", "Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequests", "SlowDownWrite", "SlowDownRead":
-		return failure{err: named(ErrUnavailable), retry: true, slow: true, lost: true}
-	case "ConditionalRequestConflict", "OperationAborted":
-		return failure{err: named(ErrUnavailable), retry: true}
-	case "RequestTimeout", "RequestTimeoutException": // the body did not arrive; a 400
-		return failure{err: named(ErrUnavailable), retry: true, lost: true}
-	case "ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "InvalidToken", "InvalidAccessKeyId", "RequestTimeTooSkewed", "RequestExpired":
-		return failure{err: named(ErrDenied), stale: true}
-	case "QuotaExceeded", "XMinioStorageFull", "InsufficientStorage", "EntityTooLarge":
-		return failure{err: named(ErrFull)}
-	case "NotImplemented":
-		return failure{err: named(errors.ErrUnsupported)}
-	case "NoSuchBucket":
-		return failure{err: fmt.Errorf("no such bucket: %w", err)}
+	f, known := codes[code]
+	if !known {
+		f, known = statuses[status]
 	}
 	switch {
-	case status == 0:
-		return classifyUnanswered(err)
-	case status == http.StatusNotFound:
-		return failure{err: named(object.ErrNotExist)}
-	case status == http.StatusPreconditionFailed:
-		return failure{err: named(object.ErrPrecondition)}
-	case status == http.StatusConflict || status == http.StatusTooManyRequests || status == http.StatusRequestTimeout:
-		return failure{err: named(ErrUnavailable), retry: true, slow: status == http.StatusTooManyRequests}
-	case status == http.StatusUnauthorized || status == http.StatusForbidden:
-		return failure{err: named(ErrDenied), stale: code == "" || code == "Forbidden"} // an answer to HEAD has no code
-	case status == http.StatusBadRequest && (code == "" || code == "BadRequest"):
-		return failure{err: err, stale: true} // so has this one: an expired token
-	case status == http.StatusInsufficientStorage:
-		return failure{err: named(ErrFull)}
-	case status == http.StatusNotImplemented:
-		return failure{err: named(errors.ErrUnsupported)}
-	case status >= 500:
-		return failure{err: named(ErrUnavailable), retry: true, lost: true}
-	case status >= 400:
-		return failure{err: err}
+	case known:
+	case status == 0 && unsent(err):
+		f = outdated
+	case status == 0, status >= 500, status < 400: // no answer, or none to be understood
+		f = unavailable
 	}
-	return failure{err: named(ErrUnavailable), retry: true, lost: true} // success, but not to be understood
+	// An answer to HEAD has no code: it may be about credentials or the clock.
+	codeless := code == "" || code == http.StatusText(status) || code == "BadRequest"
+	if codeless && (status == http.StatusForbidden || status == http.StatusBadRequest) {
+		f.stale, f.vague = true, true
+	}
+	if f.err != nil {
+		err = fmt.Errorf("%w: %w", f.err, err)
+	}
+	f.err = err
+	return f
 }
 
 // answer returns the status and the error code of the store's answer, 0 and ""
@@ -197,14 +249,11 @@ func answer(err error) (status int, code string) {
 	return status, code
 }
 
-// classifyUnanswered tells a request that got no answer from one that was
-// never sent, for want of credentials for instance.
-func classifyUnanswered(err error) failure {
+// unsent tells a request that was never sent, for want of credentials for
+// instance, from one that got no answer.
+func unsent(err error) bool {
 	var operation *smithy.OperationError
 	var send *smithyhttp.RequestSendError
 	ended := errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
-	if errors.As(err, &operation) && !errors.As(err, &send) && !ended {
-		return failure{err: fmt.Errorf("%w: %w", ErrDenied, err), stale: true}
-	}
-	return failure{err: fmt.Errorf("%w: %w", ErrUnavailable, err), retry: true, lost: true}
+	return errors.As(err, &operation) && !errors.As(err, &send) && !ended
 }

@@ -152,6 +152,22 @@ func TestS3RenewsExpiringCredentials(t *testing.T) {
 	}
 }
 
+// What is denied for good, and without a reason as in answers to HEAD, costs
+// one renewal, and not one each time.
+func TestS3RenewsInVainOnce(t *testing.T) {
+	proxy, _, _ := behindProxy(t, "")
+	given := keyServer(t, func() time.Duration { return time.Hour })
+	s := openS3(t, "s3://"+versitygw.Bucket+"/p?endpoint="+proxy.URL)
+	proxy.Set(faultproxy.Refuse(403, ""))
+	for range 5 {
+		_, err := s.Stat(t.Context(), "k")
+		wantError(t, "stat", err, storage.ErrDenied)
+	}
+	if n := given.Load(); n != 2 {
+		t.Errorf("credentials were fetched %d times, want 2", n)
+	}
+}
+
 // Without credentials a call fails soon, whatever time it has.
 func TestS3WithoutCredentials(t *testing.T) {
 	gateway := versitygw.Start(t)

@@ -318,7 +318,7 @@ func testRanges(t *testing.T, s storage.Store) {
 	if at, err := f.Seek(0, io.SeekEnd); err != nil || at != int64(len(body)) {
 		t.Errorf("seek to the end: %d, %v", at, err)
 	}
-	if n, err := f.Read(some[:]); n != 0 || err != io.EOF {
+	if n, err := f.Read(some[:]); n != 0 || !errors.Is(err, io.EOF) {
 		t.Errorf("read at the end: %d, %v, want EOF", n, err)
 	}
 	if _, err := f.Seek(-1, io.SeekStart); err == nil {
