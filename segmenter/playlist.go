@@ -63,15 +63,18 @@ func (s *State) media(first, breaks uint64, entries []Entry, kind string) []byte
 	}
 	for i := range entries {
 		e := &entries[i]
-		seg := &m3u8.MediaSegment{
-			URI:             e.uri(first + uint64(i)),
-			Duration:        float64(e.DurationMS) / 1000,
-			Discontinuity:   e.Flags&Discontinuity != 0,
-			ProgramDateTime: time.UnixMilli(e.WallMS).UTC(),
-		}
+		// PROGRAM-DATE-TIME as one custom tag with what follows it: grafov
+		// leaves out milliseconds that end in zeros.
+		tags := "#EXT-X-PROGRAM-DATE-TIME:" + time.UnixMilli(e.WallMS).UTC().Format("2006-01-02T15:04:05.000Z07:00")
 		if e.Flags&Gap != 0 {
-			seg.Custom = map[string]m3u8.CustomTag{"gap": tagLines("#EXT-X-GAP")}
+			tags += "\n#EXT-X-GAP"
 			p.SetVersion(playlistVersionGap)
+		}
+		seg := &m3u8.MediaSegment{
+			URI:           e.uri(first + uint64(i)),
+			Duration:      float64(e.DurationMS) / 1000,
+			Discontinuity: e.Flags&Discontinuity != 0,
+			Custom:        map[string]m3u8.CustomTag{"": tagLines(tags)},
 		}
 		if err := p.AppendSegment(seg); err != nil {
 			panic(err) // the capacity is the number of entries
@@ -91,17 +94,14 @@ func (t tagLines) Encode() *bytes.Buffer { return bytes.NewBufferString(string(t
 func (t tagLines) String() string        { return string(t) }
 
 // multivariant renders a multivariant playlist with one rendition at uri (RFC
-// 8216, 4.3.4.2).
+// 8216, 4.3.4.2). That segments are independent stands in the media playlists,
+// which are right about it at every moment, and so not here, too.
 func (s *State) multivariant(uri string) []byte {
 	p := m3u8.NewMasterPlaylist()
 	p.SetVersion(playlistVersion)
-	p.SetIndependentSegments(!s.Dependent)
-	v := m3u8.VariantParams{Bandwidth: bandwidth(s.Bandwidth)}
-	if s.Phase != Live {
-		v.Bandwidth = bandwidth(s.Peak)
-		if s.DurationMS > 0 {
-			v.AverageBandwidth = bandwidth(s.Bytes * 8000 / s.DurationMS)
-		}
+	v := m3u8.VariantParams{Bandwidth: bandwidth(s.Bandwidth), AverageBandwidth: bandwidth(s.Average)}
+	if s.Phase != Live && s.DurationMS > 0 {
+		v.Bandwidth, v.AverageBandwidth = bandwidth(s.Peak), bandwidth(s.Bytes*8000/s.DurationMS)
 	}
 	var codecs []string
 	if c, err := h264.ParseConfig(s.AVC); err == nil && len(s.AVC) > 0 {

@@ -35,16 +35,16 @@ type Segmenter struct {
 
 // segment is the open one.
 type segment struct {
-	started   bool
-	muxer     *mpegts.Muxer
-	tracks    tracks      // as its PMT says
-	audio     *aac.Config // as its last ADTS header says
-	start     int64       // its boundary, in ticks
-	timed     bool        // start is known
-	grid      int64
-	dependent bool // does not begin with a key frame
-	pictures  int
-	frames    int
+	started bool
+	muxer   *mpegts.Muxer
+	tracks  tracks      // as its PMT says
+	audio   *aac.Config // as its last ADTS header says
+	// start and end are where its first frame is shown and its last one ends,
+	// in ticks; grid is its cell.
+	start, end, grid int64
+	dependent        bool // does not begin with a key frame
+	opensSession     bool
+	pictures, frames int
 	// held are the batches so far, while the segment can still be begun anew
 	// with a track that came late.
 	held      []*framelog.Batch
@@ -146,7 +146,7 @@ func (s *Segmenter) Missed() *Cut {
 		return nil
 	}
 	s.state.LostBatches++
-	cut := s.close(s.timeline.SessionEnd())
+	cut := s.close(s.open.end)
 	s.skip = true
 	s.state.Break = s.state.Next() > 0
 	return cut
@@ -155,7 +155,7 @@ func (s *Segmenter) Missed() *Cut {
 // endSession closes what is open: the session, and with Final the broadcast.
 func (s *Segmenter) endSession(b *framelog.Batch) *Cut {
 	s.position, s.epoch = b.Seq, b.Epoch
-	cut := s.close(s.timeline.SessionEnd())
+	cut := s.close(s.open.end)
 	if cut == nil {
 		cut = &Cut{}
 	}
@@ -171,7 +171,7 @@ func (s *Segmenter) endSession(b *framelog.Batch) *Cut {
 // beginSession starts a session. The one before has ended by its own message,
 // or ends here.
 func (s *Segmenter) beginSession(b *framelog.Batch) *Cut {
-	cut := s.close(s.timeline.SessionEnd())
+	cut := s.close(s.open.end)
 	s.epoch = b.Epoch
 	s.timeline.BeginSession()
 	st := &s.state
@@ -188,7 +188,7 @@ func (s *Segmenter) beginSession(b *framelog.Batch) *Cut {
 // cutBefore closes the open segment where b has to begin the next one.
 func (s *Segmenter) cutBefore(b *framelog.Batch, r *reading) *Cut {
 	o := &s.open
-	if !o.timed || !r.ok {
+	if !o.started || !r.ok {
 		return nil
 	}
 	key := b.Flags.Has(framelog.Key)
@@ -197,13 +197,13 @@ func (s *Segmenter) cutBefore(b *framelog.Batch, r *reading) *Cut {
 	case s.late(r):
 		s.restart(r.tracks)
 		return nil
-	case changed, key && s.grid(r.first) != o.grid, r.end()-o.start > s.limit():
+	case changed, key && s.grid(r.dts) != o.grid, r.end-o.start > s.limit():
 		// Where frames are missing for so long that the segment would seem to
 		// outlast the target duration, it ends where its media does.
-		hole := r.first-o.start > s.limit()
-		boundary := r.first
+		hole := r.begin-o.start > s.limit()
+		boundary := r.begin
 		if hole {
-			boundary = min(r.first, s.timeline.SessionEnd())
+			boundary = min(r.begin, o.end)
 		}
 		cut := s.close(boundary)
 		if changed || hole {
@@ -218,7 +218,7 @@ func (s *Segmenter) cutBefore(b *framelog.Batch, r *reading) *Cut {
 // came late.
 func (s *Segmenter) late(r *reading) bool {
 	o := &s.open
-	return len(o.held) > 0 && r.tracks.adds(&o.tracks) && r.end()-o.start <= lateTrack
+	return len(o.held) > 0 && r.tracks.adds(&o.tracks) && r.end-o.start <= lateTrack
 }
 
 // restart begins the open segment anew with other tracks, from the batches
@@ -249,6 +249,7 @@ func (s *Segmenter) absorb(b *framelog.Batch, r *reading) {
 		s.lost += uint64(len(r.frames))
 		return
 	}
+	o.end = max(o.end, r.end)
 	s.hold(b, r)
 	if r.tracks.audio != o.audio && o.audio != nil {
 		s.changeAudio(r)
@@ -265,22 +266,23 @@ func (s *Segmenter) start(r *reading) {
 		return // no track that MPEG-TS can carry: the frames are counted as lost
 	}
 	o := &s.open
-	*o = segment{started: true, muxer: m, tracks: r.tracks, audio: r.tracks.audio, start: r.first, timed: true, dependent: !r.keyed}
+	*o = segment{started: true, muxer: m, tracks: r.tracks, audio: r.tracks.audio, start: r.begin, dependent: !r.keyed}
 	if !s.state.Started {
-		s.state.SessionStart = r.first
+		s.state.SessionStart, s.state.GridStart = r.begin, r.dts
 		s.state.Started = true
+		o.opensSession = true
 	}
-	o.grid = s.grid(r.first)
+	o.grid = s.grid(r.dts)
 	s.body = m.AppendTables(s.body[:0])
 }
 
 // hold keeps a batch while a late track may still come.
 func (s *Segmenter) hold(b *framelog.Batch, r *reading) {
 	o := &s.open
-	whole := o.tracks.video != nil && o.tracks.audio != nil
 	first := o.frames == 0 || len(o.held) > 0
+	whole := o.tracks.video != nil && o.tracks.audio != nil
 	o.heldBytes += len(b.Tags)
-	if whole || !first || s.state.SessionStart != o.start || o.heldBytes > lateTrackBytes || r.end()-o.start > lateTrack {
+	if whole || !first || !o.opensSession || o.heldBytes > lateTrackBytes || r.end-o.start > lateTrack {
 		o.held = nil
 		return
 	}
@@ -377,10 +379,12 @@ func (s *Segmenter) account(e *Entry, boundary int64) {
 	if 2*e.DurationMS >= 1000*int64(st.Target) || st.Peak == 0 {
 		st.Peak = max(st.Peak, bits)
 	}
-	if st.Bandwidth == 0 {
-		st.Bandwidth = bits * 3 / 2
-	} else if st.Peak > st.Bandwidth {
-		st.Bandwidth = st.Peak * 5 / 4
+	// What is declared changes only where it must: players read it once.
+	switch mean := st.Bytes * 8000 / st.DurationMS; {
+	case st.Bandwidth == 0:
+		st.Bandwidth, st.Average = bits*3/2, mean
+	case st.Peak > st.Bandwidth:
+		st.Bandwidth, st.Average = st.Peak*5/4, mean
 	}
 	if st.FrameRate == 0 && o.pictures > 1 && boundary > o.start {
 		st.FrameRate = (int64(o.pictures)*1000*media.Clock + (boundary-o.start)/2) / (boundary - o.start)
@@ -392,7 +396,7 @@ func (s *Segmenter) account(e *Entry, boundary int64) {
 // tenth of a segment absorbs rounding to milliseconds.
 func (s *Segmenter) grid(dts int64) int64 {
 	cell := s.state.SegmentMS * media.Clock / 1000
-	return (dts - s.state.SessionStart + cell/10) / cell
+	return (dts - s.state.GridStart + cell/10) / cell
 }
 
 // limit is the longest that a segment may become, in ticks. RFC 8216,

@@ -316,7 +316,7 @@ func TestStateStaysSmall(t *testing.T) {
 			tags.fps, tags.pictureLen, tags.gop = 2, 20, set.Segment.Seconds()
 			r := new(recording)
 			var largest int
-			for range 3*(MaxWindowSegments+runLength) {
+			for range 3 * (MaxWindowSegments + runLength) {
 				r.batches = r.batches[:0]
 				r.session(t, tags.tags(), framelog.End|framelog.Lost)
 				for _, b := range r.batches {

@@ -76,10 +76,12 @@ type State struct {
 	Epoch uint64 `json:"epoch"`
 	// InSession tells that the session of Epoch has begun and not ended.
 	InSession bool `json:"in_session,omitempty"`
-	// SessionStart is the first boundary of the session, in ticks; WallMS is
-	// the ingest's wall clock there. Started tells whether it is known.
+	// SessionStart is when the session's first frame is shown, in ticks, and
+	// GridStart its DTS, from where the segment grid counts. WallMS is the
+	// ingest's wall clock there. Started tells whether they are known.
 	Started      bool  `json:"started,omitempty"`
 	SessionStart int64 `json:"session_start,omitempty"`
+	GridStart    int64 `json:"grid_start,omitempty"`
 	WallMS       int64 `json:"wall_ms,omitempty"`
 	// WallEndMS is the PROGRAM-DATE-TIME at which the last segment ends.
 	WallEndMS int64 `json:"wall_end_ms,omitempty"`
@@ -105,9 +107,11 @@ type State struct {
 	// VODLength is how many segments vod.m3u8 lists.
 	VODLength uint64 `json:"vod_length,omitempty"`
 
-	// Bandwidth is what the multivariant playlists declare, in bits per
-	// second; Peak the highest of one segment; Bytes and DurationMS the sums.
+	// Bandwidth and Average are what the multivariant playlists declare, in
+	// bits per second; Peak the highest of one segment; Bytes and DurationMS
+	// the sums.
 	Bandwidth  int64 `json:"bandwidth,omitempty"`
+	Average    int64 `json:"average,omitempty"`
 	Peak       int64 `json:"peak,omitempty"`
 	Bytes      int64 `json:"bytes,omitempty"`
 	DurationMS int64 `json:"duration_ms,omitempty"`
@@ -217,7 +221,7 @@ func (s *State) check() error {
 		return errors.New("too many entries")
 	case s.First%runLength != 0 || s.First > 1<<48:
 		return errors.New("first media sequence is not the begin of a run")
-	case s.Bandwidth < 0 || s.Peak < 0 || s.Bytes < 0 || s.DurationMS < 0 || s.FrameRate < 0:
+	case s.Bandwidth < 0 || s.Average < 0 || s.Peak < 0 || s.Bytes < 0 || s.DurationMS < 0 || s.FrameRate < 0:
 		return errors.New("negative sum")
 	}
 	for _, e := range s.Entries {

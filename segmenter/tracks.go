@@ -85,20 +85,20 @@ type reading struct {
 	timeline media.Timeline // after the batch
 	tracks   tracks         // after the batch
 	frames   []media.Frame  // reused
-	// first is the boundary that a segment opened by this batch has: the DTS
-	// of its first picture, else of its first audio frame. ok tells whether
-	// there is one.
-	first int64
-	ok    bool
+	// ok tells whether the batch has frames. Then dts is where on the segment
+	// grid it begins, the DTS of its first picture, else of its first audio
+	// frame; begin and end are when it is shown: from the least PTS of its
+	// pictures, else of its audio, to where its last frame ends. Durations are
+	// of what is shown: at their start some encoders' DTS stand still.
+	ok         bool
+	dts        int64
+	begin, end int64
 	// keyed tells that the batch's first picture is a key frame, or that
 	// there is none at all.
 	keyed    bool
 	pictures int
 	lost     uint64
 }
-
-// end is where the batch's media ends.
-func (r *reading) end() int64 { return r.timeline.SessionEnd() }
 
 // read parses a batch as it follows on timeline and tracks. A bad tag is
 // counted as lost, and never stops what comes after it.
@@ -118,14 +118,28 @@ func (r *reading) read(b *framelog.Batch, timeline media.Timeline, current track
 			r.readAudio(t)
 		}
 	}
+	r.measure()
+}
+
+// measure finds the batch's place in time.
+func (r *reading) measure() {
+	pictures := false
 	for i := range r.frames {
-		if f := &r.frames[i]; !r.ok || f.Kind == media.Video {
-			r.first, r.ok = f.DTS, true
-			if f.Kind == media.Video {
-				r.keyed = f.Key
-				break
-			}
+		f := &r.frames[i]
+		video := f.Kind == media.Video
+		if video && !pictures {
+			pictures, r.keyed = true, f.Key
+			r.dts, r.begin = f.DTS, f.PTS
+		} else if !r.ok {
+			r.dts, r.begin = f.DTS, f.PTS
 		}
+		r.ok = true
+		step := r.timeline.Audio.Step
+		if video {
+			r.begin = min(r.begin, f.PTS)
+			step = r.timeline.Video.Step
+		}
+		r.end = max(r.end, f.PTS+step)
 	}
 }
 

@@ -28,19 +28,20 @@ func TestFramesArrive(t *testing.T) {
 		name    string
 		spec    testmedia.Spec
 		publish func(t *testing.T, s testmedia.Spec, url string) (input string)
+		breaks  []string // rules of weir check
 	}{
 		{"ffmpeg for a minute in real time", with(func(s *testmedia.Spec) { s.Seconds = 60 }), func(t *testing.T, s testmedia.Spec, url string) string {
 			in := testmedia.MP4(t, s)
 			ffmpeg(t, 1, in, url)
 			return in
-		}},
+		}, nil},
 		{"gstreamer", with(func(s *testmedia.Spec) { s.Seconds = 12 }), func(t *testing.T, s testmedia.Spec, url string) string {
 			return gstreamer(t, testmedia.FLV(t, s), url) // it repeats its first stamps
-		}},
-		{"audio only", with(func(s *testmedia.Spec) { s.Video = false }), byFFmpeg},
-		{"video only", with(func(s *testmedia.Spec) { s.Audio = false }), byFFmpeg},
-		{"a GOP of 10 s", with(func(s *testmedia.Spec) { s.GOP = 300; s.Seconds = 25 }), byFFmpeg},
-		{"48 kHz, 25 pictures a second", with(func(s *testmedia.Spec) { s.FPS = 25; s.SampleRate = 48000 }), byFFmpeg},
+		}, nil},
+		{"audio only", with(func(s *testmedia.Spec) { s.Video = false }), byFFmpeg, nil},
+		{"video only", with(func(s *testmedia.Spec) { s.Audio = false }), byFFmpeg, nil},
+		{"a GOP of 10 s", with(func(s *testmedia.Spec) { s.GOP = 300; s.Seconds = 25 }), byFFmpeg, []string{"SEG-KEYFRAMES"}},
+		{"48 kHz, 25 pictures a second", with(func(s *testmedia.Spec) { s.FPS = 25; s.SampleRate = 48000 }), byFFmpeg, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -52,6 +53,7 @@ func TestFramesArrive(t *testing.T) {
 				t.Error(err)
 			}
 			checkSegments(t, s.objects(prefix), tt.spec)
+			conforms(t, s.objects(""), tt.breaks...)
 			if code := s.stop(); code != 0 {
 				t.Errorf("serve ended with exit code %d, want 0 as asked", code)
 			}
@@ -116,7 +118,7 @@ func checkSegments(t *testing.T, dir string, spec testmedia.Spec) {
 	}
 }
 
-// checkSegment returns the DTS of the segment's first picture, or of its
+// checkSegment returns the PTS of the segment's first picture, or of its
 // first sound.
 func checkSegment(t *testing.T, name string, body []byte, spec testmedia.Spec) int64 {
 	t.Helper()
@@ -137,7 +139,7 @@ func checkSegment(t *testing.T, name string, body []byte, spec testmedia.Spec) i
 			if start >= 0 || video != spec.Video {
 				continue
 			}
-			start = e.PES.DTS
+			start = e.PES.PTS
 			if video {
 				checkFirstPicture(t, name, e.PES.Data)
 			}

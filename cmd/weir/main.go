@@ -37,7 +37,7 @@ type cli struct {
 	Origin  originCmd  `cmd:"" help:"Run one origin: objects over HTTP, the page, the API."`
 	Push    pushCmd    `cmd:"" help:"Publish an FLV file, as an encoder would."`
 	Streams streamsCmd `cmd:"" help:"List the streams."`
-	//	Check   checkCmd   `cmd:"" help:"Check HLS for conformance: a URL, a directory or a file."`
+	Check   checkCmd   `cmd:"" help:"Check HLS for conformance: a URL, a directory or a file."`
 	Health  healthCmd  `cmd:"" help:"Ask a running weir whether it is ready (for containers)."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"weir/check"
 	"weir/origin"
 )
 
@@ -147,6 +149,27 @@ func (s *server) waitForEnd(t testing.TB, name string, most time.Duration) strin
 		return strings.Contains(string(body), "vod.m3u8")
 	})
 	return prefix
+}
+
+// conforms holds a directory of playlists to every rule of weir check, the
+// warnings included; but for those rules that the show itself breaks.
+func conforms(t testing.TB, dir string, but ...string) {
+	t.Helper()
+	r, err := check.Directory(os.DirFS(dir), ".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, rule := range but {
+		delete(r.Counts, rule)
+	}
+	if r.Errors() == 0 && r.Warnings() == 0 {
+		return
+	}
+	var text strings.Builder
+	if err := r.WriteText(&text); err != nil {
+		t.Fatal(err)
+	}
+	t.Errorf("weir check %s:\n%s", dir, text.String())
 }
 
 func get(url string) (int, []byte) {
