@@ -261,6 +261,7 @@ func (c *Checker) version(now time.Time, m *rendition, p *playlist) {
 	c.listed += len(p.segments)
 	left := m.history.observe(now, p, &c.report)
 	m.current = p
+	m.wasLive = m.wasLive || !p.ended
 	for i := range p.segments {
 		s := &p.segments[i]
 		if m.started && s.sequence < m.asked {

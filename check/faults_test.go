@@ -233,3 +233,15 @@ func TestBounds(t *testing.T) {
 		t.Errorf("%d segments are kept, want %d at most", c.listed, maxListed)
 	}
 }
+
+// TestGoldenSegment: the segment that our muxer is held to breaks no rule.
+func TestGoldenSegment(t *testing.T) {
+	golden, err := os.ReadFile("../remux/mpegts/testdata/segment.ts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := readStream(golden, false, func(rule, format string, args ...any) { t.Errorf("%s: "+format, append([]any{rule}, args...)...) })
+	if len(s.tracks) != 2 || s.main() == nil || s.main().frames == 0 {
+		t.Errorf("it found %d tracks", len(s.tracks))
+	}
+}

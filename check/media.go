@@ -2,12 +2,18 @@ package check
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"time"
 )
 
 // live: segments may still come, and go.
 func (p *playlist) live() bool { return !p.ended && p.kind == "" }
+
+// dated tells whether some segment has EXT-X-PROGRAM-DATE-TIME.
+func (p *playlist) dated() bool {
+	return slices.ContainsFunc(p.segments, func(s segment) bool { return !s.date.IsZero() })
+}
 
 // checkMedia checks a media playlist as a whole.
 func (p *playlist) checkMedia(r *Report) {
@@ -46,10 +52,7 @@ func (p *playlist) checkKind(fail fail) {
 	if p.kind == "VOD" && !p.ended {
 		fail("M3U-VOD-ENDLIST", 0, "EXT-X-ENDLIST is missing")
 	}
-	dated := false
-	for i := range p.segments {
-		dated = dated || !p.segments[i].date.IsZero()
-	}
+	dated := p.dated()
 	if p.ended && p.kind == "" && p.mediaSequence == 0 && !dated {
 		fail("M3U-VOD-TYPE", 0, "EXT-X-PLAYLIST-TYPE is missing")
 	}
@@ -90,13 +93,10 @@ func seconds(s float64) time.Duration {
 // where the last date and the durations since lead.
 func (p *playlist) checkDates(fail fail) {
 	var expected time.Time
-	any := false
-	for i := range p.segments {
-		any = any || !p.segments[i].date.IsZero()
-	}
+	dated := p.dated()
 	for i := range p.segments {
 		s := &p.segments[i]
-		if any && s.discontinuity && s.date.IsZero() {
+		if dated && s.discontinuity && s.date.IsZero() {
 			fail("M3U-PDT-DISCONTINUITY", s.line, "the segment after EXT-X-DISCONTINUITY has no date")
 		}
 		if !s.date.IsZero() {
@@ -115,11 +115,7 @@ func (p *playlist) checkDates(fail fail) {
 
 // checkDateRanges: EXT-X-DATERANGE [RFC 8216bis 4.4.5.1].
 func (p *playlist) checkDateRanges(fail fail) {
-	dated := false
-	for i := range p.segments {
-		dated = dated || !p.segments[i].date.IsZero()
-	}
-	if len(p.dateRanges) > 0 && !dated && p.skipped == 0 {
+	if len(p.dateRanges) > 0 && !p.dated() && p.skipped == 0 {
 		fail("M3U-DATERANGE", p.dateRanges[0].line, "no segment of the playlist has EXT-X-PROGRAM-DATE-TIME")
 	}
 	first := map[string]tagged{}

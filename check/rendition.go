@@ -22,6 +22,7 @@ type rendition struct {
 	history history
 	// independent: the multivariant playlist says so for all.
 	independent bool
+	wasLive     bool // a version without EXT-X-ENDLIST was seen
 
 	asked   uint64 // the media sequence number to fetch next
 	started bool

@@ -60,7 +60,7 @@ type stream struct {
 	tracks   []*track
 }
 
-// video and sound return the first track of a kind, or nil.
+// first returns the first track of a kind that has frames, or nil.
 func (s *stream) first(k media.Kind) *track {
 	for _, t := range s.tracks {
 		if t.kind == k && t.pes > 0 {

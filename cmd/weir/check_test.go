@@ -151,7 +151,7 @@ func TestCheckEnds(t *testing.T) {
 const nginxConfig = `load_module /usr/lib/nginx/modules/ngx_rtmp_module.so;
 daemon off; master_process off; pid %[1]s/nginx.pid; error_log %[1]s/error.log;
 events { worker_connections 64; }
-rtmp { server { listen 127.0.0.1:%[2]d; application live { live on; hls on; hls_path %[1]s/hls; hls_fragment 1s; hls_playlist_length 6s; } } }
+rtmp { server { listen 127.0.0.1:%[2]d; application live { live on; hls on; hls_path %[1]s/hls; hls_fragment 1s; hls_playlist_length 4s; } } }
 http {
   access_log off; types { application/vnd.apple.mpegurl m3u8; video/mp2t ts; }
   client_body_temp_path %[1]s/t1; proxy_temp_path %[1]s/t2; fastcgi_temp_path %[1]s/t3; uwsgi_temp_path %[1]s/t4; scgi_temp_path %[1]s/t5;
@@ -191,6 +191,7 @@ func background(t *testing.T, name string, args ...string) (ended <-chan error) 
 // EXT-X-ENDLIST when the publisher has gone. And it gets no other error: its
 // media is right.
 func TestCheckNginxRTMP(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	if err := os.MkdirAll(filepath.Join(dir, "hls"), 0o755); err != nil {
 		t.Fatal(err)
@@ -209,7 +210,7 @@ func TestCheckNginxRTMP(t *testing.T) {
 		return err == nil
 	})
 	background(t, "ffmpeg", "-v", "error", "-re", "-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25", "-f", "lavfi", "-i", "sine=sample_rate=44100",
-		"-t", "10", "-c:v", "libx264", "-preset", "ultrafast", "-g", "25", "-sc_threshold", "0", "-pix_fmt", "yuv420p", "-c:a", "aac",
+		"-t", "7", "-c:v", "libx264", "-preset", "ultrafast", "-g", "25", "-sc_threshold", "0", "-pix_fmt", "yuv420p", "-c:a", "aac",
 		"-f", "flv", fmt.Sprintf("rtmp://127.0.0.1:%d/live/a", rtmp))
 	url := fmt.Sprintf("http://127.0.0.1:%d/a.m3u8", web)
 	waitFor(t, func() bool {
@@ -219,7 +220,7 @@ func TestCheckNginxRTMP(t *testing.T) {
 		}
 		return err == nil && resp.StatusCode == http.StatusOK
 	})
-	r, err := checkURL(t.Context(), url, 14*time.Second, nil)
+	r, err := checkURL(t.Context(), url, 10*time.Second, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -234,8 +235,8 @@ func TestCheckNginxRTMP(t *testing.T) {
 			t.Errorf("not deserved: %s", f)
 		}
 	}
-	if r.Segments < 8 {
-		t.Errorf("%d segments were read of a show of 10", r.Segments)
+	if r.Segments < 6 {
+		t.Errorf("%d segments were read of a show of 7", r.Segments)
 	}
 	t.Logf("found: %v", r.Counts)
 }
