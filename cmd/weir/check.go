@@ -18,7 +18,7 @@ import (
 // warnings only, with 1 on errors, with 2 on a wrong call.
 type checkCmd struct {
 	Target string        `arg:"" optional:"" help:"URL of a playlist, a playlist file, or a directory with playlists." placeholder:"URL|DIR|FILE"`
-	Watch  time.Duration `help:"Follow a live playlist for so long, and check its history." placeholder:"60s"`
+	Watch  time.Duration `help:"Follow a live playlist for so long, and check its history." placeholder:"DURATION"`
 	JSON   bool          `name:"json" help:"Print the report as JSON."`
 	Rules  bool          `help:"Print the rules, and check nothing."`
 }
