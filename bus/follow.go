@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -24,7 +25,6 @@ type record struct {
 	header  nats.Header
 	data    []byte
 	seq     uint64
-	pending uint64 // how many more there are
 	at      time.Time
 }
 
@@ -33,17 +33,31 @@ type handlerError struct{ error }
 
 func (e handlerError) Unwrap() error { return e.error }
 
-// follow calls fn with the messages of one stream and subject, in order and
-// without holes, until fn fails or ctx ends; their error is returned. start
-// says where each consumer begins; begun is told how many messages there are.
+// follower is whoever follows a stream. An error of its functions ends that.
+type follower struct {
+	// start says where each consumer begins, and on which subject.
+	start func() jetstream.ConsumerConfig
+	// message takes the messages, in order and without holes.
+	message func(record) error
+	// begun is told with each consumer how many messages there are. Optional.
+	begun func(pending uint64) error
+	// silence is called whenever no message has come for a while. Optional.
+	silence func() error
+}
+
+// silent is how long a while is.
+const silent = 250 * time.Millisecond
+
+// follow reads a stream until a function of f fails or ctx ends; their error
+// is returned.
 //
 // A consumer is thrown away at the first sign of trouble (the connection lost,
 // a missing heartbeat, a hole in its sequence) and another one made: after a
 // node's return an old one was seen to answer "no responders" for good.
-func (b *Bus) follow(ctx context.Context, stream jetstream.Stream, start func() jetstream.ConsumerConfig, begun func(pending uint64) error, fn func(record) error) error {
+func (b *Bus) follow(ctx context.Context, stream jetstream.Stream, f follower) error {
 	for try := 0; ; try++ {
 		began := time.Now()
-		err := b.consume(ctx, stream, start(), begun, fn)
+		err := b.consume(ctx, stream, f)
 		var own handlerError
 		if errors.As(err, &own) {
 			return own.error
@@ -66,7 +80,7 @@ func (b *Bus) follow(ctx context.Context, stream jetstream.Stream, start func() 
 
 // consume is the life of one consumer. It needs no acknowledgements and lives
 // in its server's memory.
-func (b *Bus) consume(ctx context.Context, stream jetstream.Stream, cfg jetstream.ConsumerConfig, begun func(uint64) error, fn func(record) error) error {
+func (b *Bus) consume(ctx context.Context, stream jetstream.Stream, f follower) error {
 	ctx, cancel := context.WithCancel(ctx)
 	lost, watched := b.lostSignal(), make(chan struct{})
 	defer func() { cancel(); <-watched }()
@@ -79,6 +93,7 @@ func (b *Bus) consume(ctx context.Context, stream jetstream.Stream, cfg jetstrea
 		}
 	}()
 
+	cfg := f.start()
 	cfg.AckPolicy = jetstream.AckNonePolicy
 	cfg.MemoryStorage = true
 	cfg.Replicas = 1
@@ -98,27 +113,48 @@ func (b *Bus) consume(ctx context.Context, stream jetstream.Stream, cfg jetstrea
 		return fmt.Errorf("start a consumer: %w", err)
 	}
 	defer messages.Stop()
-	if begun != nil {
-		if err := begun(c.CachedInfo().NumPending); err != nil {
+	if f.begun != nil {
+		if err := f.begun(c.CachedInfo().NumPending); err != nil {
 			return handlerError{err}
 		}
 	}
 	for n := uint64(1); ; n++ {
-		m, err := messages.Next(jetstream.NextContext(ctx))
+		r, err := f.next(ctx, messages, n)
 		if err != nil {
-			return fmt.Errorf("next message: %w", err)
+			return err
+		}
+		if err := f.message(r); err != nil {
+			return handlerError{err}
+		}
+	}
+}
+
+// next waits for the consumer's n-th message.
+func (f follower) next(ctx context.Context, messages jetstream.MessagesContext, n uint64) (record, error) {
+	for {
+		wait, cancel := ctx, func() {}
+		if f.silence != nil {
+			wait, cancel = context.WithTimeout(ctx, silent)
+		}
+		m, err := messages.Next(jetstream.NextContext(wait))
+		cancel()
+		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil && f.silence != nil {
+			if err := f.silence(); err != nil {
+				return record{}, handlerError{err}
+			}
+			continue
+		}
+		if err != nil {
+			return record{}, fmt.Errorf("next message: %w", err)
 		}
 		meta, err := m.Metadata()
 		if err != nil {
-			return fmt.Errorf("next message: %w", err)
+			return record{}, fmt.Errorf("next message: %w", err)
 		}
 		if meta.Sequence.Consumer != n {
-			return fmt.Errorf("message %d of the consumer came as number %d", meta.Sequence.Consumer, n)
+			return record{}, fmt.Errorf("message %d of the consumer came as number %d", meta.Sequence.Consumer, n)
 		}
-		r := record{m.Subject(), m.Headers(), m.Data(), meta.Sequence.Stream, meta.NumPending, meta.Timestamp}
-		if err := fn(r); err != nil {
-			return handlerError{err}
-		}
+		return record{m.Subject(), m.Headers(), m.Data(), meta.Sequence.Stream, meta.Timestamp}, nil
 	}
 }
 
@@ -147,51 +183,83 @@ type change struct {
 // fail or ctx ends. After any trouble it looks at all keys anew, so that no
 // deletion is missed, and calls synced again.
 func (k *bucket) watch(ctx context.Context, prefix string, fn func(change) error, synced func() error) error {
-	var missing map[string]bool // known before the trouble, not seen since
-	known := make(map[string]bool)
-	inSync := func() error {
-		for key := range missing {
-			delete(known, key)
-			if err := fn(change{key: key}); err != nil {
-				return err
+	w := watcher{fn: fn, synced: synced, prefix: k.prefix, known: make(map[string]bool)}
+	return k.bus.follow(ctx, k.stream, follower{
+		start: func() jetstream.ConsumerConfig {
+			w.restart()
+			return jetstream.ConsumerConfig{
+				FilterSubject: k.prefix + prefix + ">",
+				DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy,
 			}
-		}
-		missing = nil
-		return synced()
+		},
+		begun:   func(pending uint64) error { w.expect = pending; return w.check() },
+		message: w.message,
+		silence: w.quiet,
+	})
+}
+
+// watcher is a watch under way.
+type watcher struct {
+	fn     func(change) error
+	synced func() error
+	prefix string
+	known  map[string]bool // keys that are there
+
+	// While the keys are looked at (anew): how many there were when that
+	// began, which have come, and which were known but have not.
+	looking bool
+	expect  uint64
+	come    map[string]bool
+	missing map[string]bool
+}
+
+func (w *watcher) restart() {
+	w.looking, w.come, w.missing = true, make(map[string]bool), maps.Clone(w.known)
+}
+
+func (w *watcher) message(r record) error {
+	c := change{key: strings.TrimPrefix(r.subject, w.prefix), rev: r.seq, at: r.at}
+	if tombstone(r.header) {
+		delete(w.known, c.key)
+	} else {
+		c.value, w.known[c.key] = r.data, true
 	}
-	start := func() jetstream.ConsumerConfig {
-		missing = make(map[string]bool, len(known))
-		for key := range known {
-			missing[key] = true
-		}
-		return jetstream.ConsumerConfig{
-			FilterSubject: k.prefix + prefix + ">",
-			DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy,
-		}
+	if err := w.fn(c); err != nil || !w.looking {
+		return err
 	}
-	initial := false
-	begun := func(pending uint64) error {
-		if initial = pending > 0; initial {
-			return nil
-		}
-		return inSync()
+	w.come[c.key] = true
+	delete(w.missing, c.key)
+	return w.check()
+}
+
+// check calls synced when as many keys have come as there were. The messages
+// still pending would not tell: one of a key that is written meanwhile is taken
+// off their number before its successor is put on.
+func (w *watcher) check() error {
+	if uint64(len(w.come)) < w.expect {
+		return nil
 	}
-	return k.bus.follow(ctx, k.stream, start, begun, func(r record) error {
-		c := change{key: strings.TrimPrefix(r.subject, k.prefix), rev: r.seq, at: r.at}
-		if delete(missing, c.key); tombstone(r.header) {
-			delete(known, c.key)
-		} else {
-			c.value, known[c.key] = r.data, true
-		}
-		if err := fn(c); err != nil {
+	return w.sync()
+}
+
+// quiet settles for less when nothing comes any more: the mark of a deletion
+// may have expired before it was delivered.
+func (w *watcher) quiet() error {
+	if !w.looking {
+		return nil
+	}
+	return w.sync()
+}
+
+func (w *watcher) sync() error {
+	for key := range w.missing {
+		delete(w.known, key)
+		if err := w.fn(change{key: key}); err != nil {
 			return err
 		}
-		if initial && r.pending == 0 {
-			initial = false
-			return inSync()
-		}
-		return nil
-	})
+	}
+	w.looking, w.come, w.missing = false, nil, nil
+	return w.synced()
 }
 
 // errSynced ends a watch that wanted the present only.

@@ -34,7 +34,7 @@ func (b *Bus) Read(ctx context.Context, broadcast, rendition string, after uint6
 			OptStartSeq:   r.pos + 1,
 		}
 	}
-	return fmt.Errorf("read log: %w", b.follow(ctx, stream, start, nil, r.message))
+	return fmt.Errorf("read log: %w", b.follow(ctx, stream, follower{start: start, message: r.message}))
 }
 
 // reader makes batches of messages.

@@ -107,6 +107,11 @@ func TestFencedSession(t *testing.T) {
 	if err := old.Append(within(t, time.Second), batch(2, 100)); !errors.Is(err, ErrFenced) {
 		t.Errorf("append: %v, want %v", err, ErrFenced)
 	}
+	select {
+	case <-old.Kicked(): // whoever serves its connection learns of it at once
+	case <-time.After(time.Second):
+		t.Error("the fenced session was not kicked")
+	}
 	for _, clean := range []bool{false, true} {
 		if err := old.End(within(t, time.Second), clean); !errors.Is(err, ErrFenced) {
 			t.Errorf("end: %v, want %v", err, ErrFenced)
@@ -118,11 +123,6 @@ func TestFencedSession(t *testing.T) {
 	}
 	if e := entryOf(t, b); e.Session != s.ID() || e.State != Live {
 		t.Errorf("the registry says %+v", e)
-	}
-	select {
-	case <-old.Kicked(): // whoever serves its connection learns of it at once
-	case <-time.After(time.Second):
-		t.Error("the fenced session was not kicked")
 	}
 }
 
@@ -406,6 +406,38 @@ func TestWatch(t *testing.T) {
 	n.start()
 	expect("live/alice ")
 	stop()
+}
+
+// TestListWhileKeysChange: a key that is written while the keys are listed is
+// listed all the same.
+func TestListWhileKeysChange(t *testing.T) {
+	b := embedded(t)
+	const keys = 30
+	key := func(i int) string { return fmt.Sprint("k", i%keys) }
+	for i := range keys {
+		if _, err := b.state.put(within(t, time.Second), key(i), []byte("x"), 0, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	running(t, func(ctx context.Context) error {
+		for i := 0; ctx.Err() == nil; i += 7 {
+			it, err := b.state.get(ctx, key(i))
+			if err == nil {
+				_, err = b.state.put(ctx, key(i), fmt.Append(nil, i), it.rev, 0)
+			}
+			if err != nil && ctx.Err() == nil {
+				return err
+			}
+		}
+		return nil
+	})
+	for range 200 {
+		seen := make(map[string]bool)
+		err := b.state.list(within(t, 5*time.Second), "", func(c change) error { seen[c.key] = true; return nil })
+		if err != nil || len(seen) != keys {
+			t.Fatalf("%d keys of %d are listed: %v", len(seen), keys, err)
+		}
+	}
 }
 
 func TestOpenIsRepeatable(t *testing.T) {
