@@ -55,8 +55,11 @@ func (s *State) media(first, breaks uint64, entries []Entry, kind string) []byte
 	if !s.Dependent {
 		head = append(head, "#EXT-X-INDEPENDENT-SEGMENTS")
 	}
-	if kind != "" {
+	switch {
+	case kind != "":
 		head = append(head, kind)
+	case breaks == 0: // grafov writes it from 1 on; players want it from the start
+		head = append(head, "#EXT-X-DISCONTINUITY-SEQUENCE:0")
 	}
 	if len(head) > 0 {
 		p.SetCustomTag(tagLines(strings.Join(head, "\n")))

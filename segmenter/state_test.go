@@ -1,0 +1,126 @@
+package segmenter
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"weir/media/framelog"
+	"weir/remux/flv"
+)
+
+func TestSettings(t *testing.T) {
+	for _, tt := range []struct {
+		set  Settings
+		want string // empty: fine
+	}{
+		{Settings{4 * time.Second, time.Minute}, ""},
+		{Settings{500 * time.Millisecond, 2 * time.Second}, ""},
+		{Settings{12 * time.Second, time.Hour / 2}, ""},
+		{Settings{13 * time.Second, time.Hour}, "segment duration"},
+		{Settings{0, time.Minute}, "segment duration"},
+		{Settings{4 * time.Second, 8 * time.Second}, "at least three segments"},
+		{Settings{time.Second, time.Hour}, "at most 240 segments"},
+	} {
+		if err := tt.set.Check(); tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
+			t.Errorf("%v: %v, want %q", tt.set, err, tt.want)
+		}
+	}
+}
+
+func TestParseState(t *testing.T) {
+	s := newSegmenter(t, settings)
+	segmentAll(t, s, record(t, show(10)).batches)
+	good := string(s.State().Encode())
+	for _, tt := range []struct {
+		name, old, new string
+		want           error
+	}{
+		{"as it is", "", "", nil},
+		{"a newer format", `"version":1`, `"version":2`, ErrVersion},
+		{"a newer muxer", `"muxer":1`, `"muxer":2`, ErrVersion},
+		{"an unknown phase", `"phase":"ending"`, `"phase":"asleep"`, ErrState},
+		{"no target duration", `"target":4,`, ``, ErrState},
+		{"a window without end", `"window_ms":60000`, `"window_ms":60000000`, ErrState},
+		{"entries that do not begin a run", `"first":0`, `"first":7`, ErrState},
+		{"an entry of another shape", `"entries":[[`, `"entries":[[1],[`, ErrState},
+		{"no JSON", `{`, `(`, ErrState},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			blob := strings.Replace(good, tt.old, tt.new, 1)
+			if tt.old != "" && blob == good {
+				t.Fatalf("%q is not in %s", tt.old, good)
+			}
+			if _, err := ParseState([]byte(blob)); !errors.Is(err, tt.want) {
+				t.Errorf("%v, want %v", err, tt.want)
+			}
+		})
+	}
+}
+
+// FuzzParseState: whatever is read as a State can be gone on from, written
+// and read again, and rendered.
+func FuzzParseState(f *testing.F) {
+	f.Add(newSegmenter(f, settings).State().Encode())
+	for _, length := range []float64{10, 300} {
+		s := newSegmenter(f, Settings{Segment: time.Second, Window: 6 * time.Second})
+		x := show(length)
+		x.gop, x.fps, x.pictureLen = 1, 2, 10
+		segmentAll(f, s, record(f, x).batches)
+		f.Add(s.State().Encode())
+	}
+	f.Fuzz(func(t *testing.T, blob []byte) {
+		state, err := ParseState(blob)
+		if err != nil {
+			return
+		}
+		again, err := ParseState(state.Encode())
+		if err != nil || !bytes.Equal(again.Encode(), state.Encode()) {
+			t.Fatalf("reads back as\n%s, %v; want\n%s", again.Encode(), err, state.Encode())
+		}
+		state.livePlaylist()
+		state.vodPlaylist(0, nil)
+		state.multivariant("source/live.m3u8")
+		Summarize(blob)
+		s, err := Restore(state)
+		if err != nil {
+			return
+		}
+		s.Push(&framelog.Batch{Header: framelog.Header{Epoch: state.Epoch, Flags: framelog.Key}, Seq: state.Position + 1})
+	})
+}
+
+// FuzzPush: batches of any content never stop the segmenter, and never make
+// two segments of one sequence or a segment without an end.
+func FuzzPush(f *testing.F) {
+	for _, b := range record(f, show(3)).batches {
+		f.Add(b.Tags, byte(b.Flags))
+	}
+	f.Add(flv.AppendTag(nil, flv.Tag{Type: flv.TagVideo, Data: []byte{0x17, 1, 0, 0, 0, 0, 0, 0, 9, 1}}), byte(framelog.Key))
+	base := record(f, show(3)).batches
+	f.Fuzz(func(t *testing.T, tags []byte, flags byte) {
+		s := newSegmenter(t, shortSegments)
+		next, seq := uint64(0), uint64(0)
+		push := func(b framelog.Batch) {
+			seq++
+			b.Seq = seq
+			cut := s.Push(&b)
+			if cut == nil || cut.Segment == nil {
+				return
+			}
+			if cut.Segment.Sequence != next || cut.Segment.Entry.DurationMS <= 0 {
+				t.Fatalf("segment %d of %d ms, want number %d", cut.Segment.Sequence, cut.Segment.Entry.DurationMS, next)
+			}
+			next++
+		}
+		for _, b := range base[:len(base)-1] {
+			push(*b)
+			push(framelog.Batch{Header: framelog.Header{Epoch: b.Epoch, Flags: framelog.Flags(flags), Session: "s"}, Tags: tags})
+		}
+		if _, err := ParseState(s.State().Encode()); err != nil {
+			t.Fatalf("the state cannot be read: %v", err)
+		}
+	})
+}
