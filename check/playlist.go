@@ -116,7 +116,6 @@ type parser struct {
 	encrypted     bool
 	bitrate       uint64
 	discontinued  uint64
-	lastRange     *segment
 	needs         int // EXT-X-VERSION that is needed
 	needsFor      string
 	brokenMixture bool

@@ -106,7 +106,7 @@ func (p *parser) define(t tagged) {
 	query, isQuery := t.get("QUERYPARAM")
 	p.need(8, t.name)
 	value, hasValue := t.get("VALUE")
-	known := true
+	var known bool
 	switch {
 	case isName && !isImport && !isQuery:
 		known = hasValue

@@ -126,21 +126,21 @@ func checkCodecs(v *variant, all []*rendition, fail report) {
 	if len(declared) == 0 {
 		return
 	}
-	var real []string
+	var actual []string
 	for _, m := range all {
-		real = append(real, m.codecs...)
+		actual = append(actual, m.codecs...)
 	}
-	if len(real) == 0 {
+	if len(actual) == 0 {
 		return
 	}
-	for _, x := range real {
+	for _, x := range actual {
 		if !slices.ContainsFunc(declared, func(d string) bool { return covers(d, x) }) {
 			fail("SEG-CODECS", "the segments hold %s, CODECS is %s", x, clip(strings.Join(declared, ","), 100))
 		}
 	}
 	for _, d := range declared {
-		if !slices.ContainsFunc(real, func(x string) bool { return family(d) == family(x) }) && family(d) != "" {
-			fail("SEG-CODECS-EXTRA", "CODECS lists %s, the segments hold %s", clip(d, 40), strings.Join(real, ","))
+		if !slices.ContainsFunc(actual, func(x string) bool { return family(d) == family(x) }) && family(d) != "" {
+			fail("SEG-CODECS-EXTRA", "CODECS lists %s, the segments hold %s", clip(d, 40), strings.Join(actual, ","))
 		}
 	}
 }
@@ -162,23 +162,23 @@ func family(codec string) string {
 
 // covers tells whether a declared format is that of the segments, or one that
 // a decoder for it must play.
-func covers(declared, real string) bool {
-	if family(declared) != family(real) {
+func covers(declared, actual string) bool {
+	if family(declared) != family(actual) {
 		return false
 	}
-	switch family(real) {
+	switch family(actual) {
 	case "avc": // the same profile, and a level that is not lower
-		if len(declared) != 11 || len(real) != 11 {
+		if len(declared) != 11 || len(actual) != 11 {
 			return false
 		}
 		d, err1 := strconv.ParseUint(declared[9:], 16, 8)
-		x, err2 := strconv.ParseUint(real[9:], 16, 8)
-		return strings.EqualFold(declared[5:7], real[5:7]) && err1 == nil && err2 == nil && d >= x
+		x, err2 := strconv.ParseUint(actual[9:], 16, 8)
+		return strings.EqualFold(declared[5:7], actual[5:7]) && err1 == nil && err2 == nil && d >= x
 	case "mp4a":
 		// ADTS says LC of HE-AAC too: its extension is found by decoding.
-		he := real == "mp4a.40.2" && (declared == "mp4a.40.5" || declared == "mp4a.40.29")
-		mp3 := real == "mp4a.40.34" && (declared == "mp4a.69" || strings.EqualFold(declared, "mp4a.6b"))
-		return declared == real || he || mp3
+		he := actual == "mp4a.40.2" && (declared == "mp4a.40.5" || declared == "mp4a.40.29")
+		mp3 := actual == "mp4a.40.34" && (declared == "mp4a.69" || strings.EqualFold(declared, "mp4a.6b"))
+		return declared == actual || he || mp3
 	}
 	return true
 }

@@ -225,9 +225,16 @@ func (s *State) check() error {
 		return errors.New("negative sum")
 	}
 	for _, e := range s.Entries {
-		if e.DurationMS < 0 || e.DurationMS > 1000*int64(MaxTarget/time.Second+1) || e.Bytes < 0 {
-			return errors.New("entry out of range")
+		if err := e.check(); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+func (e *Entry) check() error {
+	if e.DurationMS < 0 || e.DurationMS > 1000*int64(MaxTarget/time.Second+1) || e.Bytes < 0 {
+		return errors.New("entry out of range")
 	}
 	return nil
 }

@@ -122,7 +122,7 @@ func (p *pusher) round(ctx context.Context, offset uint32) error {
 	first, started := uint32(0), false
 	for {
 		t, err := r.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 			return nil
 		}
 		if err != nil {

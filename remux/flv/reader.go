@@ -41,7 +41,7 @@ func (r *Reader) Next() (Tag, error) {
 		r.started = true
 	}
 	head, err := r.read(tagHeader)
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return Tag{}, io.EOF
 	} else if err != nil {
 		return Tag{}, readError("read tag header", err)
@@ -104,7 +104,7 @@ func (r *Reader) read(n int) ([]byte, error) {
 
 // readError tells a file that ends too early from a source that failed.
 func readError(doing string, err error) error {
-	if err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF) {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return fmt.Errorf("%s: %w", doing, ErrShortTag)
 	}
 	return fmt.Errorf("%s: %w", doing, err)

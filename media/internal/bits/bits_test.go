@@ -99,7 +99,7 @@ func TestRoundTrip(t *testing.T) {
 		}
 		r := bits.NewReader(w.bytes())
 		for i, f := range fields {
-			got := uint32(0)
+			var got uint32
 			if f.n == 0 {
 				got = r.UE()
 			} else {
