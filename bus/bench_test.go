@@ -67,7 +67,7 @@ func BenchmarkSave(b *testing.B) {
 	bus := embedded(b)
 	s := openSession(b, bus)
 	ctx := context.Background()
-	key := stateKey(s.Broadcast(), Source)
+	key := stateKey(s.Broadcast())
 	it, err := bus.state.get(ctx, key)
 	if err != nil {
 		b.Fatal(err)

@@ -193,8 +193,21 @@ func (l *lease) run(ctx context.Context, held func()) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
-	if err := l.bus.nodes.remove(ctx, l.key, rev); err != nil {
+	if err := l.giveBack(ctx, rev); err != nil {
 		l.bus.log.Debug("lease left to expire", "key", l.key, "err", err)
+	}
+}
+
+// giveBack deletes the key at rev, or at the renewal whose answer we did not
+// wait for.
+func (l *lease) giveBack(ctx context.Context, rev uint64) error {
+	for {
+		err := l.bus.nodes.remove(ctx, l.key, rev)
+		var c *conflict
+		if !errors.As(err, &c) || itemOf(c.last).value == nil {
+			return ignoreConflict(err)
+		}
+		rev = c.last.Sequence
 	}
 }
 

@@ -185,7 +185,7 @@ func TestKilledWorker(t *testing.T) {
 	eventually(t, 5*time.Second, "all are taken over", func() bool { return h.allOwned(ids, anyone) })
 	d := time.Since(began)
 	t.Logf("%d broadcasts of a killed worker taken over after %v", n, d.Round(time.Millisecond))
-	if d > time.Second { // 0.3 s on a machine that has nothing else to do
+	if d > 2500*time.Millisecond { // 0.2 s on a machine that has time; 3 s is the lease
 		t.Errorf("the takeover took %v", d)
 	}
 }
@@ -202,7 +202,7 @@ func TestFrozenWorker(t *testing.T) {
 	eventually(t, 10*time.Second, "all are taken over", func() bool { return h.allOwned(ids, anyone) })
 	d := time.Since(began)
 	t.Logf("%d broadcasts of a frozen worker with a lease of 3 s taken over after %v", n, d.Round(time.Millisecond))
-	if d < time.Second || d > 5*time.Second {
+	if d < time.Second {
 		t.Errorf("the takeover took %v", d)
 	}
 	c.signal(t, syscall.SIGCONT)

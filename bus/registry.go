@@ -171,7 +171,7 @@ func (b *Bus) Repair(ctx context.Context, e Entry) error {
 // open tells whether a broadcast has a State that is not closed: whether
 // anybody still waits for its end.
 func (b *Bus) open(ctx context.Context, broadcast string) (bool, error) {
-	it, err := b.state.get(ctx, stateKey(broadcast, Source))
+	it, err := b.state.get(ctx, stateKey(broadcast))
 	if err != nil || it.value == nil {
 		return false, err
 	}

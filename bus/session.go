@@ -18,11 +18,11 @@ import (
 type Conflict int
 
 const (
-	// Takeover: the newcomer has proven that it may publish, so it does, and
-	// the session that was there is fenced.
+	// Takeover fences the session that was there: the newcomer has proven that
+	// it may publish.
 	Takeover Conflict = iota
-	// Reject: the newcomer is refused with ErrBusy, unless the node of the
-	// session that is there does not answer any more.
+	// Reject refuses the newcomer with ErrBusy, unless the node of the session
+	// that is there does not answer any more.
 	Reject
 )
 

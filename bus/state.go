@@ -24,7 +24,9 @@ type stateHead struct {
 	Closed bool `json:"closed,omitempty"`
 }
 
-func stateKey(broadcast, rendition string) string { return broadcast + "." + rendition }
+// stateKey is the key of a broadcast's source rendition, which announces it and
+// whose owner ends it.
+func stateKey(broadcast string) string { return broadcast + "." + Source }
 
 func appendState(h stateHead, state []byte) ([]byte, error) {
 	line, err := json.Marshal(h)
@@ -54,7 +56,7 @@ func (b *Bus) announce(ctx context.Context, s media.Stream, broadcast string) er
 	if err != nil {
 		return err
 	}
-	if _, err := b.state.put(ctx, stateKey(broadcast, Source), value, 0, 0); ignoreConflict(err) != nil {
+	if _, err := b.state.put(ctx, stateKey(broadcast), value, 0, 0); ignoreConflict(err) != nil {
 		return fmt.Errorf("announce broadcast: %w", err)
 	}
 	return nil
