@@ -214,8 +214,10 @@ func (p *packager) get(ctx context.Context, key string) (body []byte, err error)
 // errAgain has retry go on at once.
 var errAgain = errors.New("the object has changed meanwhile")
 
-// The back-off of retries. An attempt's own deadline is the store's.
+// The back-off of retries, and the longest that one attempt may take: a store
+// that hangs is asked again while the segment is worth listing.
 const (
+	attemptMost = 10 * time.Second
 	retryFirst = 100 * time.Millisecond
 	retryLast  = 2 * time.Second
 )
@@ -224,7 +226,9 @@ const (
 // frames wait in the log meanwhile.
 func retry(ctx context.Context, log *slog.Logger, what string, do func(context.Context) error) error {
 	for wait := retryFirst; ; wait = min(2*wait, retryLast) {
-		err := do(ctx)
+		attempt, cancel := context.WithTimeout(ctx, attemptMost)
+		err := do(attempt)
+		cancel()
 		if err == nil || errors.Is(err, ErrNotOwner) {
 			return err
 		}

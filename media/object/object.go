@@ -14,8 +14,8 @@ type Object struct {
 	// Body is not retained after the call it is passed to.
 	Body []byte
 	// ContentType and CacheControl are what a viewer is to be told (RFC 9110,
-	// 8.3; RFC 9111, 5.2). Stores without metadata derive them from the key,
-	// see ContentType and CacheControl.
+	// 8.3; RFC 9111, 5.2). A store without metadata drops them: who serves its
+	// objects knows them by the key.
 	ContentType, CacheControl string
 }
 
