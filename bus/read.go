@@ -44,6 +44,7 @@ type reader struct {
 	pos     uint64 // the newest message seen
 
 	missed bool // messages are missing since the last call of fn
+	over   bool // the broadcast has ended: nothing follows
 
 	epoch, number uint64 // of that message; 0 before the first
 
@@ -55,23 +56,24 @@ type reader struct {
 // message takes the next message of the subject.
 func (r *reader) message(m record) error {
 	h, err := framelog.ParseHeader(m.header.Get(framelog.HeaderName))
-	if errors.Is(err, framelog.ErrHeader) {
+	if errors.Is(err, framelog.ErrVersion) {
+		return fmt.Errorf("message %d: %w", m.seq, err)
+	}
+	var prev uint64
+	if err == nil {
+		prev, err = strconv.ParseUint(m.header.Get(jetstream.ExpectedLastSubjSeqHeader), 10, 64)
+	}
+	if err != nil {
 		r.pos = m.seq
 		r.foreign(m.seq, err)
 		return nil
 	}
-	if err != nil {
-		return err
-	}
-	prev, err := strconv.ParseUint(m.header.Get(jetstream.ExpectedLastSubjSeqHeader), 10, 64)
-	if err != nil {
-		return fmt.Errorf("message %d does not say which one it follows: %w", m.seq, err)
-	}
 	r.missed = r.missed || r.gap(h, prev)
 	r.pos = m.seq
-	if !h.Flags.Has(framelog.Final) && (h.Epoch < r.epoch || h.Epoch == r.epoch && h.Number <= r.number && r.number > 0) {
+	if r.over || !h.Flags.Has(framelog.Final) && (h.Epoch < r.epoch || h.Epoch == r.epoch && h.Number <= r.number && r.number > 0) {
 		return nil
 	}
+	r.over = h.Flags.Has(framelog.Final)
 	continues := len(r.parts) > 0 && h.Flags&^framelog.More == 0 && h.Session == r.open.Session && h.Number == r.number+1
 	r.epoch, r.number = h.Epoch, h.Number
 	return r.join(h, m, continues)
@@ -90,7 +92,8 @@ func (r *reader) gap(h framelog.Header, prev uint64) bool {
 // join calls fn with what m completes.
 func (r *reader) join(h framelog.Header, m record, continues bool) error {
 	if !continues {
-		r.parts, r.size, r.open = r.parts[:0], 0, h
+		r.forget()
+		r.open = h
 	}
 	if r.size += len(m.data); r.size > maxBatch {
 		return fmt.Errorf("the batch at sequence %d is larger than %d bytes", m.seq, maxBatch)
@@ -101,13 +104,20 @@ func (r *reader) join(h framelog.Header, m record, continues bool) error {
 	}
 	b := framelog.Batch{Header: r.open, Tags: m.data, Seq: m.seq}
 	if continues {
-		b.Tags = bytes.Join(append(r.parts, m.data), nil)
+		r.parts = append(r.parts, m.data)
+		b.Tags = bytes.Join(r.parts, nil)
 		b.Flags &^= framelog.More
-		clear(r.parts[:cap(r.parts)])
 	}
 	missed := r.missed
-	r.parts, r.size, r.missed = r.parts[:0], 0, false
+	r.missed = false
+	r.forget()
 	return r.fn(&b, missed)
+}
+
+// forget drops the parts of the batch that was joined, or never will be.
+func (r *reader) forget() {
+	clear(r.parts)
+	r.parts, r.size = r.parts[:0], 0
 }
 
 // Lag returns how long before the newest message of a rendition the one at seq

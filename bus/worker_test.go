@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -418,6 +420,36 @@ func TestStuckOwner(t *testing.T) {
 	}
 	if s := w.Stats(); s.Takeovers != 1 {
 		t.Errorf("the worker counts %+v", s)
+	}
+}
+
+// TestOutageMovesNothing: while NATS is away every lease runs out. When it is
+// back nobody is dead, and everybody goes on with what they have.
+func TestOutageMovesNothing(t *testing.T) {
+	t.Parallel()
+	n := startNATS(t)
+	h := newHall()
+	var workers []*Worker
+	for i := range 3 {
+		w := NewWorker(open(t, Config{URL: n.ClientURL()}), WorkerConfig{Lease: time.Second})
+		workers = append(workers, w)
+		running(t, func(ctx context.Context) error { return w.Run(ctx, h.handler(fmt.Sprint("w", i))) })
+	}
+	ids := broadcasts(t, open(t, Config{URL: n.ClientURL()}), 12)
+	eventually(t, 10*time.Second, "each broadcast is owned", func() bool { return h.allOwned(ids, anyone) })
+	saves := func() map[string]int { h.mu.Lock(); defer h.mu.Unlock(); return maps.Clone(h.saved) }
+	n.stop()
+	time.Sleep(2500 * time.Millisecond)
+	n.start()
+	before := saves()
+	eventually(t, 20*time.Second, "all go on", func() bool {
+		now := saves()
+		return !slices.ContainsFunc(ids, func(id string) bool { return now[id] < before[id]+100 })
+	})
+	for _, w := range workers {
+		if s := w.Stats(); s.Takeovers != 0 || s.Lost != 0 {
+			t.Errorf("a worker counts %+v", s)
+		}
 	}
 }
 
