@@ -218,8 +218,8 @@ var errAgain = errors.New("the object has changed meanwhile")
 // that hangs is asked again while the segment is worth listing.
 const (
 	attemptMost = 10 * time.Second
-	retryFirst = 100 * time.Millisecond
-	retryLast  = 2 * time.Second
+	retryFirst  = 100 * time.Millisecond
+	retryLast   = 2 * time.Second
 )
 
 // retry calls do until it succeeds, the rendition is lost or ctx is done:
