@@ -196,7 +196,7 @@ func keys(x *recordedSession) (n int) {
 // TestGStreamer lets rtmp2sink publish.
 func TestGStreamer(t *testing.T) {
 	s := listen(t, Config{})
-	pipeline := fmt.Sprintf(`flvmux streamable=true name=mux ! rtmp2sink location=rtmp://%s/live/alice
+	pipeline := fmt.Sprintf(`flvmux streamable=true name=mux ! rtmp2sink sync=false location=rtmp://%s/live/alice
 		videotestsrc num-buffers=150 ! video/x-raw,width=320,height=180,framerate=30/1 ! x264enc key-int-max=30 speed-preset=ultrafast ! h264parse ! mux.
 		audiotestsrc num-buffers=215 samplesperbuffer=1024 ! audio/x-raw,rate=44100,channels=2 ! avenc_aac ! aacparse ! mux.`, s.addr)
 	command(t, "gst-launch-1.0", append([]string{"-q"}, strings.Fields(pipeline)...)...)

@@ -153,6 +153,13 @@ func (s *recordedSession) run() (all []byte) {
 	return all
 }
 
+// last is the index of the newest session.
+func (l *recordingLog) last() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.sessions) - 1
+}
+
 func (s *recordedSession) pointers() (all []*framelog.Batch) {
 	for i := range s.batches {
 		all = append(all, &s.batches[i])

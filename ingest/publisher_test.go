@@ -132,3 +132,79 @@ func TestDialFails(t *testing.T) {
 		}
 	})
 }
+
+// TestWriteAfterRefusal blocks a publisher in a write while the server refuses
+// to go on and resets the connection: what the server said must come out.
+func TestWriteAfterRefusal(t *testing.T) {
+	ours, theirs := loopback(t)
+	full := make(chan struct{})
+	server := make(chan error, 1)
+	go func() {
+		defer theirs.Close()
+		engine, err := acceptPublish(theirs)
+		if err == nil {
+			<-full
+			engine.Refuse(1, denied, "Enough.")
+			_, err = theirs.Write(engine.Output())
+		}
+		server <- err
+	}()
+	p, err := publish(t.Context(), ours, target{app: "live", tcURL: "rtmp://localhost/live", name: "alice"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(100*time.Millisecond, func() { close(full) })
+	for ts := uint32(0); err == nil; ts += 40 {
+		err = p.WriteTag(video(ts, make([]byte, 1<<20)...))
+	}
+	if refused := new(rtmp.RefusedError); !errors.As(err, &refused) || refused.Code != denied {
+		t.Errorf("%v, want the server's status", err)
+	}
+	_ = p.Abandon()
+	if err := <-server; err != nil {
+		t.Error(err)
+	}
+}
+
+// loopback returns both ends of a TCP connection.
+func loopback(t *testing.T) (dialed, accepted net.Conn) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	if dialed, err = net.Dial("tcp", ln.Addr().String()); err == nil {
+		accepted, err = ln.Accept()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dialed, accepted
+}
+
+// acceptPublish serves nc until it publishes, and reads no further.
+func acceptPublish(nc net.Conn) (*rtmp.Server, error) {
+	engine := rtmp.NewServer(rtmp.ServerConfig{})
+	buf := make([]byte, 4096)
+	for {
+		n, err := nc.Read(buf)
+		if err != nil {
+			return nil, err
+		}
+		events, err := engine.Receive(time.Now(), buf[:n])
+		if err != nil {
+			return nil, err
+		}
+		published := false
+		for _, ev := range events {
+			if ev.Type == rtmp.EventPublish {
+				engine.Accept(ev.StreamID)
+				published = true
+			}
+		}
+		if _, err := nc.Write(engine.Output()); err != nil || published {
+			return engine, err
+		}
+	}
+}

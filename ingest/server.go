@@ -155,9 +155,6 @@ func (s *Server) accept(ctx, life context.Context, ln net.Listener, conns *sync.
 			defer s.leave(c)
 			c.serve(life)
 		})
-		if ctx.Err() != nil {
-			c.drain(time.Now()) // it came too late for the drain of all
-		}
 	}
 }
 

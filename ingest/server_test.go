@@ -164,6 +164,24 @@ type authFunc func(Request) (media.Stream, error)
 
 func (f authFunc) Authorize(_ context.Context, r Request) (media.Stream, error) { return f(r) }
 
+// TestRefusalLingers refuses an encoder that goes on sending: closing the
+// socket over unread bytes would reset it, and not everybody reads a status
+// behind a reset.
+func TestRefusalLingers(t *testing.T) {
+	s := listen(t, Config{Auth: authFunc(func(Request) (media.Stream, error) { return media.Stream{}, errors.New("no") })})
+	c := dialRaw(t, s.addr)
+	c.connect("live")
+	c.publish(1, "alice")
+	if said := <-c.heard; !bytes.Contains(said, []byte(denied)) {
+		t.Errorf("the server's %d bytes hold no status", len(said))
+	}
+	for range 3 {
+		c.media(1, key(0)) // the second write would find the reset that the first caused
+		time.Sleep(20 * time.Millisecond)
+	}
+	_ = c.nc.Close()
+}
+
 // TestSessionEndsByServer is what ends a session while its encoder would go on.
 func TestSessionEndsByServer(t *testing.T) {
 	alice := media.Stream{App: "live", Name: "alice"}
@@ -288,14 +306,17 @@ func TestSessions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tags := []flv.Tag{avcHeader(0, avcC...), aacHeader(0, 0x12, 0x10), key(0), sound(0), key(2000)}
+	tags := []flv.Tag{avcHeader(0, avcC...), aacHeader(0, 0x12, 0x10), key(1000), sound(0), key(3000)}
 	send(t, p, tags...)
 	s.log.appended(t, 0, len(run(tags...)))
-	all := s.Sessions()
-	if len(all) != 1 {
-		t.Fatalf("%d sessions, want 1", len(all))
+	var i SessionInfo
+	for limit := time.Now().Add(10 * time.Second); i.Batches == 0 || i.Buffered > 0; time.Sleep(time.Millisecond) {
+		all := s.Sessions() // the log has the batch a moment before the session knows
+		if len(all) != 1 || time.Now().After(limit) {
+			t.Fatalf("%d sessions, want 1 with nothing buffered: %+v", len(all), all)
+		}
+		i = all[0]
 	}
-	i := all[0]
 	if i.Stream.String() != "live/alice" || i.Broadcast != "broadcast-1" || i.Remote != p.nc.LocalAddr().String() || time.Since(i.Since) > time.Minute {
 		t.Errorf("who: %+v", i)
 	}
