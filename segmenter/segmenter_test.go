@@ -77,6 +77,7 @@ func TestBoundaries(t *testing.T) {
 		{"every second key frame at 4 s", show(10), []int64{4000, 4000, 2000}, 4, false},
 		{"a GOP of 10 s makes the target duration", with(show(25), func(s *source) { s.gop = 10 }), []int64{10000, 10000, 5000}, 10, false},
 		{"a GOP of 3 s: the grid decides", with(show(18), func(s *source) { s.gop = 3 }), []int64{6000, 3000, 3000, 6000}, 6, false},
+		{"key frames that are no IDR pictures are cut at, and said not to be independent", with(show(8), func(s *source) { s.openGOPs = true }), []int64{4000, 4000}, 4, true},
 		{"video only", with(show(8), func(s *source) { s.audio = false }), []int64{4000, 4000}, 4, false},
 		{"a start at an odd time changes nothing", with(show(8), func(s *source) { s.start = 3_000_000_000 }), []int64{4000, 4000}, 4, false},
 	} {

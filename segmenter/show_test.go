@@ -42,6 +42,7 @@ type source struct {
 	audioLate  float64 // seconds
 	changeAt   float64 // another avc from here on
 	changeTo   []byte
+	openGOPs   bool // key frames are recovery points, but for the first
 	seed       uint64
 	pictureLen int
 }
@@ -70,7 +71,11 @@ func (s source) tags() []flv.Tag {
 			if s.changeTo != nil && at >= s.changeAt && n%perGOP == 0 {
 				add(at, flv.TagVideo, append([]byte{0x17, 0, 0, 0, 0}, s.changeTo...))
 			}
-			add(at, flv.TagVideo, picture(rng, n%perGOP == 0, s.pictureLen))
+			body := picture(rng, n%perGOP == 0, s.pictureLen)
+			if s.openGOPs && n > 0 {
+				body[9] = 0x41 // a slice of no IDR picture
+			}
+			add(at, flv.TagVideo, body)
 		}
 	}
 	if s.audio {

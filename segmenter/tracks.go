@@ -93,8 +93,8 @@ type reading struct {
 	ok         bool
 	dts        int64
 	begin, end int64
-	// keyed tells that the batch's first picture is a key frame, or that
-	// there is none at all.
+	// keyed tells that the batch's first picture is an IDR picture, so that
+	// nothing after it needs anything before it; or that there is none at all.
 	keyed    bool
 	pictures int
 	lost     uint64
@@ -128,7 +128,7 @@ func (r *reading) measure() {
 		f := &r.frames[i]
 		video := f.Kind == media.Video
 		if video && !pictures {
-			pictures, r.keyed = true, f.Key
+			pictures, r.keyed = true, f.Key && isIDR(f.Data, r.tracks.video.LengthSize)
 			r.dts, r.begin = f.DTS, f.PTS
 		} else if !r.ok {
 			r.dts, r.begin = f.DTS, f.PTS
@@ -141,6 +141,24 @@ func (r *reading) measure() {
 		}
 		r.end = max(r.end, f.PTS+step)
 	}
+}
+
+// isIDR tells whether a coded picture is an IDR picture (H.264, 7.4.1.2.4).
+// FLV's key frames may also be recovery points, which leading pictures of
+// the group before depend on.
+func isIDR(data []byte, lengthSize int) bool {
+	for nal, err := range h264.Units(data, lengthSize) {
+		if err != nil {
+			return false
+		}
+		switch h264.TypeOf(nal) {
+		case h264.IDR:
+			return true
+		case h264.Slice:
+			return false
+		}
+	}
+	return false
 }
 
 func (r *reading) readVideo(t flv.Tag) {

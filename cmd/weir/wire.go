@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"runtime/debug"
 	"time"
 
 	"weir/bus"
@@ -75,8 +77,15 @@ func segmenterError(err error) error {
 
 // packageClaim is what a bus worker does with a claim.
 func packageClaim(w *segmenter.Worker) func(context.Context, *bus.Claim) error {
-	return func(ctx context.Context, c *bus.Claim) error {
-		err := w.Package(ctx, segmenter.Job{
+	return func(ctx context.Context, c *bus.Claim) (err error) {
+		// A broadcast that brings out a fault of ours must not take the others
+		// of this process with it.
+		defer func() {
+			if p := recover(); p != nil {
+				err = fmt.Errorf("package %s: panic: %v\n%s", c.Broadcast(), p, debug.Stack())
+			}
+		}()
+		err = w.Package(ctx, segmenter.Job{
 			Stream: c.Stream(), Broadcast: c.Broadcast(), Rendition: c.Rendition(),
 			State: c.State(), Checkpoint: checkpoint{c},
 		})

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"weir/bus"
+	"weir/media"
+	"weir/media/framelog"
+	"weir/segmenter"
+	"weir/storage"
+)
+
+// broken is a source that brings out a fault of the segmenter's.
+type broken struct{}
+
+func (broken) Read(context.Context, string, string, uint64, func(*framelog.Batch, bool) error) error {
+	panic("planted")
+}
+
+// A broadcast that makes its packager panic is released; the process and its
+// other broadcasts live.
+func TestPanicStaysInItsBroadcast(t *testing.T) {
+	b, err := bus.Open(t.Context(), bus.Config{Dir: t.TempDir(), MaxBytes: 64 << 20, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeBus(b, slog.Default())
+	session, err := b.OpenSession(t.Context(), media.Stream{App: "live", Name: "alice"}, time.Now(), bus.Takeover)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := session.End(context.Background(), true); err != nil {
+			t.Error(err)
+		}
+	}()
+	w := &segmenter.Worker{Source: broken{}, Store: storage.NewMemory(), Log: slog.New(slog.DiscardHandler),
+		Settings: segmenter.Settings{Segment: 4 * time.Second, Window: time.Minute}}
+	ctx, cancel := context.WithCancel(t.Context())
+	met := make(chan error, 16)
+	handle := packageClaim(w)
+	ended := make(chan error, 1)
+	go func() {
+		ended <- bus.NewWorker(b, bus.WorkerConfig{}).Run(ctx, func(ctx context.Context, c *bus.Claim) error {
+			err := handle(ctx, c)
+			select {
+			case met <- err:
+			default:
+			}
+			return err
+		})
+	}()
+	select {
+	case err := <-met:
+		if err == nil || !strings.Contains(err.Error(), "planted") {
+			t.Errorf("the packager ended with %v, want its panic", err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("the broadcast was not claimed")
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Errorf("the worker ended with %v", err)
+	}
+}
