@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"log/slog"
+	"runtime/debug"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -11,8 +12,9 @@ import (
 	"weir/storage"
 )
 
-// stage is a worker that packages what nobody else does.
-func (f *segmentFlags) stage(b *bus.Bus, store storage.Store, metrics prometheus.Registerer, log *slog.Logger) (stage, error) {
+// stage is a worker that packages what nobody else does. With once, it ends
+// when it has packaged one broadcast to its end, and calls that.
+func (f *segmentFlags) stage(b *bus.Bus, store storage.Store, metrics prometheus.Registerer, log *slog.Logger, once func()) (stage, error) {
 	settings, err := f.settings()
 	if err != nil {
 		return stage{}, err
@@ -22,7 +24,22 @@ func (f *segmentFlags) stage(b *bus.Bus, store storage.Store, metrics prometheus
 		Capacity: f.Capacity, Formats: []int{segmenter.StateVersion}, Stall: 3 * segmenter.MaxTarget,
 	})
 	registerWorker(metrics, claims)
-	return stage{"segmenter", func(ctx context.Context) error { return claims.Run(ctx, packageClaim(w)) }}, nil
+	handle := packageClaim(w)
+	if once == nil {
+		return stage{"segmenter", func(ctx context.Context) error { return claims.Run(ctx, handle) }}, nil
+	}
+	return stage{"segmenter", func(ctx context.Context) error {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		defer once()
+		return claims.Run(ctx, func(ctx context.Context, c *bus.Claim) error {
+			err := handle(ctx, c)
+			if err == nil {
+				cancel() // before the worker looks for the next
+			}
+			return err
+		})
+	}}, nil
 }
 
 // registerWorker exports what the worker owns and what waits for one: the
@@ -50,11 +67,25 @@ type segmentCmd struct {
 	natsFlags
 	storeFlags
 	opsFlags `embed:""`
+	Once     bool     `help:"Package one broadcast to its end, and exit."`
+	Memory   byteSize `help:"Memory that this process may use: it takes one broadcast for each 16 MB, up to --capacity, and collects garbage in time. Absent: no bound." placeholder:"SIZE"`
 }
+
+// broadcastMemory is what one broadcast may need: a segment of 4 s at
+// 8 Mbit/s, the buffer of the one before, what a reader has in flight, and a
+// collector's room.
+const broadcastMemory = 16 << 20
 
 func (c *segmentCmd) Run(ctx context.Context, log *slog.Logger) error {
 	store, err := c.storeFlags.open(ctx, "")
 	if err != nil {
+		return err
+	}
+	return c.run(ctx, store, log)
+}
+
+func (c *segmentCmd) run(ctx context.Context, store storage.Store, log *slog.Logger) error {
+	if err := c.limit(); err != nil {
 		return err
 	}
 	b, err := c.natsFlags.open(ctx, "", log)
@@ -64,7 +95,13 @@ func (c *segmentCmd) Run(ctx context.Context, log *slog.Logger) error {
 	defer closeBus(b, log)
 	registry := newRegistry()
 	registerStore(registry, store)
-	worker, err := c.segmentFlags.stage(b, store, registry, log)
+	ctx, done := context.WithCancel(ctx)
+	defer done()
+	var once func()
+	if c.Once {
+		once = done
+	}
+	worker, err := c.segmentFlags.stage(b, store, registry, log, once)
 	if err != nil {
 		return err
 	}
@@ -74,4 +111,19 @@ func (c *segmentCmd) Run(ctx context.Context, log *slog.Logger) error {
 	}
 	log.Info("segmenter is ready", "node", b.Node())
 	return runStages(ctx, []stage{worker, ops})
+}
+
+// limit bounds how much the process takes on.
+func (c *segmentCmd) limit() error {
+	if c.Memory > 0 {
+		if c.Memory < broadcastMemory {
+			return usagef("--memory: want at least 16MB, what one broadcast may need")
+		}
+		c.Capacity = min(c.Capacity, int(c.Memory/broadcastMemory))
+		debug.SetMemoryLimit(int64(c.Memory))
+	}
+	if c.Once {
+		c.Capacity = 1
+	}
+	return nil
 }

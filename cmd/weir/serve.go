@@ -48,7 +48,7 @@ func (c *serveFlags) run(ctx context.Context, log *slog.Logger, more ...stage) e
 	if err != nil {
 		return err
 	}
-	worker, err := c.segmentFlags.stage(b, store, registry, log)
+	worker, err := c.segmentFlags.stage(b, store, registry, log, nil)
 	if err != nil {
 		return err
 	}
