@@ -18,21 +18,68 @@ type demoCmd struct {
 	serveFlags
 }
 
+// demoStream is what the clip is published as.
+const demoStream = "live/demo"
+
 func (c *demoCmd) Run(ctx context.Context, stdout io.Writer, log *slog.Logger) error {
-	playlist := c.page() + "hls/live/demo/index.m3u8"
-	fmt.Fprintf(stdout, "\n  Watch    %s\n  Playlist %s (in a few seconds)\n  Publish  rtmp://%s/live/NAME\n\nCtrl-C ends it.\n\n",
-		c.page()+"?stream=live/demo", playlist, visible(c.RTMP, 1935))
 	push := &pusher{
-		url: "rtmp://" + visible(c.RTMP, 0) + "/live/demo", loop: true, paced: true, again: true, log: log,
+		url: "rtmp://" + visible(c.RTMP, 0) + "/" + demoStream, loop: true, paced: true, again: true, log: log,
 		open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(demoClip)), nil },
 	}
+	// Stages run once all of them listen: only then the addresses are true.
 	return c.run(ctx, log, stage{"demo", func(ctx context.Context) error {
-		// The show ends when the demo does: a broadcast that waited for its
-		// encoder would greet the next demo.
+		fmt.Fprint(stdout, c.greeting())
 		if err := push.run(ctx); ctx.Err() == nil {
 			return err
 		}
-		time.Sleep(100 * time.Millisecond) // for the last segment to be listed
+		c.finish()
 		return nil
 	}})
+}
+
+// greeting tells a newcomer where to look, and what to try next.
+func (c *demoCmd) greeting() string {
+	return fmt.Sprintf(`
+  Watch     %s?stream=%s   (the picture comes with the first segment, in about %v)
+  Playlist  %shls/%s/index.m3u8
+  Publish   rtmp://%s/live/NAME   (ffmpeg -re -i FILE -c copy -f flv, OBS, …)
+  Kept in   %s
+
+Ctrl-C ends it.
+
+`, c.page(), demoStream, c.Segment, c.page(), demoStream, visible(c.RTMP, 1935), c.Data)
+}
+
+// finishTime is how long the end of the show may take. What is left to do then,
+// the next serve does.
+const finishTime = 3 * time.Second
+
+// finish waits until the show has become a recording: a broadcast that were
+// cut off here would greet the next demo.
+func (c *demoCmd) finish() {
+	ctx, cancel := context.WithTimeout(context.Background(), finishTime)
+	defer cancel()
+	for !c.finished(ctx) {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// finished tells whether viewers are shown the whole of the last show.
+func (c *demoCmd) finished(ctx context.Context) bool {
+	api := apiFlags{HTTP: c.HTTP}
+	list, err := api.streams(ctx)
+	if err != nil {
+		return false
+	}
+	for _, s := range list.Streams {
+		if s.Name == demoStream {
+			entry, err := api.fetch(ctx, "/hls/"+demoStream+"/"+s.Broadcast+"/index.m3u8")
+			return err == nil && bytes.Contains(entry, []byte("vod.m3u8"))
+		}
+	}
+	return true // there was none
 }

@@ -121,9 +121,18 @@ type logFlags struct {
 func (f logFlags) logger(w io.Writer) *slog.Logger {
 	options := &slog.HandlerOptions{Level: f.Level}
 	if f.Format == "text" || f.Format == "auto" && isTerminal(w) {
+		options.ReplaceAttr = clockTime
 		return slog.New(slog.NewTextHandler(w, options))
 	}
 	return slog.New(slog.NewJSONHandler(w, options))
+}
+
+// clockTime shortens a line's time to what people who watch it want to know.
+func clockTime(groups []string, a slog.Attr) slog.Attr {
+	if len(groups) == 0 && a.Key == slog.TimeKey {
+		a.Value = slog.StringValue(a.Value.Time().Format("15:04:05.000"))
+	}
+	return a
 }
 
 // isTerminal tells whether people read w.

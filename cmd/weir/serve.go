@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"strings"
 
 	"weir/origin"
 )
@@ -64,7 +65,7 @@ func (c *serveFlags) run(ctx context.Context, log *slog.Logger, more ...stage) e
 // page is the address of the page.
 func (c *serveFlags) page() string {
 	if c.BaseURL != nil {
-		return c.BaseURL.String()
+		return strings.TrimSuffix(c.BaseURL.String(), "/") + "/"
 	}
 	return "http://" + visible(c.HTTP, 80) + "/"
 }

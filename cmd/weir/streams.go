@@ -15,39 +15,59 @@ import (
 
 // apiFlags say where a running weir answers.
 type apiFlags struct {
-	URL string `name:"url" help:"A running weir's HTTP address." default:"http://localhost:8080" placeholder:"URL"`
+	URL  string `name:"url" help:"A running weir's HTTP address." placeholder:"URL"`
+	HTTP string `name:"http" help:"Without --url: what a weir on this machine, or in this container, was given as --http." default:"localhost:8080" placeholder:"ADDR"`
+}
+
+// base is the running weir's address.
+func (f *apiFlags) base() string {
+	if f.URL != "" {
+		return strings.TrimSuffix(f.URL, "/")
+	}
+	return "http://" + visible(f.HTTP, 80)
 }
 
 // apiTimeout bounds one request.
 const apiTimeout = 10 * time.Second
 
-// get reads a path of the API into v; a nil v asks for the status only.
-func (f *apiFlags) get(ctx context.Context, path string, v any) error {
+// fetch reads what stands at a path.
+func (f *apiFlags) fetch(ctx context.Context, path string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(f.URL, "/")+path, nil)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, f.base()+path, nil)
 	if err != nil {
-		return usagef("--url: %v", err)
+		return nil, usagef("--url: %v", err)
 	}
 	resp, err := http.DefaultClient.Do(r)
 	if err != nil {
-		return fmt.Errorf("ask weir: %w (is it running? --url says where)", err)
+		return nil, fmt.Errorf("ask weir: %w (is it running? --url says where)", err)
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 64<<20))
 	if err != nil {
-		return fmt.Errorf("read the answer: %w", err)
+		return nil, fmt.Errorf("read the answer: %w", err)
 	}
 	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("ask weir: %s: %s", resp.Status, strings.TrimSpace(string(body[:min(len(body), 200)])))
+		return nil, fmt.Errorf("ask weir: %s: %s", resp.Status, strings.TrimSpace(string(body[:min(len(body), 200)])))
 	}
-	if v == nil {
-		return nil
+	return body, nil
+}
+
+// streams asks for the list of streams.
+func (f *apiFlags) streams(ctx context.Context) (list listing, err error) {
+	body, err := f.fetch(ctx, "/api/v1/streams")
+	if err != nil {
+		return list, err
 	}
-	if err := json.Unmarshal(body, v); err != nil {
-		return fmt.Errorf("read the answer: %w", err)
+	if err := json.Unmarshal(body, &list); err != nil {
+		return list, fmt.Errorf("read the answer: %w", err)
 	}
-	return nil
+	return list, nil
+}
+
+// listing is the API's answer.
+type listing struct {
+	Streams []origin.Stream `json:"streams"`
 }
 
 // streamsCmd lists the streams.
@@ -58,10 +78,8 @@ type streamsCmd struct {
 }
 
 func (c *streamsCmd) Run(ctx context.Context, stdout io.Writer) error {
-	var answer struct {
-		Streams []origin.Stream `json:"streams"`
-	}
-	if err := c.get(ctx, "/api/v1/streams", &answer); err != nil {
+	answer, err := c.streams(ctx)
+	if err != nil {
 		return err
 	}
 	if c.JSON {
@@ -119,7 +137,7 @@ type healthCmd struct {
 }
 
 func (c *healthCmd) Run(ctx context.Context, stdout io.Writer) error {
-	if err := c.get(ctx, "/readyz", nil); err != nil {
+	if _, err := c.fetch(ctx, "/readyz"); err != nil {
 		return err
 	}
 	_, err := fmt.Fprintln(stdout, "ready")
