@@ -147,6 +147,9 @@ func (s *S3) Put(ctx context.Context, o object.Object, c object.Condition) (etag
 	if lost && errors.Is(err, object.ErrPrecondition) {
 		etag, err = s.recognise(ctx, input, err)
 	}
+	if torn := (*tornError)(nil); errors.As(err, &torn) {
+		return s.Put(ctx, o, object.Condition{Match: torn.etag})
+	}
 	if err != nil {
 		return "", fmt.Errorf("put object %s: %w", o.Key, err)
 	}
@@ -201,14 +204,25 @@ func (s *S3) putInput(o object.Object, c object.Condition) *s3.PutObjectInput {
 	return input
 }
 
+// tornError says that an upload which broke off is there, cut short: some
+// stores keep what has come of a body whose connection ended (versitygw 1.8.0
+// does, where neither signature nor checksum covers the body).
+type tornError struct{ etag string }
+
+func (e *tornError) Error() string {
+	return "the store keeps the beginning of an upload that broke off"
+}
+
 // recognise tells a write that was refused because an earlier attempt of it,
 // whose answer was lost, had succeeded, from one that another's object refused.
+// It returns a *tornError where that attempt left a part of the body.
 func (s *S3) recognise(ctx context.Context, put *s3.PutObjectInput, refusal error) (etag string, err error) {
 	var metadata map[string]string
+	var size int64
 	_, err = s.attempts(ctx, &s.usage.Stat, 0, func(ctx context.Context) error {
 		output, err := s.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: put.Bucket, Key: put.Key})
 		if err == nil {
-			metadata = output.Metadata
+			metadata, size = output.Metadata, aws.ToInt64(output.ContentLength)
 			etag, err = entityTag(output.ETag)
 		}
 		return err
@@ -220,6 +234,8 @@ func (s *S3) recognise(ctx context.Context, put *s3.PutObjectInput, refusal erro
 		return "", fmt.Errorf("tell a lost answer from a refusal: %w", err)
 	case metadata[writeMetadata] != put.Metadata[writeMetadata]:
 		return "", refusal
+	case size != aws.ToInt64(put.ContentLength):
+		return "", &tornError{etag}
 	}
 	return etag, nil
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"sync"
@@ -61,6 +62,7 @@ func TestS3Faults(t *testing.T) {
 		{"409 of a write beside ours", every(2, faultproxy.On("PUT", faultproxy.Refuse(409, "ConditionalRequestConflict")))},
 		{"400 RequestTimeout", every(3, faultproxy.Refuse(400, "RequestTimeout"))},
 		{"reset in mid-request", every(2, faultproxy.On("PUT", faultproxy.CutRequest(20_000)))},
+		{"upload broken off", every(2, faultproxy.On("PUT", truncated))},
 		{"reset in mid-answer", every(2, faultproxy.On("GET", faultproxy.CutAnswer(3_000)))},
 		{"each second answer lost", every(2, faultproxy.LoseAnswer())},
 		{"each answer lost once", faultproxy.First(14, faultproxy.LoseAnswer())},
@@ -73,6 +75,16 @@ func TestS3Faults(t *testing.T) {
 			show(t, s, direct, c.name)
 		})
 	}
+}
+
+// truncated passes on the beginning of a body and breaks both connections: the
+// store sees an upload that ends too early, and may keep what it has seen.
+func truncated(w http.ResponseWriter, r *http.Request, forward http.Handler) {
+	r.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.LimitReader(r.Body, 20_000), r.Body}
+	forward.ServeHTTP(w, r)
 }
 
 // loginPage is what a hotel's network answers, with all the signs of success.
