@@ -30,7 +30,7 @@ const (
 type roster struct {
 	bus    *Bus
 	prefix string
-	found  func() // called after each death found; must not block
+	found  func() // called when there may be news; must not block
 
 	mu       sync.Mutex
 	synced   bool
@@ -74,7 +74,7 @@ func (r *roster) run(ctx context.Context) error {
 }
 
 // isDead tells whether the node is proven dead. If it may be, it begins to
-// find out, and calls found when it is.
+// find out, and calls found when it has.
 func (r *roster) isDead(ctx context.Context, id string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -95,20 +95,21 @@ func (r *roster) ask(id string, f func()) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		delete(r.asking, id)
+		r.found() // or not, but the next question may be asked
 	})
 }
 
-// examine proves a node without a lease dead, or not.
+// examine proves a node without a lease dead, or is in no hurry to try again.
 func (r *roster) examine(ctx context.Context, id string) {
 	it, err := r.bus.nodes.get(ctx, r.prefix+id)
 	if err != nil || it.value != nil || r.bus.ping(ctx, r.prefix+id) == nil || ctx.Err() != nil || !r.bus.settled() {
+		_ = sleep(ctx, probeEvery) // ends with ctx, as whoever asks does
 		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if _, held := r.leases[id]; !held {
 		r.dead[id] = true
-		r.found()
 	}
 }
 

@@ -40,10 +40,10 @@ const kvOperation = "KV-Operation"
 
 // attemptTimeout is how long the first attempt of a write waits for its
 // answer, maxAttemptTimeout the later ones: a slow server is not helped by
-// impatience.
+// impatience, but a stream that has no leader for the moment never answers.
 const (
 	attemptTimeout    = 500 * time.Millisecond
-	maxAttemptTimeout = 4 * time.Second
+	maxAttemptTimeout = time.Second
 	// tailLost is how long the leader may know less of a subject than we were
 	// told before that is believed: a new leader may still be catching up.
 	tailLost = 5 * time.Second

@@ -51,7 +51,8 @@ type stateView struct {
 	rev     uint64
 	changed time.Time // when we learned of it
 	free    time.Time // since when it is to be had; zero while it is not
-	notYet  time.Time // until when we leave it alone
+	stale   time.Time // until when we wait to be told what a claim ran into
+	retry   time.Time // until when we leave it to others, as our handler failed
 	fails   int       // of our handler, in a row
 	stuck   bool      // its owner does not commit though its log grows
 	tail    uint64    // of its log, when last looked at
@@ -197,8 +198,9 @@ func (w *Worker) learn(key string, head stateHead, rev uint64) {
 		return // we know it already, from having written it
 	}
 	v.stateHead, v.rev, v.changed, v.stuck, v.tail = head, rev, time.Now(), false, 0
+	v.stale = time.Time{}
 	if !w.available(v) {
-		v.free, v.notYet = time.Time{}, time.Time{}
+		v.free = time.Time{}
 	} else if !w.owned[key] {
 		w.stir()
 	}
@@ -258,7 +260,7 @@ func (w *Worker) scan(ctx context.Context, now time.Time) (ready []decision, nex
 		if v.free.IsZero() {
 			v.free = now
 		}
-		if wait := max(v.free.Add(w.hesitation()).Sub(now), v.notYet.Sub(now)); wait > 0 {
+		if wait := max(v.free.Add(w.hesitation()).Sub(now), v.stale.Sub(now), v.retry.Sub(now)); wait > 0 {
 			next = min(next, wait)
 		} else if len(w.owned) < w.cfg.Capacity {
 			w.owned[key] = true
@@ -285,11 +287,12 @@ func (w *Worker) own(ctx context.Context, d decision, handle func(context.Contex
 	}()
 	c, err := w.take(ctx, d)
 	if err != nil {
-		w.later(key, rescan)
+		wait := rescan
 		if ignoreConflict(err) != nil && ctx.Err() == nil {
 			w.log.Warn("broadcast not claimed", "key", key, "err", err)
-			w.later(key, 10*time.Second)
+			wait = 10 * time.Second
 		}
+		w.outdated(d.key, d.rev, wait)
 		return
 	}
 	log := w.log.With("stream", c.stream, "broadcast", c.Broadcast(), "rendition", c.Rendition())
@@ -301,7 +304,7 @@ func (w *Worker) own(ctx context.Context, d decision, handle func(context.Contex
 		w.mu.Lock()
 		w.taken.Lost++
 		w.mu.Unlock()
-		w.later(key, time.Second)
+		w.outdated(key, c.rev, time.Second)
 		log.Info("broadcast lost to another worker")
 		return
 	case c.head.Closed:
@@ -355,15 +358,16 @@ func (w *Worker) giveBack(ctx context.Context, c *Claim, again bool) {
 	if v.fails++; !again {
 		v.fails = 0
 	}
-	v.notYet = time.Now().Add(min(time.Second<<min(v.fails, 5), 30*time.Second))
+	v.retry = time.Now().Add(min(time.Second<<min(v.fails, 5), 30*time.Second))
 }
 
-// later leaves an entry alone for d.
-func (w *Worker) later(key string, d time.Duration) {
+// outdated waits for news of an entry of which no more is known than rev, for
+// d at most.
+func (w *Worker) outdated(key string, rev uint64, d time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if v := w.keys[key]; v != nil {
-		v.notYet = time.Now().Add(d)
+	if v := w.keys[key]; v != nil && v.rev <= rev {
+		v.stale = time.Now().Add(d)
 	}
 }
 

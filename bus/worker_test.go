@@ -341,6 +341,25 @@ func TestHandlerEnds(t *testing.T) {
 	})
 }
 
+// TestFailingEverywhere: a broadcast that no worker can handle is not tossed
+// from one to the other without end.
+func TestFailingEverywhere(t *testing.T) {
+	t.Parallel()
+	n := startNATS(t)
+	var calls atomic.Int32
+	for range 3 {
+		w := NewWorker(open(t, Config{URL: n.ClientURL()}), WorkerConfig{})
+		running(t, func(ctx context.Context) error {
+			return w.Run(ctx, func(context.Context, *Claim) error { calls.Add(1); return errors.New("cannot") })
+		})
+	}
+	broadcasts(t, open(t, Config{URL: n.ClientURL()}), 1)
+	time.Sleep(1500 * time.Millisecond)
+	if got := calls.Load(); got < 3 || got > 6 { // each once, and the first again after 2 s
+		t.Errorf("it was handled %d times in 1.5 s", got)
+	}
+}
+
 // TestKeysThatNameUs: a claim whose answer we never saw is ours to run.
 func TestKeysThatNameUs(t *testing.T) {
 	b := embedded(t)
