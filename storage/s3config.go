@@ -30,7 +30,9 @@ type S3Config struct {
 	// fifths of the CPU of a put). Without it TLS guards the body, so that it
 	// is not done over TLS or to a loopback address unless asked for.
 	SignPayload bool
-	// Checksum sends a CRC-32 with each body, which the store compares.
+	// Checksum sends a CRC-32 with each body, which the store compares. Without
+	// it, and without a signature, a store may keep the beginning of a body
+	// whose connection broke: versitygw 1.8.0 does, and viewers see that.
 	Checksum bool
 	// Encryption asks for server-side encryption: AES256, aws:kms or
 	// aws:kms:dsse, the latter two with the key of KMSKey or the bucket's.
@@ -68,7 +70,7 @@ const (
 //	region           the SDK's; us-east-1 with an endpoint
 //	path-style       false on AWS, true with an endpoint
 //	sign-payload     false over https or to a loopback address, else true
-//	checksum         true on AWS, false with an endpoint
+//	checksum         true
 //	encryption       the bucket's; or AES256, aws:kms, aws:kms:dsse
 //	kms-key          the bucket's
 //	storage-class    STANDARD, for immutable objects; others are always that
@@ -95,7 +97,7 @@ func ParseS3(rawURL string) (S3Config, error) {
 		Prefix:         strings.Trim(u.Path, "/"),
 		Endpoint:       endpoint,
 		PathStyle:      endpoint != "",
-		Checksum:       endpoint == "",
+		Checksum:       true,
 		AttemptTimeout: DefaultAttemptTimeout,
 		Patience:       DefaultPatience,
 	}

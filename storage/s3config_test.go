@@ -13,7 +13,7 @@ import (
 func TestParseS3(t *testing.T) {
 	aws := storage.S3Config{Bucket: "b", Checksum: true, AttemptTimeout: 1500 * time.Millisecond, Patience: 30 * time.Second}
 	other := aws
-	other.Checksum, other.PathStyle, other.Region = false, true, "us-east-1"
+	other.PathStyle, other.Region = true, "us-east-1"
 	with := func(c storage.S3Config, set func(*storage.S3Config)) storage.S3Config { set(&c); return c }
 	for _, c := range []struct {
 		url  string
@@ -29,8 +29,8 @@ func TestParseS3(t *testing.T) {
 		// In the clear over a network only a signature guards the body.
 		{"s3://b?endpoint=http://minio:9000", with(other, func(c *storage.S3Config) { c.Endpoint, c.SignPayload = "http://minio:9000", true })},
 		{"s3://b?endpoint=http://minio:9000&sign-payload=false", with(other, func(c *storage.S3Config) { c.Endpoint = "http://minio:9000" })},
-		{"s3://b?endpoint=https://h&path-style=false&region=auto&checksum=true", with(other, func(c *storage.S3Config) {
-			c.Endpoint, c.PathStyle, c.Region, c.Checksum = "https://h", false, "auto", true
+		{"s3://b?endpoint=https://h&path-style=false&region=auto&checksum=false", with(other, func(c *storage.S3Config) {
+			c.Endpoint, c.PathStyle, c.Region, c.Checksum = "https://h", false, "auto", false
 		})},
 		{"s3://b?encryption=aws:kms&kms-key=k&storage-class=GLACIER_IR&attempt-timeout=3s&tag=a:b&tag=c:", with(aws, func(c *storage.S3Config) {
 			c.Encryption, c.KMSKey, c.StorageClass, c.AttemptTimeout = "aws:kms", "k", "GLACIER_IR", 3*time.Second

@@ -58,7 +58,8 @@ func TestS3PutRequest(t *testing.T) {
 				"X-Amz-Content-Sha256": "UNSIGNED-PAYLOAD", "X-Amz-Storage-Class": "", "X-Amz-Meta-Weir-Write": "",
 				// What stores refuse, or are slow at.
 				"Content-Encoding": "", "X-Amz-Trailer": "", "Expect": "",
-				"X-Amz-Checksum-Crc32": "", "X-Amz-Sdk-Checksum-Algorithm": "", "If-Match": "", "If-None-Match": "",
+				// The check value of CRC-32/ISO-HDLC is cbf43926.
+				"X-Amz-Checksum-Crc32": "y/Q5Jg==", "X-Amz-Sdk-Checksum-Algorithm": "", "If-Match": "", "If-None-Match": "",
 			},
 		},
 		{
@@ -70,9 +71,8 @@ func TestS3PutRequest(t *testing.T) {
 			want: map[string]string{"If-Match": `"e"`, "If-None-Match": "", "Cache-Control": "max-age=1"},
 		},
 		{
-			name: "checksum", parameters: "&checksum=true", object: segment,
-			// The check value of CRC-32/ISO-HDLC is cbf43926.
-			want: map[string]string{"X-Amz-Checksum-Crc32": "y/Q5Jg==", "X-Amz-Content-Sha256": "UNSIGNED-PAYLOAD", "X-Amz-Trailer": ""},
+			name: "no checksum", parameters: "&checksum=false", object: segment,
+			want: map[string]string{"X-Amz-Checksum-Crc32": "", "X-Amz-Content-Sha256": "UNSIGNED-PAYLOAD", "X-Amz-Trailer": ""},
 		},
 		{
 			name: "signed", parameters: "&sign-payload=true", object: segment,
