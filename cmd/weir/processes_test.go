@@ -158,6 +158,7 @@ func spawn(t testing.TB, env []string, name string, args ...string) *process {
 	p := &process{Cmd: exec.Command(name, args...), ended: make(chan struct{})}
 	p.Env = append(os.Environ(), env...)
 	p.Stdout, p.Stderr = &p.output, &p.output
+	p.WaitDelay = time.Second // a shell's children may hold the output
 	stdin, err := p.StdinPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -1,0 +1,22 @@
+//go:build soak && unix
+
+package main
+
+import (
+	"os"
+	"testing"
+	"time"
+)
+
+// make soak: thirty streams, for as long as WEIR_SOAK says (5 minutes).
+func TestSoak(t *testing.T) {
+	long := 5 * time.Minute
+	if v := os.Getenv("WEIR_SOAK"); v != "" {
+		d, err := time.ParseDuration(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		long = d
+	}
+	soak(t, 30, long, 600)
+}

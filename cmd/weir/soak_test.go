@@ -1,0 +1,180 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"weir/internal/testmedia"
+	"weir/media"
+)
+
+// A minute of TestSoak with fewer streams.
+func TestKillAnything(t *testing.T) {
+	t.Parallel()
+	soak(t, 8, 40*time.Second, 100)
+}
+
+// soak runs three ingests, three segmenters and a cluster of three NATS
+// servers under some streams for a while, and kills one of them every few
+// seconds. Each encoder that loses its connection begins its file anew at
+// another ingest. In the end every VOD passes weir check, and consists of
+// unbroken runs from the file's beginning on, one for each session.
+func soak(t *testing.T, streams int, long time.Duration, fileSeconds int) {
+	c := newCluster(t, 3)
+	s := &soaking{cluster: c, kills: make(map[string]int)}
+	for range 3 {
+		s.ingests = append(s.ingests, c.ingest(t))
+		s.workers = append(s.workers, c.segmenter(t, ""))
+	}
+	file := testmedia.MP4(t, small(fileSeconds))
+	ctx, stop := context.WithCancel(t.Context())
+	var encoders sync.WaitGroup
+	for i := range streams {
+		encoders.Go(func() { s.encode(ctx, file, fmt.Sprint("s", i)) })
+	}
+	var viewers []*viewer
+	for i := range streams {
+		viewers = append(viewers, watch(t, c.object(c.rendition(t, fmt.Sprint("s", i))+"live.m3u8")))
+	}
+	for end := time.Now().Add(long); time.Now().Before(end); {
+		s.killOne(t)
+		time.Sleep(2*time.Second + rand.N(2*time.Second))
+	}
+	stop()
+	encoders.Wait()
+	for i := range streams {
+		c.waitForEnd(t, fmt.Sprint("s", i), time.Minute)
+	}
+	var pause time.Duration
+	for _, v := range viewers {
+		pause = max(pause, v.leave().pause)
+	}
+	frames, sessions, broadcasts := s.verify(t, file)
+	conforms(t, c.objects(""))
+	t.Logf("%d streams for %v, killed %v: %d broadcasts of %d sessions, %d frames, each session unbroken; longest pause of a viewer %v",
+		streams, long, s.kills, broadcasts, sessions, frames, pause.Round(time.Millisecond))
+}
+
+type soaking struct {
+	*cluster
+	workers []*node
+	kills   map[string]int
+	calm    time.Time // until when all NATS servers are left alone
+
+	mu       sync.Mutex
+	ingests  []*node
+	sessions atomic.Int64
+}
+
+// encode publishes a file until ctx ends, and again at any ingest that is
+// there when the connection is lost.
+func (s *soaking) encode(ctx context.Context, file, name string) {
+	for ctx.Err() == nil {
+		s.mu.Lock()
+		url := s.ingests[rand.N(len(s.ingests))].url(name)
+		s.mu.Unlock()
+		cmd := exec.CommandContext(ctx, "ffmpeg", "-v", "error", "-nostdin", "-re", "-i", file,
+			"-c", "copy", "-f", "flv", "-flvflags", "no_duration_filesize", url)
+		cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGINT) } // it unpublishes
+		_ = cmd.Run()                                                           // fails whenever its ingest is killed
+		time.Sleep(200 * time.Millisecond)
+	}
+}
+
+// killOne kills one process and starts another in its place.
+func (s *soaking) killOne(t testing.TB) {
+	t.Helper()
+	switch n := rand.N(8); {
+	case n < 4:
+		i := rand.N(len(s.workers))
+		with := []syscall.Signal{syscall.SIGKILL, syscall.SIGTERM}[n%2]
+		s.kills["worker "+with.String()]++
+		s.workers[i].send(t, with)
+		s.workers[i] = s.segmenter(t, "")
+	case n < 6 || time.Now().Before(s.calm):
+		i := rand.N(len(s.ingests))
+		with := []syscall.Signal{syscall.SIGKILL, syscall.SIGTERM}[n%2]
+		s.kills["ingest "+with.String()]++
+		s.ingests[i].send(t, with)
+		fresh := s.ingest(t)
+		s.mu.Lock()
+		s.ingests[i] = fresh
+		s.mu.Unlock()
+	default:
+		// Two of three must agree on everything: one is away at a time, and
+		// has the time to catch up.
+		server := s.nats[rand.N(len(s.nats))]
+		s.kills["nats killed"]++
+		server.kill(t)
+		time.Sleep(time.Second)
+		server.start(t)
+		s.calm = time.Now().Add(15 * time.Second)
+	}
+}
+
+// verify holds all broadcasts in the store to the file.
+func (s *soaking) verify(t *testing.T, file string) (frames, sessions, broadcasts int) {
+	t.Helper()
+	order := make(map[string]int) // of a frame among those of its kind
+	var counts [4]int
+	for _, p := range testmedia.Probe(t, file) {
+		order[p.MD5] = counts[p.Kind]
+		counts[p.Kind]++
+	}
+	vods, err := filepath.Glob(s.objects("live/*/*/source/vod.m3u8"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, vod := range vods {
+		key, err := filepath.Rel(s.objects(""), vod)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := testmedia.Probe(t, s.object(key))
+		frames += len(got)
+		n := unbroken(t, key, order, got)
+		body, err := os.ReadFile(vod)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if breaks := strings.Count(string(body), "#EXT-X-DISCONTINUITY\n"); breaks != n-1 {
+			t.Errorf("%s: %d discontinuities between %d sessions", key, breaks, n)
+		}
+		sessions += n
+	}
+	return frames, sessions, len(vods)
+}
+
+// unbroken wants got to be runs of the file's frames, each from the first on
+// and without a hole, and returns how many.
+func unbroken(t *testing.T, key string, order map[string]int, got []testmedia.Packet) (runs int) {
+	t.Helper()
+	next := map[media.Kind]int{}
+	for i, p := range got {
+		n, known := order[p.MD5]
+		switch {
+		case !known:
+			t.Errorf("%s: frame %d, %v, was never sent", key, i, p.PTS)
+		case n == 0:
+			if p.Kind == media.Video {
+				runs++
+			}
+		case n != next[p.Kind]:
+			t.Errorf("%s: at %v, %s frame %d comes after frame %d", key, p.PTS, p.Kind, n, next[p.Kind]-1)
+		}
+		next[p.Kind] = n + 1
+	}
+	return runs
+}

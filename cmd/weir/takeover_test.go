@@ -1,0 +1,314 @@
+//go:build unix
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"weir/internal/testmedia"
+	"weir/media"
+	"weir/media/framelog"
+)
+
+// lease is how long a worker may be silent, as bus has it by default.
+const lease = 3 * time.Second
+
+// shows publishes n streams, s0 to s<n-1>, and returns viewers of them.
+func (c *cluster) shows(t *testing.T, in *node, file string, n int) (encoders []*process, viewers []*viewer) {
+	t.Helper()
+	for i := range n {
+		encoders = append(encoders, publish(t, file, in.url(fmt.Sprint("s", i))))
+	}
+	for i := range n {
+		viewers = append(viewers, watch(t, c.object(c.rendition(t, fmt.Sprint("s", i))+"live.m3u8")))
+	}
+	return encoders, viewers
+}
+
+// finish waits for the end of all shows, and holds each to the file that was
+// published. It returns the longest pause that a viewer saw between two new
+// segments of a second.
+func (c *cluster) finish(t *testing.T, file string, encoders []*process, viewers []*viewer) (pause time.Duration) {
+	t.Helper()
+	for i, e := range encoders {
+		<-e.ended
+		prefix := c.waitForEnd(t, fmt.Sprint("s", i), 10*time.Second)
+		c.sameAsSent(t, file, prefix)
+		pause = max(pause, viewers[i].leave().pause)
+	}
+	conforms(t, c.objects(""))
+	return pause
+}
+
+// A worker ends: killed, asked to, or frozen. Another has all its broadcasts
+// in time, no frame is lost or doubled, and viewers see no more than a pause.
+func TestWorkerEnds(t *testing.T) {
+	t.Parallel()
+	const shows = 5
+	for _, tt := range []struct {
+		name   string
+		signal syscall.Signal
+		aim    time.Duration // on a machine that has nothing else to do
+		most   time.Duration
+	}{
+		{"SIGKILL", syscall.SIGKILL, 300 * time.Millisecond, time.Second},
+		{"SIGTERM", syscall.SIGTERM, 200 * time.Millisecond, time.Second},
+		{"SIGSTOP", syscall.SIGSTOP, lease + time.Second, lease + 2*time.Second},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			c := newCluster(t, 1)
+			in, first := c.ingest(t), c.segmenter(t, "")
+			file := testmedia.MP4(t, small(14))
+			encoders, viewers := c.shows(t, in, file, shows)
+			eventually(t, 5*time.Second, "the first worker owns all", func() bool { return c.owns(t, first, shows) })
+			second := c.segmenter(t, "")
+			time.Sleep(1500 * time.Millisecond) // until it trusts what it sees
+			began := time.Now()
+			first.send(t, tt.signal)
+			eventually(t, 10*time.Second, "the second worker owns all", func() bool { return c.owns(t, second, shows) })
+			took := time.Since(began)
+			if took > tt.most {
+				t.Errorf("%s: taken over after %v, want %v at most", tt.name, took, tt.most)
+			}
+			if tt.signal == syscall.SIGTERM {
+				<-first.ended
+				if code := first.ProcessState.ExitCode(); code != 0 {
+					t.Errorf("after SIGTERM: exit code %d, want 0", code)
+				}
+			}
+			pause := c.finish(t, file, encoders, viewers)
+			t.Logf("%d broadcasts of a worker owned by another %v after %s (aim %v); longest pause between two segments of 1 s: %v",
+				shows, took.Round(time.Millisecond), tt.name, tt.aim, pause.Round(time.Millisecond))
+		})
+	}
+}
+
+// A worker is frozen, loses its broadcast, and wakes up: at a random moment,
+// between its put and its checkpoint, between that and its playlist. There is
+// one playlist all the time, and the zombie leaves without a write.
+func TestZombie(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ name, plan string }{
+		{"anywhere", ""},
+		{"between put and checkpoint", fmt.Sprintf("put 4 %d", syscall.SIGSTOP)},
+		{"between checkpoint and playlist", fmt.Sprintf("cas 4 %d", syscall.SIGSTOP)},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			c := newCluster(t, 1)
+			in, first := c.ingest(t), c.segmenter(t, tt.plan)
+			file := testmedia.MP4(t, small(22))
+			encoders, viewers := c.shows(t, in, file, 1)
+			second := c.segmenter(t, "")
+			if tt.plan == "" {
+				time.Sleep(2 * time.Second)
+				first.send(t, syscall.SIGSTOP)
+			}
+			eventually(t, 20*time.Second, "the second worker owns it", func() bool { return c.owns(t, second, 1) })
+			time.Sleep(3 * time.Second) // the newcomer makes its own segments
+			first.send(t, syscall.SIGCONT)
+			eventually(t, 10*time.Second, "the zombie has left", func() bool {
+				return strings.Contains(first.output.String(), "lost to another worker")
+			})
+			if !c.owns(t, second, 1) {
+				t.Error("the zombie has taken the broadcast back")
+			}
+			pause := c.finish(t, file, encoders, viewers)
+			t.Logf("frozen %s for %v and more: one playlist, all frames once; longest pause %v", tt.name, lease+3*time.Second, pause.Round(time.Millisecond))
+		})
+	}
+}
+
+// joined holds the VOD of a broadcast to what two publishers sent: an
+// unbroken run of the first's frames from its beginning on, then all of the
+// second's, and one discontinuity between them.
+func (c *cluster) joined(t *testing.T, first, second, prefix string) (kept int) {
+	t.Helper()
+	a, b := testmedia.Probe(t, first), testmedia.Probe(t, second)
+	got := testmedia.Probe(t, c.object(prefix+"vod.m3u8"))
+	cut := len(got) - len(b)
+	if cut <= 0 {
+		t.Fatalf("the VOD has %d frames, the second publisher alone sent %d", len(got), len(b))
+	}
+	if err := testmedia.SameFrames(b, got[cut:]); err != nil {
+		t.Errorf("of the second publisher: %v", err)
+	}
+	var sent []testmedia.Packet // as many of each kind as have arrived
+	left := map[media.Kind]int{}
+	for _, p := range got[:cut] {
+		left[p.Kind]++
+	}
+	for _, p := range a {
+		if left[p.Kind] > 0 {
+			left[p.Kind]--
+			sent = append(sent, p)
+		}
+	}
+	if err := testmedia.SameFrames(sent, got[:cut]); err != nil {
+		t.Errorf("of the first publisher: %v", err)
+	}
+	body, err := os.ReadFile(c.objects(prefix + "vod.m3u8"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(body), "#EXT-X-DISCONTINUITY\n"); n != 1 {
+		t.Errorf("the VOD has %d discontinuities, want one, between the publishers", n)
+	}
+	return cut
+}
+
+// two are two files with no frame in common.
+func two(t *testing.T, seconds int) (first, second string) {
+	a, b := small(seconds), small(8)
+	b.Bitrate, b.SampleRate = 400_000, 44100
+	b.GOP, b.BFrames = 15, 1
+	return testmedia.MP4(t, a), testmedia.MP4(t, b)
+}
+
+// An ingest is killed while ffmpeg publishes in a retry loop, which goes on at
+// another ingest: the same broadcast, one discontinuity, both parts in the VOD.
+func TestIngestKilled(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 1)
+	in, other := c.ingest(t), c.ingest(t)
+	c.segmenter(t, "")
+	first, second := two(t, 20)
+	e := publish(t, first, in.url("alice"))
+	prefix := c.rendition(t, "alice")
+	v := watch(t, c.object(prefix+"live.m3u8"))
+	time.Sleep(3 * time.Second)
+	in.kill(t)
+	began := time.Now()
+	<-e.ended // as the retry loop sees it
+	e = publish(t, second, other.url("alice"))
+	eventually(t, 5*time.Second, "the broadcast goes on", func() bool { x, _ := c.stream(t, "alice"); return x.Epoch == 2 })
+	took := time.Since(began)
+	<-e.ended
+	if again := c.waitForEnd(t, "alice", 10*time.Second); again != prefix {
+		t.Errorf("the broadcast goes on as %s, was %s", again, prefix)
+	}
+	kept := c.joined(t, first, second, prefix)
+	conforms(t, c.objects(""))
+	t.Logf("ingest killed: live again elsewhere after %v, %d frames of the first part kept, longest pause %v",
+		took.Round(time.Millisecond), kept, v.leave().pause.Round(time.Millisecond))
+}
+
+// A second publisher takes over while the first hangs, and later wakes up: in
+// under a second, and the log holds no frame of the first behind the fence.
+func TestPublisherTakesOver(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 1)
+	in, other := c.ingest(t), c.ingest(t)
+	c.segmenter(t, "")
+	first, second := two(t, 20)
+	hung := publish(t, first, in.url("alice"))
+	prefix := c.rendition(t, "alice")
+	v := watch(t, c.object(prefix+"live.m3u8"))
+	time.Sleep(2 * time.Second)
+	hung.send(t, syscall.SIGSTOP)
+	began := time.Now()
+	e := publish(t, second, other.url("alice"))
+	eventually(t, 5*time.Second, "the second publisher is live", func() bool { x, _ := c.stream(t, "alice"); return x.Epoch == 2 })
+	took := time.Since(began)
+	if took > 2*time.Second {
+		t.Errorf("taken over after %v, want under 1 s on an idle machine", took)
+	}
+	time.Sleep(2 * time.Second)
+	hung.send(t, syscall.SIGCONT)
+	<-e.ended
+	<-hung.ended // its socket was closed
+	if again := c.waitForEnd(t, "alice", 10*time.Second); again != prefix {
+		t.Errorf("the broadcast goes on as %s, was %s", again, prefix)
+	}
+	kept := c.joined(t, first, second, prefix)
+	conforms(t, c.objects(""))
+	t.Logf("second publisher live %v after its start, beside a hung one of which %d frames were kept, longest pause %v",
+		took.Round(time.Millisecond), kept, v.leave().pause.Round(time.Millisecond))
+}
+
+// Publishers race for one stream on two ingests, each as often as it is
+// thrown out: the log is an unbroken sequence of sessions of rising epochs,
+// with no batch of one behind the begin of a newer.
+func TestPublishersRace(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 1)
+	file := testmedia.MP4(t, small(10))
+	var racers []*process
+	for _, in := range []*node{c.ingest(t), c.ingest(t)} {
+		loop := fmt.Sprintf("for i in 1 2 3 4 5 6 7 8; do ffmpeg -v error -nostdin -re -i %q -c copy -f flv %q; done", file, in.url("alice"))
+		racers = append(racers, spawn(t, nil, "sh", "-c", loop))
+	}
+	time.Sleep(6 * time.Second)
+	for _, r := range racers {
+		r.kill(t)
+	}
+	s, ok := c.stream(t, "alice")
+	if !ok {
+		t.Fatal("nobody published")
+	}
+	epochs, batches := c.risingEpochs(t, s.Broadcast)
+	if epochs < 3 {
+		t.Errorf("%d sessions in the log: that was no race", epochs)
+	}
+	t.Logf("two publishers raced: %d messages of %d sessions in the log, none behind a newer session's begin", batches, epochs)
+}
+
+// risingEpochs reads a log as NATS has it, without bus, which would drop what
+// is not to be there, and looks at its order.
+func (c *cluster) risingEpochs(t *testing.T, broadcast string) (highest uint64, messages int) {
+	t.Helper()
+	nc, err := nats.Connect(natsURL(c.nats))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := js.OrderedConsumer(t.Context(), "WEIR_LOG_0", jetstream.OrderedConsumerConfig{FilterSubjects: []string{"weir.log.0." + broadcast + ".source"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	batch, err := all.FetchNoWait(10_000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for m := range batch.Messages() {
+		h, err := framelog.ParseHeader(m.Headers().Get(framelog.HeaderName))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if h.Epoch < highest {
+			t.Errorf("a message of epoch %d behind one of %d", h.Epoch, highest)
+		}
+		highest = max(highest, h.Epoch)
+		messages++
+	}
+	return highest, messages
+}
+
+// The NATS server is killed and started again while streams are live: the
+// ingest holds the frames meanwhile, and none is lost.
+func TestNATSRestart(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 1)
+	in := c.ingest(t)
+	c.segmenter(t, "")
+	file := testmedia.MP4(t, small(14))
+	encoders, viewers := c.shows(t, in, file, 3)
+	c.nats[0].kill(t)
+	time.Sleep(time.Second)
+	c.nats[0].start(t)
+	pause := c.finish(t, file, encoders, viewers)
+	t.Logf("nats-server killed for 1 s under 3 streams: no frame lost, longest pause %v", pause.Round(time.Millisecond))
+}
