@@ -68,7 +68,7 @@ func (c *Claim) Verify(ctx context.Context) (current bool, err error) {
 }
 
 func (c *Claim) write(ctx context.Context, closed bool, state []byte) error {
-	head := stateHead{Owner: c.bus.node, Stream: c.stream.String(), Format: c.format, Closed: closed}
+	head := stateHead{Owner: c.bus.node, Stream: c.stream.String(), Format: c.format, Closed: closed, Takeovers: c.head.Takeovers}
 	value, err := appendState(head, state)
 	if err != nil {
 		return err
@@ -106,6 +106,9 @@ func (b *Bus) claim(ctx context.Context, key string, rev uint64, format int) (*C
 	stream, err := parseStream(head.Stream)
 	if err != nil {
 		return nil, fmt.Errorf("claim: %w", err)
+	}
+	if head.Owner != "" && head.Owner != b.node {
+		head.Takeovers++
 	}
 	head.Owner = b.node
 	value, err := appendState(head, state)

@@ -22,6 +22,9 @@ type stateHead struct {
 	Format int `json:"format,omitempty"`
 	// Closed: the broadcast is done, and needs no owner ever again.
 	Closed bool `json:"closed,omitempty"`
+	// Takeovers is how often it was claimed from an owner that had not let it
+	// go.
+	Takeovers int `json:"takeovers,omitempty"`
 }
 
 // stateKey is the key of a broadcast's source rendition, which announces it and
@@ -68,6 +71,7 @@ type Ownership struct {
 	Stream               media.Stream
 	Owner                string // empty: nobody
 	Closed               bool
+	Takeovers            int       // from owners that had died, or were stuck
 	Saved                time.Time // the last commit, by the server's clock
 	State                []byte    // as last saved; nil before the first time
 }
@@ -96,7 +100,7 @@ func ownershipOf(c change) (Ownership, error) {
 	if err != nil {
 		return Ownership{}, err
 	}
-	o := Ownership{Owner: h.Owner, Closed: h.Closed, Saved: c.at, State: state}
+	o := Ownership{Owner: h.Owner, Closed: h.Closed, Takeovers: h.Takeovers, Saved: c.at, State: state}
 	o.Broadcast, o.Rendition, _ = strings.Cut(c.key, ".")
 	o.Stream, err = parseStream(h.Stream)
 	return o, err

@@ -88,7 +88,7 @@ func (c *streamsCmd) Run(ctx context.Context, stdout io.Writer) error {
 		return enc.Encode(answer)
 	}
 	table := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "STREAM\tSTATE\tUPTIME\tVIDEO\tAUDIO\tMBIT/S\tINGEST\tWORKER\tEPOCH\tBEHIND")
+	fmt.Fprintln(table, "STREAM\tSTATE\tUPTIME\tVIDEO\tAUDIO\tMBIT/S\tINGEST\tWORKER\tEPOCH\tRESTARTS\tBEHIND")
 	n := 0
 	for _, s := range answer.Streams {
 		if s.State == origin.Ended && !c.All {
@@ -105,7 +105,7 @@ func (c *streamsCmd) Run(ctx context.Context, stdout io.Writer) error {
 }
 
 func streamRow(s origin.Stream) []string {
-	row := []string{s.Name, s.State, "-", "-", "-", "-", orDash(s.Ingest), orDash(s.Worker), fmt.Sprint(s.Epoch), "-"}
+	row := []string{s.Name, s.State, "-", "-", "-", "-", orDash(s.Ingest), orDash(s.Worker), fmt.Sprint(s.Epoch), "-", "-"}
 	if s.UptimeSeconds > 0 {
 		row[2] = (time.Duration(s.UptimeSeconds) * time.Second).String()
 	}
@@ -118,8 +118,11 @@ func streamRow(s origin.Stream) []string {
 	if s.Bitrate > 0 {
 		row[5] = fmt.Sprintf("%.1f", float64(s.Bitrate)/1e6)
 	}
+	if s.Restarts != nil {
+		row[9] = fmt.Sprint(*s.Restarts)
+	}
 	if s.LagSeconds != nil {
-		row[9] = fmt.Sprintf("%.1f s", *s.LagSeconds)
+		row[10] = fmt.Sprintf("%.1f s", *s.LagSeconds)
 	}
 	return row
 }

@@ -79,10 +79,17 @@ func TestWorkerEnds(t *testing.T) {
 			if took > tt.most {
 				t.Errorf("%s: taken over after %v, want %v at most", tt.name, took, tt.most)
 			}
+			restarts := 1
 			if tt.signal == syscall.SIGTERM {
+				restarts = 0 // it was handed over
 				<-first.ended
 				if code := first.ProcessState.ExitCode(); code != 0 {
 					t.Errorf("after SIGTERM: exit code %d, want 0", code)
+				}
+			}
+			for i := range shows {
+				if x, ok := c.stream(t, fmt.Sprint("s", i)); !ok || x.Restarts == nil || *x.Restarts != restarts {
+					t.Errorf("s%d: the API says %+v, want %d restarts", i, x, restarts)
 				}
 			}
 			pause := c.finish(t, file, encoders, viewers)

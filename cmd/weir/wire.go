@@ -130,6 +130,9 @@ func describe(e bus.Entry, o bus.Ownership, now time.Time) origin.Stream {
 		Name: e.Stream.String(), State: string(e.State), Broadcast: e.Broadcast, Since: e.Since,
 		Ingest: e.Node, Worker: o.Owner, Epoch: e.Epoch,
 	}
+	if o.Broadcast != "" { // not yet forgotten
+		s.Restarts = &o.Takeovers
+	}
 	sum := segmenter.Summarize(o.State)
 	s.Bitrate = sum.Bitrate
 	if sum.VideoCodec != "" {
