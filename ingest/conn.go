@@ -22,6 +22,9 @@ const (
 	// strangerBuffer what one does before.
 	readBuffer     = 64 << 10
 	strangerBuffer = 4 << 10
+	// strangerPartial is how many bytes of partial messages a connection may
+	// hold that publishes nothing: those of its last publish may be left.
+	strangerPartial = 128 << 10
 	// readAhead is how much may wait in the kernel before a connection reads
 	// it, on average. It is well below the smallest receive window, so that
 	// the peer never waits for us.
@@ -62,6 +65,9 @@ type conn struct {
 	mu      sync.Mutex // for session's readers in other goroutines
 	session *session   // nil: nothing is published
 }
+
+// errHolding: what a publish was allowed, nothing else is.
+var errHolding = errors.New("large messages begin while something is published")
 
 func newConn(s *Server, nc net.Conn) *conn {
 	c := &conn{server: s, cfg: &s.cfg, nc: nc, wake: make(chan struct{}, 1)}
@@ -188,7 +194,7 @@ func (c *conn) orders(now time.Time) *ending {
 		if err := s.failure(); err != nil {
 			return failedSession(err)
 		}
-		s.received(now, 0) // a batch may have become due
+		s.received(now, 0, c.rtmp.Partial()) // a batch may have become due
 	}
 	if by := c.drainBy.Load(); by != nil {
 		if e := c.obeyDrain(now, *by); e != nil {
@@ -301,8 +307,11 @@ func (c *conn) receive(life context.Context, p []byte) *ending {
 	if broken != nil {
 		return brokenRule(broken)
 	}
+	partial := c.rtmp.Partial()
 	if c.session != nil {
-		c.session.received(now, len(p))
+		c.session.received(now, len(p), partial)
+	} else if partial > strangerPartial {
+		return brokenRule(errHolding)
 	}
 	return c.flush()
 }

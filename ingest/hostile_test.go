@@ -243,6 +243,75 @@ func TestBudget(t *testing.T) {
 	<-blocked
 }
 
+// TestPartialBudget lets peers begin large messages that they never end: what
+// they hold counts, and where it is too much they are ended, not the publisher
+// beside them.
+func TestPartialBudget(t *testing.T) {
+	const message = 2 << 20
+	s := listen(t, Config{Log: newRecordingLog(), MaxMessage: message, Buffer: 4 << 20, BusTimeout: 300 * time.Millisecond})
+	var holders []*rawClient
+	for i := range 4 {
+		c := dialRaw(t, s.addr)
+		c.connect("live")
+		c.command(4, 0, "createStream")
+		c.publish(1, fmt.Sprintf("holder%d", i))
+		c.write(rawMessage(4, 9, 1, 0, make([]byte, message))[:message/4*3])
+		holders = append(holders, c)
+	}
+	tags := show()
+	log, ok := s.cfg.Log.(*recordingLog)
+	if !ok {
+		t.Fatal("not the log of this test")
+	}
+	for len(s.Sessions()) < len(holders) {
+		time.Sleep(time.Millisecond)
+	}
+	p := s.dial(t, "live/alice")
+	send(t, p, tags...)
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	checkBatches(t, BatcherConfig{}, tags, log.ended(t, 4).pointers())
+	for end := time.Now().Add(10 * time.Second); s.used.Load() >= 4<<20; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%d bytes are still held, want less than the budget", s.used.Load())
+		}
+	}
+	for _, c := range holders {
+		_ = c.nc.Close() // those that the budget has room for stay
+	}
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if used := s.used.Load(); used != 0 {
+		t.Errorf("%d bytes are held by no session", used)
+	}
+	if !strings.Contains(s.text.String(), "reason=log") {
+		t.Errorf("nobody says why they were ended:\n%s", s.text)
+	}
+}
+
+// A peer that has ended its publish may not go on with a message of its size.
+func TestPartialAfterPublish(t *testing.T) {
+	s := listen(t, Config{Log: newRecordingLog()})
+	c := dialRaw(t, s.addr)
+	c.connect("live")
+	c.command(4, 0, "createStream")
+	c.publish(1, "alice")
+	c.command(5, 0, "deleteStream", 1.0)
+	m := rawMessage(4, 9, 1, 0, make([]byte, 4<<20))
+	_, _ = c.nc.Write(m[:2<<20]) // the server may have hung up by now
+	if took, _ := c.end(); took > 5*time.Second {
+		t.Errorf("the peer stayed for %v, want it to end with its first bytes too many", took)
+	}
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(s.text.String(), "large messages") {
+		t.Errorf("the rule is not named:\n%s", s.text)
+	}
+}
+
 // attacks are what a port on the internet gets to hear. Each has a connection
 // and a capture of a real publish to spoil.
 var attacks = map[string]func(*rand.Rand, net.Conn, []byte){

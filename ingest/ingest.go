@@ -11,9 +11,10 @@
 //
 //   - before it publishes: 64 KiB messages, 10 s to connect, 10 s more to publish
 //   - partial messages: twice Config.MaxMessage (package rtmp)
-//   - batches that wait for the log: Config.SessionBuffer, and of all sessions
-//     together Config.Buffer. A session below two batches may always go on, so
-//     that others that are stuck cannot stop it.
+//   - batches that wait for the log: Config.SessionBuffer
+//   - batches and partial messages of all sessions together: Config.Buffer. A
+//     session below two batches may always go on, so that others that are stuck
+//     cannot stop it; a larger one waits, and after Config.BusTimeout it ends.
 //
 // Stream keys stay out of logs, errors and metrics: in all that leaves this
 // package stands the stream's name, which Auth made of what the peer sent.

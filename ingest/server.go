@@ -35,7 +35,8 @@ type Config struct {
 	// at least twice MaxMessage. In that bound a session holds ten seconds of
 	// its stream, and twice MaxMessage in any case. Default 64 MiB.
 	SessionBuffer int
-	// Buffer is the most memory of all sessions' batches. Default 512 MiB.
+	// Buffer is the most memory of all sessions' batches and partial messages.
+	// Default 512 MiB.
 	Buffer int64
 
 	// ConnectTimeout bounds the time from a connection to its connect command,

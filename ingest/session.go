@@ -47,6 +47,7 @@ type session struct {
 	mu       sync.Mutex
 	batcher  *Batcher
 	inFlight int // bytes of the batch that is being appended
+	partial  int // bytes of messages that are not whole yet
 	held     int // what of budget is ours
 	closing  bool
 	kicked   bool
@@ -99,12 +100,17 @@ func (s *session) opensKey(t flv.Tag) bool {
 	return s.batcher.OpensKey(t)
 }
 
-// received counts n bytes off the socket, and wakes the appender if there is
-// something for it to do.
-func (s *session) received(now time.Time, n int) {
+// received counts n bytes off the socket, after which partial are held of
+// messages that are not whole, and wakes the appender if there is something for
+// it to do.
+func (s *session) received(now time.Time, n, partial int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.rate.add(now, n)
+	if partial != s.partial {
+		s.partial = partial
+		s.account()
+	}
 	if s.batcher.Ready(now) {
 		signal(s.ready)
 	}
@@ -130,7 +136,7 @@ func (s *session) full() bool {
 	defer s.mu.Unlock()
 	waits := s.batcher.Queued() + s.inFlight
 	bound := min(max(s.limits.least, s.rate.perSecond*int(bufferTime/time.Second)), s.limits.most)
-	return waits >= bound || waits >= s.limits.always && s.limits.used.Load() >= s.limits.all
+	return waits >= bound || waits+s.partial >= s.limits.always && s.limits.used.Load() >= s.limits.all
 }
 
 // failure returns why the session cannot go on, if it cannot.
@@ -145,7 +151,7 @@ func (s *session) failure() error {
 
 // account settles what the session holds with the budget of all. It needs mu.
 func (s *session) account() {
-	if held := s.batcher.Held(); held != s.held {
+	if held := s.batcher.Held() + s.partial; held != s.held {
 		s.limits.used.Add(int64(held - s.held))
 		s.metrics.buffered.Add(float64(held - s.held))
 		s.held = held

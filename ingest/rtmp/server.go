@@ -105,6 +105,10 @@ func (s *Server) HandshakeDone() bool { return s.handshake.done() }
 // answered yet.
 func (s *Server) Publishing() bool { return len(s.publishes) > 0 }
 
+// Partial is how many bytes the server holds of messages that are not whole
+// yet.
+func (s *Server) Partial() int { return s.in.partial }
+
 // handshook has nothing to send: the client speaks first.
 func (s *Server) handshook() {}
 
