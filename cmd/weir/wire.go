@@ -10,6 +10,7 @@ import (
 	"weir/bus"
 	"weir/ingest"
 	"weir/media"
+	"weir/media/framelog"
 	"weir/origin"
 	"weir/segmenter"
 )
@@ -34,6 +35,10 @@ func (l ingestLog) Open(ctx context.Context, s media.Stream, now time.Time) (ing
 }
 
 type ingestSession struct{ *bus.Session }
+
+func (s ingestSession) Append(ctx context.Context, b *framelog.Batch) error {
+	return ingestError(s.Session.Append(ctx, b))
+}
 
 func (s ingestSession) End(ctx context.Context, clean bool) error {
 	return ingestError(s.Session.End(ctx, clean))
