@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -23,7 +24,7 @@ type rtmpFlags struct {
 	BusTimeout      time.Duration `help:"How long a session with a full buffer waits for the log." default:"30s"`
 	MaxMessage      byteSize      `help:"Largest frame." default:"8MB"`
 	MaxConnections  int           `help:"Most connections at once." default:"1000"`
-	IngestMemory    byteSize      `help:"Most memory for frames that wait for the log." default:"512MB"`
+	IngestMemory    byteSize      `help:"Most memory for frames that arrive or wait for the log." default:"512MB"`
 	Drain           time.Duration `help:"How long sessions may take to end after SIGTERM." default:"30s"`
 }
 
@@ -67,7 +68,7 @@ func (c *ingestCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	ops, err := c.opsFlags.stage(ctx, "localhost:8081", b, registry, log)
+	ops, err := c.opsFlags.stage(ctx, "localhost:8081", b, registry, log, map[string]http.Handler{"GET /api/v1/scale": serveScale(b)})
 	if err != nil {
 		return err
 	}
