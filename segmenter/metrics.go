@@ -1,6 +1,7 @@
 package segmenter
 
 import (
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -11,6 +12,10 @@ type Metrics struct {
 	segments, bytes, batches, lostFrames, lostBatches prometheus.Counter
 	media                                             prometheus.Counter
 	commit                                            prometheus.Histogram
+
+	mu sync.Mutex
+	// until is the wall clock to which each rendition under way is listed.
+	until map[*packager]time.Time
 }
 
 // NewMetrics registers the segmenter's metrics.
@@ -21,6 +26,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		return c
 	}
 	m := &Metrics{
+		until:       make(map[*packager]time.Time),
 		segments:    counter("segments_total", "Segments stored and listed."),
 		bytes:       counter("segment_bytes_total", "Bytes of the segments stored."),
 		media:       counter("media_seconds_total", "Media time of the segments stored."),
@@ -30,7 +36,9 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		commit: prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "weir", Subsystem: "segmenter", Name: "commit_seconds",
 			Help: "From a segment's end to its listing.", Buckets: prometheus.ExponentialBuckets(0.001, 2, 15)}),
 	}
-	r.MustRegister(m.commit)
+	r.MustRegister(m.commit, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "weir", Subsystem: "segmenter", Name: "behind_seconds",
+		Help: "How long ago the last listed segment ended, of the rendition that is furthest behind. Up to a segment and a half is normal."},
+		func() float64 { return m.behind(time.Now()).Seconds() }))
 	return m
 }
 
@@ -38,6 +46,53 @@ func (m *Metrics) batch() {
 	if m != nil {
 		m.batches.Inc()
 	}
+}
+
+// enter begins to watch how far behind a rendition is: until nothing is listed
+// of it, since now.
+func (m *Metrics) enter(p *packager, now time.Time) {
+	if m == nil {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.until[p] = now
+}
+
+// listed notes to which wall clock a rendition is listed. The zero time: there
+// is nothing to list at present, its encoder is away.
+func (m *Metrics) listed(p *packager) {
+	if m == nil {
+		return
+	}
+	var until time.Time
+	if s := p.seg.State(); s.InSession {
+		until = time.UnixMilli(s.WallEndMS)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.until[p] = until
+}
+
+func (m *Metrics) leave(p *packager) {
+	if m == nil {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.until, p)
+}
+
+// behind is how far the last of all renditions is.
+func (m *Metrics) behind(now time.Time) (most time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, until := range m.until {
+		if !until.IsZero() {
+			most = max(most, now.Sub(until))
+		}
+	}
+	return most
 }
 
 // segment counts a segment that is now listed, and what the State says was

@@ -71,6 +71,10 @@ func (w *Worker) Package(ctx context.Context, job Job) error {
 	if err != nil {
 		return fmt.Errorf("claim %s: %w", job.Broadcast, err)
 	}
+	if w.Metrics.enter(p, time.Now()); p.seg.State().Next() > 0 {
+		w.Metrics.listed(p)
+	}
+	defer w.Metrics.leave(p)
 	if p.seg.State().Phase == Live {
 		err = w.Source.Read(ctx, job.Broadcast, job.Rendition, p.seg.State().Position, func(b *framelog.Batch, missed bool) error {
 			return p.push(ctx, b, missed)
@@ -131,6 +135,9 @@ func (p *packager) push(ctx context.Context, b *framelog.Batch, missed bool) err
 		}
 	}
 	p.worker.Metrics.batch()
+	if b.Flags.Has(framelog.Begin) {
+		p.worker.Metrics.enter(p, time.Now())
+	}
 	cut := p.seg.Push(b)
 	if cut == nil {
 		return nil
@@ -165,6 +172,7 @@ func (p *packager) commit(ctx context.Context, cut *Cut) error {
 	if err := p.save(ctx); err != nil {
 		return err
 	}
+	p.worker.Metrics.listed(p)
 	if cut.Segment == nil {
 		return nil
 	}

@@ -37,6 +37,7 @@ type cli struct {
 	Origin  originCmd  `cmd:"" help:"Run one origin: objects over HTTP, the page, the API."`
 	Push    pushCmd    `cmd:"" help:"Publish an FLV file, as an encoder would."`
 	Streams streamsCmd `cmd:"" help:"List the streams."`
+	Kick    kickCmd    `cmd:"" help:"Throw out the encoder of a stream, and end its broadcast."`
 	Check   checkCmd   `cmd:"" help:"Check HLS for conformance: a URL, a directory or a file."`
 	Health  healthCmd  `cmd:"" help:"Ask a running weir whether it is ready (for containers)."`
 	Version versionCmd `cmd:"" help:"Print the version."`

@@ -26,6 +26,7 @@ const httpDrain = 5 * time.Second
 type httpFlags struct {
 	HTTP    string   `name:"http" help:"Where viewers connect." default:"localhost:8080" placeholder:"ADDR"`
 	BaseURL *url.URL `name:"base-url" help:"This server as viewers see it, behind a proxy or a CDN." placeholder:"URL"`
+	adminFlags
 }
 
 // viewing is what an origin serves.
@@ -42,7 +43,15 @@ func (f *httpFlags) stage(ctx context.Context, v viewing, registry *prometheus.R
 		Metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{}), Registerer: registry,
 		Log: log, Segment: v.segment, BaseURL: f.BaseURL, Publish: v.publish, Version: version,
 	})
-	return httpStage(ctx, f.HTTP, h, log)
+	token, err := f.token()
+	if err != nil {
+		return stage{}, err
+	}
+	a := &admin{token: token, proxied: f.BaseURL != nil, foreign: http.NewCrossOriginProtection()}
+	mux := http.NewServeMux()
+	mux.Handle("POST /api/v1/streams/{app}/{name}/kick", serveKick(v.bus, a, log))
+	mux.Handle("/", h)
+	return httpStage(ctx, f.HTTP, mux, log)
 }
 
 func httpStage(ctx context.Context, address string, h http.Handler, log *slog.Logger) (stage, error) {
@@ -86,12 +95,16 @@ type opsFlags struct {
 	HTTP string `name:"http" help:"Where /metrics, /healthz and /readyz are. Absent: localhost:8081 for ingest, localhost:8082 for segment." placeholder:"ADDR"`
 }
 
-func (f *opsFlags) stage(ctx context.Context, address string, b *bus.Bus, registry *prometheus.Registry, log *slog.Logger) (stage, error) {
+// stage serves them. more are patterns of this stage's own.
+func (f *opsFlags) stage(ctx context.Context, address string, b *bus.Bus, registry *prometheus.Registry, log *slog.Logger, more map[string]http.Handler) (stage, error) {
 	if f.HTTP != "" {
 		address = f.HTTP
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	for pattern, h := range more {
+		mux.Handle(pattern, h)
+	}
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)

@@ -105,7 +105,7 @@ func (c *segmentCmd) run(ctx context.Context, store storage.Store, log *slog.Log
 	if err != nil {
 		return err
 	}
-	ops, err := c.opsFlags.stage(ctx, "localhost:8082", b, registry, log)
+	ops, err := c.opsFlags.stage(ctx, "localhost:8082", b, registry, log, nil)
 	if err != nil {
 		return err
 	}
