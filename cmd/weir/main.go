@@ -39,6 +39,8 @@ type cli struct {
 	Streams streamsCmd `cmd:"" help:"List the streams."`
 	Kick    kickCmd    `cmd:"" help:"Throw out the encoder of a stream, and end its broadcast."`
 	Check   checkCmd   `cmd:"" help:"Check HLS for conformance: a URL, a directory or a file."`
+	Store   storeCmd   `cmd:"" help:"Look after a store: check, sweep."`
+	Plan    planCmd    `cmd:"" help:"Tell what a store is asked for, and what that costs."`
 	Health  healthCmd  `cmd:"" help:"Ask a running weir whether it is ready (for containers)."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }

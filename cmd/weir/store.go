@@ -1,0 +1,184 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"weir/bus"
+	"weir/media"
+	"weir/storage"
+)
+
+// storeCmd looks after a store.
+type storeCmd struct {
+	Check storeCheckCmd `cmd:"" help:"Try what weir asks of a store, with advice for what fails."`
+	Sweep storeSweepCmd `cmd:"" help:"Find what nobody will ask for: orphans, and broadcasts past their time. Deletes only with --delete."`
+}
+
+// storeCheckCmd probes a store. It exits with 1 if weir cannot work with it.
+type storeCheckCmd struct {
+	URL    string `arg:"" help:"The store, as --store takes it." placeholder:"URL"`
+	Base   string `help:"URL below which viewers find the objects: of the bucket, or of the CDN before it. Absent: the bucket's own; none: viewers come by weir origin." placeholder:"URL"`
+	Origin string `help:"Origin of the page that players run in." placeholder:"URL"`
+}
+
+func (c *storeCheckCmd) Run(ctx context.Context, stdout io.Writer) error {
+	s, err := storage.Open(ctx, c.URL)
+	if err != nil {
+		return usagef("store check: %v", err)
+	}
+	findings := storage.Probe(ctx, s, storage.ProbeConfig{Base: c.base(), Origin: c.Origin})
+	table := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
+	failed := 0
+	for _, f := range findings {
+		fmt.Fprintf(table, "%s\t%s\n", f.Level, f.Check)
+		if f.Level != storage.Passed {
+			fmt.Fprintf(table, "\t  %s\n\t  → %s\n", f.Detail, f.Advice)
+		}
+		if f.Level == storage.Failed {
+			failed++
+		}
+	}
+	if err := table.Flush(); err != nil {
+		return fmt.Errorf("print findings: %w", err)
+	}
+	if failed > 0 {
+		return &exitError{code: exitFailed}
+	}
+	return nil
+}
+
+// base is where viewers look; empty where nothing of it is to be checked.
+func (c *storeCheckCmd) base() string {
+	if c.Base == "none" {
+		return ""
+	}
+	if c.Base != "" {
+		return c.Base
+	}
+	if config, err := storage.ParseS3(c.URL); err == nil {
+		return config.Base()
+	}
+	return ""
+}
+
+// storeSweepCmd sweeps a store.
+type storeSweepCmd struct {
+	URL    string        `arg:"" help:"The store, as --store takes it." placeholder:"URL"`
+	Delete bool          `help:"Delete what is found."`
+	Expire time.Duration `help:"Take whole broadcasts, too, whose last write is so long ago. Absent: none." placeholder:"DURATION"`
+	Grace  time.Duration `help:"How old an orphan must be." default:"24h"`
+	Prefix string        `help:"Sweep only below app/, app/name/ or app/name/broadcast/." placeholder:"KEY"`
+	natsFlags
+}
+
+func (c *storeSweepCmd) Run(ctx context.Context, stdout io.Writer, log *slog.Logger) error {
+	if c.Expire < 0 || c.Grace <= 0 {
+		return usagef("store sweep: --expire and --grace: want positive durations")
+	}
+	s, err := storage.Open(ctx, c.URL)
+	if err != nil {
+		return usagef("store sweep: %v", err)
+	}
+	sweep := storage.Sweep{Store: s, Prefix: c.Prefix, Grace: c.Grace, Expire: c.Expire, Delete: c.Delete}
+	sweep.InUse = func(ctx context.Context, stream, broadcast string) (bool, error) {
+		return unfinished(ctx, s, stream, broadcast)
+	}
+	if c.NATS != "" {
+		b, err := c.natsFlags.open(ctx, "", log)
+		if err != nil {
+			return err
+		}
+		defer closeBus(b, log)
+		sweep.InUse = func(ctx context.Context, stream, broadcast string) (bool, error) {
+			return registered(ctx, b, stream, broadcast)
+		}
+	}
+	return c.report(ctx, &sweep, stdout)
+}
+
+// report prints what the sweep finds as it finds it.
+func (c *storeSweepCmd) report(ctx context.Context, sweep *storage.Sweep, stdout io.Writer) error {
+	show := newProgress(os.Stderr)
+	objects, bytes, failed := 0, int64(0), 0
+	for l, err := range sweep.Run(ctx, time.Now()) {
+		if err != nil {
+			show.clear()
+			fmt.Fprintln(stdout, "error  ", err)
+			failed++
+			continue
+		}
+		objects++
+		bytes += l.Size
+		show.add(int(l.Size))
+		if _, err := fmt.Fprintf(stdout, "%-7s  %s  %d bytes, %s\n", l.Reason, l.Key, l.Size, l.Modified.UTC().Format(time.RFC3339)); err != nil {
+			return fmt.Errorf("print litter: %w", err)
+		}
+	}
+	show.clear()
+	what := "found; --delete deletes them"
+	if c.Delete {
+		what = "deleted"
+	}
+	fmt.Fprintf(stdout, "%d objects, %.1f MB %s\n", objects, float64(bytes)/1e6, what)
+	if failed > 0 {
+		return &exitError{code: exitFailed, text: fmt.Sprintf("%d broadcasts could not be swept", failed)}
+	}
+	return ctx.Err()
+}
+
+// registered tells by the registry whether somebody still writes to a
+// broadcast, or may.
+func registered(ctx context.Context, b *bus.Bus, stream, broadcast string) (bool, error) {
+	app, name, _ := strings.Cut(stream, "/")
+	parsed, err := media.ParseStream(app, name)
+	if err != nil {
+		return true, err
+	}
+	e, err := b.Entry(ctx, parsed)
+	if err != nil {
+		return true, err
+	}
+	if e.Broadcast == broadcast && e.State != bus.Ended {
+		return true, nil
+	}
+	owners, err := b.Ownerships(ctx)
+	if err != nil {
+		return true, err
+	}
+	for _, o := range owners {
+		if o.Broadcast == broadcast && !o.Closed {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// unfinished tells by the playlists alone whether somebody may still write to
+// a broadcast: a media playlist of it has no ENDLIST.
+func unfinished(ctx context.Context, s storage.Store, stream, broadcast string) (bool, error) {
+	for info, err := range s.List(ctx, path.Join(stream, broadcast)+"/") {
+		if err != nil {
+			return true, err
+		}
+		if path.Ext(info.Key) != ".m3u8" {
+			continue
+		}
+		body, _, err := s.Get(ctx, info.Key)
+		if err != nil {
+			return true, err
+		}
+		text := string(body)
+		if strings.Contains(text, "#EXTINF") && !strings.Contains(text, "#EXT-X-ENDLIST") {
+			return true, nil
+		}
+	}
+	return false, nil
+}
