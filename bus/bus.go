@@ -57,6 +57,8 @@ type Config struct {
 	// MaxBytes bounds each shard on disk, the oldest goes first (default: no
 	// bound). JetStream reserves it.
 	MaxBytes int64
+	// NewMaxBytes is MaxBytes of shards that are created, where that is zero.
+	NewMaxBytes int64
 
 	// Node is what people call this process (default: the host's name). The
 	// bus makes it unique, see Bus.Node.

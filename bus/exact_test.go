@@ -106,30 +106,21 @@ func TestLostAnswers(t *testing.T) {
 	p := startProxy(t, n.ClientURL())
 	b := open(t, Config{URL: p.url()})
 	s := openSession(t, b)
-	stop := make(chan struct{})
-	var faults sync.WaitGroup
-	faults.Go(func() {
-		for {
-			select {
-			case <-stop:
-				return
-			case <-time.After(300 * time.Millisecond): // a reconnect takes 120 ms
-				p.loseAnswers(30 * time.Millisecond)
-			}
-		}
-	})
 	const batches = 100
 	var all []*framelog.Batch
 	for i := range batches {
 		size := 1000
-		if i%10 == 3 {
+		if i%20 == 3 {
 			size = partBytes + 1000
 		}
+		var fault sync.WaitGroup
+		if i%10 == 3 {
+			fault.Go(func() { p.loseAnswers(30 * time.Millisecond) })
+			eventually(t, time.Second, "the answers are lost", p.deaf.Load)
+		}
 		all = append(all, appendBatches(t, s, size, i+1)...)
-		time.Sleep(10 * time.Millisecond)
+		fault.Wait()
 	}
-	close(stop)
-	faults.Wait()
 	end(true)(t, b, s)
 	straight := open(t, Config{URL: n.ClientURL()})
 	got := logOf(t, straight, s.Broadcast())

@@ -39,14 +39,14 @@ type follower struct {
 	start func() jetstream.ConsumerConfig
 	// message takes the messages, in order and without holes.
 	message func(record) error
-	// begun is told with each consumer how many messages there are. Optional.
-	begun func(pending uint64) error
+	// begun is called when a consumer is there. Optional.
+	begun func(context.Context) error
 	// silence is called whenever no message has come for a while. Optional.
 	silence func() error
 }
 
 // silent is how long a while is.
-const silent = 250 * time.Millisecond
+const silent = 2 * time.Second
 
 // follow reads a stream until a function of f fails or ctx ends; their error
 // is returned.
@@ -114,7 +114,7 @@ func (b *Bus) consume(ctx context.Context, stream jetstream.Stream, f follower) 
 	}
 	defer messages.Stop()
 	if f.begun != nil {
-		if err := f.begun(c.CachedInfo().NumPending); err != nil {
+		if err := f.begun(ctx); err != nil {
 			return handlerError{err}
 		}
 	}
@@ -183,16 +183,12 @@ type change struct {
 // fail or ctx ends. After any trouble it looks at all keys anew, so that no
 // deletion is missed, and calls synced again.
 func (k *bucket) watch(ctx context.Context, prefix string, fn func(change) error, synced func() error) error {
-	w := watcher{fn: fn, synced: synced, prefix: k.prefix, known: make(map[string]bool)}
+	w := watcher{fn: fn, synced: synced, bucket: k, filter: k.prefix + prefix + ">", known: make(map[string]bool)}
 	return k.bus.follow(ctx, k.stream, follower{
 		start: func() jetstream.ConsumerConfig {
-			w.restart()
-			return jetstream.ConsumerConfig{
-				FilterSubject: k.prefix + prefix + ">",
-				DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy,
-			}
+			return jetstream.ConsumerConfig{FilterSubject: w.filter, DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy}
 		},
-		begun:   func(pending uint64) error { w.expect = pending; return w.check() },
+		begun:   w.look,
 		message: w.message,
 		silence: w.quiet,
 	})
@@ -202,23 +198,43 @@ func (k *bucket) watch(ctx context.Context, prefix string, fn func(change) error
 type watcher struct {
 	fn     func(change) error
 	synced func() error
-	prefix string
+	bucket *bucket
+	filter string
 	known  map[string]bool // keys that are there
 
-	// While the keys are looked at (anew): how many there were when that
-	// began, which have come, and which were known but have not.
+	// While the keys are looked at (anew): those that must come, and those
+	// that were known but have not come.
 	looking bool
-	expect  uint64
-	come    map[string]bool
+	coming  map[string]bool
 	missing map[string]bool
 }
 
-func (w *watcher) restart() {
-	w.looking, w.come, w.missing = true, make(map[string]bool), maps.Clone(w.known)
+// look begins to look at all keys. It asks which there are: the number of
+// messages that a consumer has pending does not tell, one of a key that is
+// written meanwhile is taken off it before its successor is put on.
+func (w *watcher) look(ctx context.Context) error {
+	w.looking, w.coming, w.missing = true, make(map[string]bool), maps.Clone(w.known)
+	var info *jetstream.StreamInfo
+	for try := 0; ; try++ {
+		attempt, cancel := context.WithTimeout(ctx, time.Second)
+		var err error
+		info, err = w.bucket.stream.Info(attempt, jetstream.WithSubjectFilter(w.filter))
+		cancel()
+		if err == nil {
+			break
+		}
+		if pause(ctx, try) != nil {
+			return nil // the consumer ends with ctx, too
+		}
+	}
+	for subject := range info.State.Subjects {
+		w.coming[strings.TrimPrefix(subject, w.bucket.prefix)] = true
+	}
+	return w.check()
 }
 
 func (w *watcher) message(r record) error {
-	c := change{key: strings.TrimPrefix(r.subject, w.prefix), rev: r.seq, at: r.at}
+	c := change{key: strings.TrimPrefix(r.subject, w.bucket.prefix), rev: r.seq, at: r.at}
 	if tombstone(r.header) {
 		delete(w.known, c.key)
 	} else {
@@ -227,16 +243,13 @@ func (w *watcher) message(r record) error {
 	if err := w.fn(c); err != nil || !w.looking {
 		return err
 	}
-	w.come[c.key] = true
+	delete(w.coming, c.key)
 	delete(w.missing, c.key)
 	return w.check()
 }
 
-// check calls synced when as many keys have come as there were. The messages
-// still pending would not tell: one of a key that is written meanwhile is taken
-// off their number before its successor is put on.
 func (w *watcher) check() error {
-	if uint64(len(w.come)) < w.expect {
+	if len(w.coming) > 0 {
 		return nil
 	}
 	return w.sync()
@@ -258,7 +271,7 @@ func (w *watcher) sync() error {
 			return err
 		}
 	}
-	w.looking, w.come, w.missing = false, nil, nil
+	w.looking, w.coming, w.missing = false, nil, nil
 	return w.synced()
 }
 

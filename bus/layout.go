@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,7 +43,7 @@ func (b *Bus) lay(ctx context.Context, cfg Config) error {
 		name string
 		to   **bucket
 	}{{"weir-streams", &b.streams}, {"weir-state", &b.state}, {"weir-nodes", &b.nodes}} {
-		s, err := b.ensure(ctx, bucketConfig(x.name, cfg))
+		s, err := b.ensure(ctx, bucketConfig(x.name, cfg), 0)
 		if err != nil {
 			return err
 		}
@@ -55,7 +56,7 @@ func (b *Bus) lay(ctx context.Context, cfg Config) error {
 }
 
 func (b *Bus) layShards(ctx context.Context, cfg Config) ([]jetstream.Stream, error) {
-	first, err := b.ensure(ctx, shardConfig(0, cfg))
+	first, err := b.ensure(ctx, shardConfig(0, cfg), cfg.NewMaxBytes)
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +69,7 @@ func (b *Bus) layShards(ctx context.Context, cfg Config) ([]jetstream.Stream, er
 	}
 	shards := []jetstream.Stream{first}
 	for i := 1; i < n; i++ {
-		s, err := b.ensure(ctx, shardConfig(i, cfg))
+		s, err := b.ensure(ctx, shardConfig(i, cfg), cfg.NewMaxBytes)
 		if err != nil {
 			return nil, err
 		}
@@ -121,9 +122,9 @@ func bucketConfig(name string, cfg Config) jetstream.StreamConfig {
 // ensure returns the stream, made if it is not there, updated if the
 // configuration asks for something else. It tries until ctx ends: servers that
 // are starting, or electing a leader, answer with all kinds of errors.
-func (b *Bus) ensure(ctx context.Context, want jetstream.StreamConfig) (jetstream.Stream, error) {
+func (b *Bus) ensure(ctx context.Context, want jetstream.StreamConfig, newMaxBytes int64) (jetstream.Stream, error) {
 	for try := 0; ; try++ {
-		s, err := b.ensureOnce(ctx, want)
+		s, err := b.ensureOnce(ctx, want, newMaxBytes)
 		if err == nil {
 			return s, nil
 		}
@@ -136,7 +137,7 @@ func (b *Bus) ensure(ctx context.Context, want jetstream.StreamConfig) (jetstrea
 	}
 }
 
-func (b *Bus) ensureOnce(ctx context.Context, want jetstream.StreamConfig) (jetstream.Stream, error) {
+func (b *Bus) ensureOnce(ctx context.Context, want jetstream.StreamConfig, newMaxBytes int64) (jetstream.Stream, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	s, err := b.js.Stream(ctx, want.Name)
@@ -145,7 +146,7 @@ func (b *Bus) ensureOnce(ctx context.Context, want jetstream.StreamConfig) (jets
 			want.MaxAge = defaultRetain
 		}
 		if want.MaxBytes == 0 {
-			want.MaxBytes = -1
+			want.MaxBytes = cmp.Or(newMaxBytes, -1)
 		}
 		if want.Replicas == 0 {
 			want.Replicas = 1

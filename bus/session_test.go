@@ -431,7 +431,7 @@ func TestListWhileKeysChange(t *testing.T) {
 		}
 		return nil
 	})
-	for range 200 {
+	for range 50 {
 		seen := make(map[string]bool)
 		err := b.state.list(within(t, 5*time.Second), "", func(c change) error { seen[c.key] = true; return nil })
 		if err != nil || len(seen) != keys {
