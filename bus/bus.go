@@ -89,6 +89,7 @@ type Bus struct {
 	node      string
 	nodeLease time.Duration
 	retain    time.Duration
+	full      func() bool // see HoldWhile
 
 	server *server.Server // nil when NATS is elsewhere
 	nc     *nats.Conn
@@ -100,6 +101,7 @@ type Bus struct {
 	nodes   *bucket
 
 	mu        sync.Mutex
+	revived   time.Time     // when the embedded JetStream was last started anew
 	connected time.Time     // when the connection was last made; zero while there is none
 	lost      chan struct{} // closed when the connection is lost
 	sessions  map[string]*Session
@@ -118,6 +120,7 @@ func Open(ctx context.Context, cfg Config) (*Bus, error) {
 		node:      nodeID(cfg.Node),
 		nodeLease: max(cfg.NodeLease, time.Second),
 		retain:    cfg.Retain,
+		full:      func() bool { return false },
 		lost:      make(chan struct{}),
 		sessions:  make(map[string]*Session),
 	}

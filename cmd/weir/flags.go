@@ -19,11 +19,14 @@ type natsFlags struct {
 	NATSCreds string        `name:"nats-creds" help:"NATS credentials file." placeholder:"FILE"`
 	NATSCA    string        `name:"nats-ca" help:"PEM file with the authority of the NATS servers' certificates." placeholder:"FILE"`
 	Node      string        `help:"What this process is called in the registry. Absent: the host's name." placeholder:"NAME"`
-	Retain    time.Duration `help:"How long the frame log keeps frames." default:"10m"`
-	Replicas  int           `help:"Copies of the log and the registry that NATS keeps, when it creates them." default:"1"`
-	Shards    int           `help:"JetStream streams that share the log, when it creates them." default:"1"`
-	LogMax    byteSize      `name:"log-max" help:"Most bytes of frame log on disk, per shard; the oldest goes first." default:"8GB"`
+	Retain    time.Duration `help:"How long the frame log keeps frames. Absent: as it does, or 10m where it is created." placeholder:"DURATION"`
+	Replicas  int           `help:"Copies of the log and the registry that NATS keeps. Absent: as it does, or 1 where they are created." placeholder:"N"`
+	Shards    int           `help:"JetStream streams that share the log, fixed when it is created. Absent: as many as there are, or 1." placeholder:"N"`
+	LogMax    byteSize      `name:"log-max" help:"Most bytes of frame log on disk, per shard; the oldest goes first. Absent: as it is, or 8GB where it is created." placeholder:"SIZE"`
 }
+
+// newLogMax bounds a shard that is created without --log-max.
+const newLogMax = 8 << 30
 
 func (f *natsFlags) open(ctx context.Context, data string, log *slog.Logger) (*bus.Bus, error) {
 	if f.NATS == "" && data == "" {
@@ -31,7 +34,7 @@ func (f *natsFlags) open(ctx context.Context, data string, log *slog.Logger) (*b
 	}
 	b, err := bus.Open(ctx, bus.Config{
 		URL: f.NATS, Dir: filepath.Join(data, "nats"), Creds: f.NATSCreds, CA: f.NATSCA,
-		Node: f.Node, Retain: f.Retain, Replicas: f.Replicas, Shards: f.Shards, MaxBytes: int64(f.LogMax), Log: log,
+		Node: f.Node, Retain: f.Retain, Replicas: f.Replicas, Shards: f.Shards, MaxBytes: int64(f.LogMax), NewMaxBytes: newLogMax, Log: log,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open the frame log: %w", err)

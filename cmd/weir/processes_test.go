@@ -335,7 +335,7 @@ func (c *cluster) start(t testing.TB, env []string, stage string, args ...string
 	t.Helper()
 	c.nodes++
 	n := &node{name: fmt.Sprint(stage, c.nodes), http: freeAddress(t)}
-	args = append([]string{stage, "--nats", natsURL(c.nats), "--node", n.name, "--http", n.http, "--replicas", fmt.Sprint(len(c.nats)), "--log-max", "1GB"}, args...)
+	args = append([]string{stage, "--nats", natsURL(c.nats), "--node", n.name, "--http", n.http}, args...)
 	began := time.Now()
 	n.process = spawn(t, append(env, asWeir+"=1"), os.Args[0], args...)
 	eventually(t, 20*time.Second, stage+" is ready", func() bool {

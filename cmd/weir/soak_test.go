@@ -62,6 +62,9 @@ func soak(t *testing.T, streams int, long time.Duration, fileSeconds int) {
 		pause = max(pause, v.leave().pause)
 	}
 	frames, sessions, broadcasts := s.verify(t, file)
+	if n := c.replicas(t); n != 3 {
+		t.Errorf("the log has %d replicas: a node that was not told of three has changed it", n)
+	}
 	conforms(t, c.objects(""))
 	t.Logf("%d streams for %v, killed %v: %d broadcasts of %d sessions, %d frames, each session unbroken; longest pause of a viewer %v",
 		streams, long, s.kills, broadcasts, sessions, frames, pause.Round(time.Millisecond))

@@ -273,16 +273,7 @@ func TestPublishersRace(t *testing.T) {
 // is not to be there, and looks at its order.
 func (c *cluster) risingEpochs(t *testing.T, broadcast string) (highest uint64, messages int) {
 	t.Helper()
-	nc, err := nats.Connect(natsURL(c.nats))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	all, err := js.OrderedConsumer(t.Context(), "WEIR_LOG_0", jetstream.OrderedConsumerConfig{FilterSubjects: []string{"weir.log.0." + broadcast + ".source"}})
+	all, err := c.jetstream(t).OrderedConsumer(t.Context(), "WEIR_LOG_0", jetstream.OrderedConsumerConfig{FilterSubjects: []string{"weir.log.0." + broadcast + ".source"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -302,6 +293,31 @@ func (c *cluster) risingEpochs(t *testing.T, broadcast string) (highest uint64, 
 		messages++
 	}
 	return highest, messages
+}
+
+// jetstream is the bus without bus.
+func (c *cluster) jetstream(t testing.TB) jetstream.JetStream {
+	t.Helper()
+	nc, err := nats.Connect(natsURL(c.nats))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return js
+}
+
+// replicas is how many copies of the log there are.
+func (c *cluster) replicas(t testing.TB) int {
+	t.Helper()
+	s, err := c.jetstream(t).Stream(t.Context(), "WEIR_LOG_0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.CachedInfo().Config.Replicas
 }
 
 // The NATS server is killed and started again while streams are live: the
