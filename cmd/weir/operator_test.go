@@ -121,7 +121,7 @@ func TestScale(t *testing.T) {
 	publish(t, testmedia.MP4(t, small(14)), in.url("alice"))
 	eventually(t, 10*time.Second, "one broadcast waits for a worker", func() bool {
 		s := get()
-		return s.Unowned == 1 && s.Owned == 0 && s.Workers == 0 && s.BehindSeconds > 1
+		return s.Broadcasts == 1 && s.Unowned == 1 && s.Owned == 0 && s.Workers == 0 && s.BehindSeconds > 1
 	})
 	w := c.segmenter(t, "", "--memory", "40MB")
 	eventually(t, 10*time.Second, "a worker of two has it, and catches up", func() bool {
@@ -132,7 +132,7 @@ func TestScale(t *testing.T) {
 		t.Errorf("weir_segmenter_behind_seconds is %v, want one to two segments of a second", behind)
 	}
 	c.waitForEnd(t, "alice", 30*time.Second)
-	eventually(t, 5*time.Second, "nothing is left to do", func() bool { s := get(); return s.Unowned+s.Owned == 0 && s.BehindSeconds == 0 })
+	eventually(t, 5*time.Second, "nothing is left to do", func() bool { s := get(); return s.Broadcasts == 0 && s.BehindSeconds == 0 })
 	if behind := metric(t, w, "weir_segmenter_behind_seconds"); behind != 0 {
 		t.Errorf("weir_segmenter_behind_seconds is %v with nothing to do", behind)
 	}

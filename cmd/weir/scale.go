@@ -14,13 +14,14 @@ import (
 const scaleTimeout = 5 * time.Second
 
 // scale is what a scaler of segmenters needs to know, the answer to
-// GET /api/v1/scale: start one more where Unowned stays above zero, or Owned
-// comes near Capacity; Workers may be zero.
+// GET /api/v1/scale: as many workers as Broadcasts divided by what one is to
+// have, and one more where BehindSeconds grows. There may be none.
 type scale struct {
-	Unowned  int `json:"unowned"`  // broadcasts that wait for a worker
-	Owned    int `json:"owned"`    // broadcasts that have one
-	Capacity int `json:"capacity"` // most broadcasts of all workers together
-	Workers  int `json:"workers"`  // that hold a lease
+	Broadcasts int `json:"broadcasts"` // that are not packaged to their end
+	Unowned    int `json:"unowned"`    // broadcasts that wait for a worker
+	Owned      int `json:"owned"`      // broadcasts that have one
+	Capacity   int `json:"capacity"`   // most broadcasts of all workers together
+	Workers    int `json:"workers"`    // that hold a lease
 	// BehindSeconds is how long ago the last listed segment ended of the
 	// broadcast that is furthest behind, of those whose encoder is sending or
 	// has ended. Up to a segment and a half is normal. It compares the clocks
@@ -53,12 +54,13 @@ func measureScale(ctx context.Context, b *bus.Bus) (scale, error) {
 	}
 	now := time.Now()
 	for _, o := range owners {
-		switch {
-		case o.Closed:
+		if o.Closed {
 			continue
-		case o.Owner == "":
+		}
+		s.Broadcasts++
+		if o.Owner == "" {
 			s.Unowned++
-		default:
+		} else {
 			s.Owned++
 		}
 		if !waiting[o.Broadcast] {
