@@ -176,7 +176,11 @@ func (p *packager) putVOD(ctx context.Context, cache string) error {
 	s := p.seg.State()
 	var first uint64
 	var entries []Entry
-	for n := range s.First / runLength {
+	runs := s.First / runLength
+	if s.Forget {
+		first, runs = s.First, 0
+	}
+	for n := range runs {
 		body, err := p.get(ctx, p.key(runName(n)))
 		if errors.Is(err, object.ErrNotExist) {
 			first, entries = (n+1)*runLength, nil

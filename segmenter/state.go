@@ -46,6 +46,10 @@ type Settings struct {
 	Segment time.Duration
 	// Window is how much a live playlist lists.
 	Window time.Duration
+	// Forget has segments deleted that have left the live playlist, when no
+	// player can know of them any more. vod.m3u8 then appears at the end, and
+	// lists the last minutes.
+	Forget bool
 }
 
 // Check tells what is wrong with the settings.
@@ -68,6 +72,7 @@ type State struct {
 	Muxer     int   `json:"muxer"`
 	SegmentMS int64 `json:"segment_ms"`
 	WindowMS  int64 `json:"window_ms"`
+	Forget    bool  `json:"forget,omitempty"`
 	Phase     Phase `json:"phase"`
 
 	// Position is the last batch of the log that the segments so far hold.
@@ -104,6 +109,8 @@ type State struct {
 	Break bool `json:"break,omitempty"`
 	// Dependent tells that some segment does not begin with a key frame.
 	Dependent bool `json:"dependent,omitempty"`
+	// Forgotten is how many segments, from the first, have been deleted.
+	Forgotten uint64 `json:"forgotten,omitempty"`
 	// VODLength is how many segments vod.m3u8 lists.
 	VODLength uint64 `json:"vod_length,omitempty"`
 
@@ -185,7 +192,7 @@ var ErrVersion = errors.New("segmenter state of an unknown version")
 func newState(s Settings) State {
 	return State{
 		Version: StateVersion, Muxer: MuxerVersion, Phase: Live,
-		SegmentMS: s.Segment.Milliseconds(), WindowMS: s.Window.Milliseconds(),
+		SegmentMS: s.Segment.Milliseconds(), WindowMS: s.Window.Milliseconds(), Forget: s.Forget,
 	}
 }
 
@@ -221,6 +228,8 @@ func (s *State) check() error {
 		return errors.New("too many entries")
 	case s.First%runLength != 0 || s.First > 1<<48:
 		return errors.New("first media sequence is not the begin of a run")
+	case s.Forgotten > s.First:
+		return errors.New("segments are forgotten that are listed")
 	case s.Bandwidth < 0 || s.Average < 0 || s.Peak < 0 || s.Bytes < 0 || s.DurationMS < 0 || s.FrameRate < 0:
 		return errors.New("negative sum")
 	}
@@ -250,7 +259,11 @@ func (s *State) Encode() []byte {
 
 // Settings returns what the broadcast began with.
 func (s *State) Settings() Settings {
-	return Settings{Segment: time.Duration(s.SegmentMS) * time.Millisecond, Window: time.Duration(s.WindowMS) * time.Millisecond}
+	return Settings{
+		Segment: time.Duration(s.SegmentMS) * time.Millisecond,
+		Window:  time.Duration(s.WindowMS) * time.Millisecond,
+		Forget:  s.Forget,
+	}
 }
 
 // Next is the media sequence of the next segment: how many there are so far.

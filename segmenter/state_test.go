@@ -16,13 +16,13 @@ func TestSettings(t *testing.T) {
 		set  Settings
 		want string // empty: fine
 	}{
-		{Settings{4 * time.Second, time.Minute}, ""},
-		{Settings{500 * time.Millisecond, 2 * time.Second}, ""},
-		{Settings{12 * time.Second, time.Hour / 2}, ""},
-		{Settings{13 * time.Second, time.Hour}, "segment duration"},
-		{Settings{0, time.Minute}, "segment duration"},
-		{Settings{4 * time.Second, 8 * time.Second}, "at least three segments"},
-		{Settings{time.Second, time.Hour}, "at most 240 segments"},
+		{Settings{Segment: 4 * time.Second, Window: time.Minute}, ""},
+		{Settings{Segment: 500 * time.Millisecond, Window: 2 * time.Second}, ""},
+		{Settings{Segment: 12 * time.Second, Window: time.Hour / 2}, ""},
+		{Settings{Segment: 13 * time.Second, Window: time.Hour}, "segment duration"},
+		{Settings{Segment: 0, Window: time.Minute}, "segment duration"},
+		{Settings{Segment: 4 * time.Second, Window: 8 * time.Second}, "at least three segments"},
+		{Settings{Segment: time.Second, Window: time.Hour}, "at most 240 segments"},
 	} {
 		if err := tt.set.Check(); tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
 			t.Errorf("%v: %v, want %q", tt.set, err, tt.want)

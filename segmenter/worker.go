@@ -26,6 +26,7 @@ type Source interface {
 type Store interface {
 	Put(ctx context.Context, o object.Object, c object.Condition) (etag string, err error)
 	Get(ctx context.Context, key string) (body []byte, info object.Info, err error)
+	Delete(ctx context.Context, key string) error
 }
 
 // Checkpoint is the claim on one rendition: whoever can save owns it.
@@ -100,6 +101,7 @@ type packager struct {
 	written map[string]written // by key
 	// lostFrames and lostBatches are what the metrics have counted.
 	lostFrames, lostBatches uint64
+	leaving                 leaving
 }
 
 // open claims the rendition for good: it restores the State, and makes the
@@ -119,8 +121,9 @@ func (w *Worker) open(ctx context.Context, job Job) (*packager, error) {
 	if p.seg, err = Restore(state); err != nil {
 		return nil, err
 	}
+	p.leaving.due = true // the owner before may have been at it
 	if state.Next() > 0 && state.Phase == Live {
-		err = p.playlists(ctx, true)
+		err = p.playlists(ctx, !state.Forget)
 	}
 	return p, err
 }
@@ -180,6 +183,7 @@ func (p *packager) commit(ctx context.Context, cut *Cut) error {
 		if err := p.playlists(ctx, vod); err != nil {
 			return err
 		}
+		p.forget(ctx, cut.Run != nil)
 	}
 	s := p.seg.State()
 	p.worker.Metrics.segment(cut.Segment, s.LostFrames-p.lostFrames, s.LostBatches-p.lostBatches, time.Since(began))
@@ -192,6 +196,9 @@ func (p *packager) commit(ctx context.Context, cut *Cut) error {
 // segment.
 func (p *packager) vodDue() bool {
 	s := p.seg.State()
+	if s.Forget {
+		return false // an EVENT playlist keeps what it has listed (RFC 8216, 4.3.3.5)
+	}
 	if n := s.Next(); n >= s.VODLength+max(1, s.VODLength/4) {
 		s.VODLength = n
 		return true

@@ -115,6 +115,17 @@ func (w world) Get(ctx context.Context, key string) ([]byte, object.Info, error)
 	return w.store.Get(ctx, key)
 }
 
+func (w world) Delete(ctx context.Context, key string) error {
+	if err := w.step("before delete"); err != nil {
+		return err
+	}
+	err := w.store.Delete(ctx, key)
+	if stop := w.step("after delete"); stop != nil {
+		return stop
+	}
+	return err
+}
+
 func (w world) Save(ctx context.Context, state []byte) error {
 	if err := w.step("before save"); err != nil {
 		return err

@@ -1,0 +1,111 @@
+package segmenter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"weir/media/object"
+)
+
+// leaving is the run of segments that is being deleted.
+type leaving struct {
+	// entries are those of the run that Forgotten is in; nil for none.
+	entries []Entry
+	// due tells that the next run may be ripe.
+	due bool
+}
+
+// Deleting is spread over the segments that come, twice as fast as they do,
+// and never holds them up for long. What fails is tried again at the next one.
+const (
+	forgetAtOnce = 2
+	forgetMost   = 2 * time.Second
+)
+
+// forget deletes a few segments that no player can know of any more. evicted
+// tells that a run has just left the State.
+func (p *packager) forget(ctx context.Context, evicted bool) {
+	s := p.seg.State()
+	p.leaving.due = p.leaving.due || evicted
+	if !s.Forget || p.leaving.entries == nil && !p.leaving.due {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, forgetMost)
+	defer cancel()
+	if err := p.forgetSome(ctx, s); err != nil {
+		p.worker.Log.Warn("deleting what has left the live window", "stream", p.job.Stream, "broadcast", p.job.Broadcast, "error", err)
+	}
+}
+
+func (p *packager) forgetSome(ctx context.Context, s *State) error {
+	for range forgetAtOnce {
+		number := s.Forgotten / runLength
+		if p.leaving.entries == nil {
+			entries, err := p.ripe(ctx, s, number)
+			if entries == nil || err != nil {
+				p.leaving.due = err != nil
+				return err
+			}
+			p.leaving.entries = entries
+		}
+		e := &p.leaving.entries[s.Forgotten%runLength]
+		if err := p.worker.Store.Delete(ctx, p.key(e.uri(s.Forgotten))); err != nil {
+			return err
+		}
+		if s.Forgotten%runLength == runLength-1 {
+			if err := p.worker.Store.Delete(ctx, p.key(runName(number))); err != nil {
+				return err
+			}
+			p.leaving.entries = nil
+		}
+		s.Forgotten++
+	}
+	return nil
+}
+
+// ripe returns the entries of a run, or nil while a player may ask for one of
+// its segments. RFC 8216, 6.2.2: a segment "MUST remain available to clients
+// for a period of time equal to the duration of the segment plus the duration
+// of the longest Playlist file distributed by the server containing that
+// segment", from its removal from the playlist on. When the run behind this
+// one was put, a playlist without this one had been; when the last one was
+// put, twice that time must have gone since. Both times are by the store's
+// clock.
+func (p *packager) ripe(ctx context.Context, s *State, number uint64) ([]Entry, error) {
+	last := s.First/runLength - 1
+	if s.First < runLength || number+1 >= last {
+		return nil, nil
+	}
+	body, _, err := p.worker.Store.Get(ctx, p.key(runName(number)))
+	if errors.Is(err, object.ErrNotExist) {
+		s.Forgotten = (number + 1) * runLength // by an owner that died before its checkpoint
+		return p.ripe(ctx, s, number+1)
+	}
+	if err != nil {
+		return nil, err
+	}
+	removed, err := p.runPut(ctx, number+1)
+	if err != nil {
+		return nil, err
+	}
+	now, err := p.runPut(ctx, last)
+	if err != nil {
+		return nil, err
+	}
+	listed := max(time.Duration(s.WindowMS)*time.Millisecond, time.Duration(3*s.Target)*time.Second) + time.Duration(2*s.Target)*time.Second
+	if now.Sub(removed) < 2*listed {
+		return nil, nil
+	}
+	return parseRun(number, body)
+}
+
+// runPut returns when an index object was put.
+func (p *packager) runPut(ctx context.Context, number uint64) (time.Time, error) {
+	_, info, err := p.worker.Store.Get(ctx, p.key(runName(number)))
+	if err != nil {
+		return time.Time{}, fmt.Errorf("get index object %d: %w", number, err)
+	}
+	return info.Modified, nil
+}
