@@ -333,11 +333,17 @@ func (c *cluster) store() string { return "file://" + filepath.Join(c.dir, "obje
 // start starts a stage and waits until it takes work.
 func (c *cluster) start(t testing.TB, env []string, stage string, args ...string) *node {
 	t.Helper()
+	return c.startBuild(t, os.Args[0], env, stage, args...)
+}
+
+// startBuild starts a stage of any build of weir.
+func (c *cluster) startBuild(t testing.TB, binary string, env []string, stage string, args ...string) *node {
+	t.Helper()
 	c.nodes++
 	n := &node{name: fmt.Sprint(stage, c.nodes), http: freeAddress(t)}
 	args = append([]string{stage, "--nats", natsURL(c.nats), "--node", n.name, "--http", n.http}, args...)
 	began := time.Now()
-	n.process = spawn(t, append(env, asWeir+"=1"), os.Args[0], args...)
+	n.process = spawn(t, append(env, asWeir+"=1"), binary, args...)
 	eventually(t, 20*time.Second, stage+" is ready", func() bool {
 		code, _ := get("http://" + n.http + "/readyz")
 		return code == http.StatusOK || n.over()
@@ -362,7 +368,11 @@ func (c *cluster) segmenter(t testing.TB, fail string, args ...string) *node {
 	if fail != "" {
 		env = append(env, failAt+"="+fail)
 	}
-	return c.start(t, env, "segment", append([]string{"--store", c.store(), "--segment", "1s", "--window", "10s"}, args...)...)
+	return c.start(t, env, "segment", c.segmenterArgs(args...)...)
+}
+
+func (c *cluster) segmenterArgs(args ...string) []string {
+	return append([]string{"--store", c.store(), "--segment", "1s", "--window", "10s"}, args...)
 }
 
 // owners returns who packages the broadcasts that are open, by stream.
