@@ -16,6 +16,10 @@ const (
 	// maxBegin is how long a session's first batch waits for a key frame, of
 	// media time and of arrival time.
 	maxBegin = time.Second
+	// maxSpan is the most media time of one batch, in milliseconds of one
+	// track's timestamps: segments are cut between batches, and what an encoder
+	// sends faster than it plays would else be one batch of many segments.
+	maxSpan = 1000
 	// audioKey is the distance of key batches while there is no video, in
 	// milliseconds of audio timestamps.
 	audioKey = 1000
@@ -76,8 +80,9 @@ func (c BatcherConfig) withDefaults() BatcherConfig {
 // Batcher groups one session's tags into batches for the frame log, in the
 // order in which they came.
 //
-// A batch ends before a key frame, before it grows past Size, and, as soon as
-// someone takes it, when its first tag is Interval old. A taker that is slow
+// A batch ends before a key frame, before it grows past Size or a second of
+// media time, and, as soon as someone takes it, when its first tag is Interval
+// old. A taker that is slow
 // therefore gets fewer and larger batches. Every key frame opens a key batch,
 // which begins with the prelude: the metadata and sequence headers in force,
 // stamped with the key frame's time. The session's first batch is a key batch
@@ -92,6 +97,7 @@ type Batcher struct {
 
 	open   *framelog.Batch   // grows; nil when there is none
 	opened time.Time         // arrival of its first tag
+	span   span              // of its media
 	sealed []*framelog.Batch // complete, oldest first
 	spare  []*framelog.Batch
 	held   int // capacity of every batch that is not with the garbage collector
@@ -114,6 +120,36 @@ type beginning struct {
 	picture  uint32
 	sounds   bool
 	pictures bool
+}
+
+// span is where a batch's media begins, for each track by itself: tracks may be
+// on different bases.
+type span struct {
+	sounds, pictures bool
+	sound, picture   uint32
+}
+
+// of returns the track of a tag; nil where the tag has no place in time.
+func (s *span) of(kind tagKind) (seen *bool, from *uint32) {
+	switch kind {
+	case soundTag:
+		return &s.sounds, &s.sound
+	case picture, keyPicture:
+		return &s.pictures, &s.picture
+	}
+	return nil, nil
+}
+
+func (s *span) note(kind tagKind, timestamp uint32) {
+	if seen, from := s.of(kind); seen != nil && !*seen {
+		*seen, *from = true, timestamp
+	}
+}
+
+// ends tells whether a batch that held the tag as well would be too long.
+func (s *span) ends(kind tagKind, timestamp uint32) bool {
+	seen, from := s.of(kind)
+	return seen != nil && *seen && int32(timestamp-*from) >= maxSpan
 }
 
 // header is one tag of the prelude: what a decoder must have seen before it
@@ -149,12 +185,13 @@ func (b *Batcher) Add(now time.Time, t flv.Tag) error {
 		if b.open == nil {
 			b.start(now, true, t.Timestamp, size)
 		}
-	case b.open != nil && len(b.open.Tags)+size > b.cfg.Size:
+	case b.open != nil && (len(b.open.Tags)+size > b.cfg.Size || b.span.ends(kind, t.Timestamp)):
 		b.seal()
 	}
 	if b.open == nil {
 		b.start(now, false, t.Timestamp, size)
 	}
+	b.span.note(kind, t.Timestamp)
 	b.append(t)
 	b.observe(now, kind, t.Timestamp)
 	return nil
@@ -279,7 +316,7 @@ func (b *Batcher) seal() {
 // batch gets the prelude, except that the first of a session is a key batch
 // without one: nothing was sent that it does not hold itself.
 func (b *Batcher) start(now time.Time, key bool, timestamp uint32, size int) {
-	b.open, b.opened = b.reuse(), now
+	b.open, b.opened, b.span = b.reuse(), now, span{}
 	switch {
 	case !b.begun:
 		b.open.Flags, b.open.Wall = framelog.Begin|framelog.Key, now

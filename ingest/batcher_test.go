@@ -134,12 +134,12 @@ func TestBatcher(t *testing.T) {
 			name:  "no key frame for a second",
 			why:   "the first batch goes without one after 1 s of media",
 			steps: live(avcHeader(0), aacHeader(0), inter(0), sound(10), inter(500), sound(600), inter(1000), inter(1010), key(1020)),
-			want:  []string{"bk V0 A0 P0 a10 P500 a600 P1000", "- P1010", "k [ V1020 A1020 ] K1020"},
+			want:  []string{"bk V0 A0 P0 a10 P500 a600", "- P1000 P1010", "k [ V1020 A1020 ] K1020"},
 		}, {
 			name:  "faster than real time",
 			why:   "media time is what the first batch waits for, when that is faster than arrival",
 			steps: []step{{0, inter(5000), false}, {1, inter(5999), false}, {2, inter(6000), false}, {3, inter(6040), false}},
-			want:  []string{"bk P5000 P5999 P6000", "- P6040"},
+			want:  []string{"bk P5000 P5999", "- P6000 P6040"},
 		}, {
 			name:  "audio only",
 			why:   "a key batch for each second of audio timestamps, on a grid that does not drift",
@@ -150,18 +150,24 @@ func TestBatcher(t *testing.T) {
 			name:  "audio only, then video",
 			why:   "the first picture ends audio's key batches; video's own header and key frame go on",
 			steps: atOnce(join([]flv.Tag{aacHeader(0)}, sounds(0, 1200, 400), []flv.Tag{avcHeader(1200), sound(1250), key(1300), sound(2100), sound(3100)})...),
-			want:  []string{"bk A0 a0 a400 a800 V1200", "k [ A1250 V1250 ] a1250", "k [ A1300 V1300 ] K1300 a2100 a3100"},
+			want:  []string{"bk A0 a0 a400 a800 V1200", "k [ A1250 V1250 ] a1250", "k [ A1300 V1300 ] K1300 a2100", "- a3100"},
 		}, {
 			name:  "video that stops",
 			why:   "after ten seconds of audio without a picture, readers could join nowhere: audio opens key batches again",
 			steps: atOnce(join([]flv.Tag{avcHeader(0), aacHeader(0), key(0)}, sounds(0, 12000, 2000), []flv.Tag{key(12000)})...),
-			want:  []string{"bk V0 A0 K0 a0 a2000 a4000 a6000 a8000", "k [ V10000 A10000 ] a10000", "k [ V12000 A12000 ] K12000"},
+			want:  []string{"bk V0 A0 K0 a0", "- a2000", "- a4000", "- a6000", "- a8000", "k [ V10000 A10000 ] a10000", "k [ V12000 A12000 ] K12000"},
 		}, {
 			name: "tracks on different bases",
 			why:  "audio far ahead of video's clock is not a video that stopped",
 			steps: atOnce(avcHeader(0), key(0), sound(900000), inter(40), sound(901500), inter(80), sound(903000),
 				inter(120), sound(911000), inter(160), sound(920000)),
-			want: []string{"bk V0 K0 a900000 P40 a901500 P80 a903000 P120 a911000 P160 a920000"},
+			want: []string{"bk V0 K0 a900000 P40", "- a901500 P80", "- a903000 P120", "- a911000 P160", "- a920000"},
+		}, {
+			name: "a GOP sent faster than it plays",
+			why:  "a batch lies within one segment, and no batch of many seconds could: a second of either track ends it",
+			steps: atOnce(avcHeader(0), key(0), inter(500), inter(999), inter(1000), sound(1000), inter(1990), sound(2000),
+				inter(2500)),
+			want: []string{"bk V0 K0 P500 P999", "- P1000 a1000 P1990", "- a2000 P2500"},
 		}, {
 			name:  "audio clock steps back",
 			why:   "one new grid, not a key batch for every frame until the old time is reached",

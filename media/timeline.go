@@ -41,7 +41,8 @@ type Track struct {
 	// Base and Generation are the Timeline's that the track goes by.
 	Base       int64  `json:"base,omitempty"`
 	Generation uint32 `json:"gen,omitempty"`
-	// Out is the last DTS given out, Step how far it was from the one before.
+	// Out is the last DTS given out, Step how long its frame lasts, as far as
+	// the frames before tell.
 	Out  int64 `json:"out,omitempty"`
 	Step int64 `json:"step,omitempty"`
 	// Anchor, Samples and Rate are the audio clock: the next frame is due at
@@ -78,6 +79,10 @@ const (
 	// where a track has had one frame only.
 	defaultVideoStep = Clock / 30
 	defaultAudioStep = 1920
+
+	// maxStep is the longest step that is believed at once to be a picture's
+	// duration. It may double with each picture.
+	maxStep = Clock / 2
 
 	ticksPerMilli = Clock / 1000
 )
@@ -121,7 +126,9 @@ func (t *Timeline) PlaceVideo(ts uint32, cts int32) (dts, pts int64) {
 	pts = max(pts, dts)
 	switch {
 	case !first:
-		k.Step = min(dts-k.Out, MaxGap)
+		// A hole in the media is not how long a picture lasts; a slide show
+		// is believed when it goes on.
+		k.Step = min(dts-k.Out, max(2*k.Step, maxStep))
 	default:
 		k.Step = defaultVideoStep
 	}

@@ -55,6 +55,32 @@ func TestTimeline(t *testing.T) {
 	}
 }
 
+// How long the last picture is shown is known from those before it: a hole in
+// the media is no picture's duration, and a slide show is believed in time.
+func TestLastPictureLasts(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		in   []uint32
+		want int64 // ms
+	}{
+		{"25 pictures a second", []uint32{0, 40, 80}, 40},
+		{"two a second", []uint32{0, 500, 1000}, 500},
+		{"after a hole of 8 s", []uint32{0, 40, 8040}, 500},
+		{"one every 6 s", []uint32{0, 6000, 12000, 18000, 24000, 30000}, 6000},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var tl Timeline
+			var last int64
+			for _, ts := range c.in {
+				last, _ = tl.PlaceVideo(ts, 0)
+			}
+			if got := tl.SessionEnd() - last; got != c.want*ms {
+				t.Errorf("the last picture lasts %d ms, want %d", got/ms, c.want)
+			}
+		})
+	}
+}
+
 func TestTimelineComposition(t *testing.T) {
 	var tl Timeline
 	for i, c := range []struct {

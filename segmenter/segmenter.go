@@ -329,6 +329,9 @@ func (s *Segmenter) close(boundary int64) *Cut {
 	if !o.started {
 		return nil
 	}
+	// How long the last frame is shown is a guess, and a batch of another
+	// release may be of any length: what the playlists say stays within limits.
+	boundary = min(boundary, o.start+s.limit())
 	s.body = o.muxer.Flush(s.body)
 	st.Position, st.Timeline, st.Continuity = s.position, s.timeline, o.muxer.Continuity()
 	st.AVC, st.AAC = s.tracks.avc, s.tracks.aac

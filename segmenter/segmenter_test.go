@@ -3,11 +3,13 @@ package segmenter
 import (
 	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
 
 	"weir/media/framelog"
+	"weir/remux/flv"
 )
 
 var settings = Settings{Segment: 4 * time.Second, Window: 60 * time.Second}
@@ -132,6 +134,50 @@ func TestEndlessGOP(t *testing.T) {
 	}
 	if bytes.Contains(out.state.livePlaylist(), []byte("INDEPENDENT")) {
 		t.Error("the playlist says that segments are independent")
+	}
+}
+
+// Whatever the log holds, no segment is listed as longer than the target
+// duration allows (RFC 8216, 4.3.3.1), and the State can be read again.
+func TestNoSegmentOutlastsTheTarget(t *testing.T) {
+	slow := show(30)
+	slow.fps, slow.gop, slow.audio = 1, 1, false
+	for _, tt := range []struct {
+		name string
+		tags func() []flv.Tag
+		join bool // all of it in one batch
+	}{
+		{"half a minute in one batch", show(30).tags, true},
+		{"a hole, and one picture more", func() []flv.Tag {
+			tags := slow.tags()
+			rng := rand.New(rand.NewPCG(1, 1))
+			last := tags[len(tags)-1].Timestamp
+			for n := range uint32(3) { // each wait is longer than the target
+				tags = append(tags, flv.Tag{Type: flv.TagVideo, Timestamp: last + 8000*(n+1), Data: picture(rng, false, 400)})
+			}
+			return tags
+		}, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			log := &recording{}
+			log.session(t, tt.tags(), framelog.End|framelog.Final)
+			if tt.join {
+				all := log.batches[0]
+				for _, b := range log.batches[1 : len(log.batches)-1] {
+					all.Tags = append(all.Tags, b.Tags[b.Prelude:]...)
+				}
+				log.batches = []*framelog.Batch{all, log.batches[len(log.batches)-1]}
+			}
+			out := segmentAll(t, newSegmenter(t, Settings{Segment: time.Second, Window: 10 * time.Second}), log.batches)
+			for i, e := range out.entries {
+				if (e.DurationMS+500)/1000 > int64(out.state.Target) {
+					t.Errorf("segment %d lasts %d ms, the target duration is %d s", i, e.DurationMS, out.state.Target)
+				}
+			}
+			if _, err := ParseState(out.state.Encode()); err != nil {
+				t.Errorf("nobody can go on from the State: %v", err)
+			}
+		})
 	}
 }
 
