@@ -70,11 +70,12 @@ func (f *storeFlags) open(ctx context.Context, data string) (storage.Store, erro
 type segmentFlags struct {
 	Segment  time.Duration `help:"Wished duration of a segment; the encoder's key frames decide." default:"4s"`
 	Window   time.Duration `help:"How much of the show a live playlist lists." default:"60s"`
+	Keep     keep          `help:"How long objects stay: forever; a duration as in 720h, by the tag weir-keep and a lifecycle rule, or weir store sweep; window: while live, only what players may ask for; none: that, and a tag to remove the rest." default:"forever"`
 	Capacity int           `help:"Most broadcasts that this process packages at once." default:"500"`
 }
 
 func (f *segmentFlags) settings() (segmenter.Settings, error) {
-	s := segmenter.Settings{Segment: f.Segment, Window: f.Window}
+	s := segmenter.Settings{Segment: f.Segment, Window: f.Window, Forget: f.Keep.window}
 	if err := s.Check(); err != nil {
 		return s, usagef("--segment, --window: %v", err)
 	}

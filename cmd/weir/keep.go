@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -30,6 +31,23 @@ func (k *keep) UnmarshalText(text []byte) error {
 		k.limit = d
 	}
 	return nil
+}
+
+// keepTag is the name of the tag by which a bucket's lifecycle rules know what
+// is to be kept for a time only.
+const keepTag = "weir-keep"
+
+// tag has a bucket's objects tagged that are not to stay. A directory has no
+// tags: there the sweeper goes by the time of the last write.
+func (k keep) tag(store string) string {
+	if !strings.HasPrefix(store, "s3://") || k.limit == 0 && k.text != "none" {
+		return store
+	}
+	separator := "?"
+	if strings.Contains(store, "?") {
+		separator = "&"
+	}
+	return store + separator + "tag=" + keepTag + ":" + k.text
 }
 
 // runSegments is how many segments leave the store together with --keep

@@ -32,16 +32,12 @@ type bucket struct{ *versitygw.Gateway }
 func newBucket(t testing.TB) bucket {
 	t.Helper()
 	b := bucket{versitygw.Start(t)}
-	c, err := config.LoadDefaultConfig(t.Context(), config.WithRegion("us-east-1"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	client := s3.NewFromConfig(c, func(o *s3.Options) { o.BaseEndpoint, o.UsePathStyle = &b.URL, true })
+	client := b.client(t)
 	policy := `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"s3:GetObject","Resource":"arn:aws:s3:::` + versitygw.Bucket + `/*"}]}`
 	if _, err := client.PutBucketPolicy(t.Context(), &s3.PutBucketPolicyInput{Bucket: aws.String(versitygw.Bucket), Policy: &policy}); err != nil {
 		t.Fatal(err)
 	}
-	_, err = client.PutBucketCors(t.Context(), &s3.PutBucketCorsInput{
+	_, err := client.PutBucketCors(t.Context(), &s3.PutBucketCorsInput{
 		Bucket: aws.String(versitygw.Bucket),
 		CORSConfiguration: &types.CORSConfiguration{CORSRules: []types.CORSRule{{
 			AllowedOrigins: []string{"*"}, AllowedMethods: []string{"GET", "HEAD"}, AllowedHeaders: []string{"*"},
@@ -51,6 +47,16 @@ func newBucket(t testing.TB) bucket {
 		t.Fatal(err)
 	}
 	return b
+}
+
+// client is the owner's.
+func (b bucket) client(t testing.TB) *s3.Client {
+	t.Helper()
+	c, err := config.LoadDefaultConfig(t.Context(), config.WithRegion("us-east-1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s3.NewFromConfig(c, func(o *s3.Options) { o.BaseEndpoint, o.UsePathStyle = &b.URL, true })
 }
 
 // object is where viewers find a key.

@@ -26,9 +26,9 @@ func (f *segmentFlags) stage(b *bus.Bus, store storage.Store, metrics prometheus
 	registerWorker(metrics, claims)
 	handle := packageClaim(w)
 	if once == nil {
-		return stage{"segmenter", func(ctx context.Context) error { return claims.Run(ctx, handle) }}, nil
+		return stage{"segmenter", probing(store, log, func(ctx context.Context) error { return claims.Run(ctx, handle) })}, nil
 	}
-	return stage{"segmenter", func(ctx context.Context) error {
+	return stage{"segmenter", probing(store, log, func(ctx context.Context) error {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
 		defer once()
@@ -39,7 +39,7 @@ func (f *segmentFlags) stage(b *bus.Bus, store storage.Store, metrics prometheus
 			}
 			return err
 		})
-	}}, nil
+	})}, nil
 }
 
 // registerWorker exports what the worker owns and what waits for one: the
@@ -77,6 +77,7 @@ type segmentCmd struct {
 const broadcastMemory = 16 << 20
 
 func (c *segmentCmd) Run(ctx context.Context, log *slog.Logger) error {
+	c.Store = c.Keep.tag(c.Store)
 	store, err := c.storeFlags.open(ctx, "")
 	if err != nil {
 		return err

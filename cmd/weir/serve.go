@@ -34,6 +34,7 @@ func (c *serveFlags) run(ctx context.Context, log *slog.Logger, more ...stage) e
 	if _, err := c.settings(); err != nil {
 		return err
 	}
+	c.Store = c.Keep.tag(c.Store)
 	store, err := c.storeFlags.open(ctx, c.Data)
 	if err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"strings"
+	"sync"
 	"text/tabwriter"
 	"time"
 
@@ -67,6 +68,27 @@ func (c *storeCheckCmd) base() string {
 		return config.Base()
 	}
 	return ""
+}
+
+// probing has a bucket probed while a worker begins, and logs what it lacks.
+func probing(store storage.Store, log *slog.Logger, run func(context.Context) error) func(context.Context) error {
+	if _, ok := store.(*storage.S3); !ok {
+		return run
+	}
+	return func(ctx context.Context) error {
+		begin, cancel := context.WithCancel(ctx)
+		var probe sync.WaitGroup
+		probe.Go(func() {
+			for _, f := range storage.Probe(begin, store, storage.ProbeConfig{}) {
+				if f.Level != storage.Passed && begin.Err() == nil {
+					log.Warn("the store is not all it should be", "check", f.Check, "level", f.Level, "detail", f.Detail, "advice", f.Advice)
+				}
+			}
+		})
+		defer probe.Wait()
+		defer cancel()
+		return run(ctx)
+	}
 }
 
 // storeSweepCmd sweeps a store.

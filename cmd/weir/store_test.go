@@ -10,6 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
 	"weir/internal/testmedia"
 	"weir/internal/versitygw"
 	"weir/storage"
@@ -184,5 +187,47 @@ func TestPlan(t *testing.T) {
 		if code != tt.code || !strings.Contains(text, tt.want) {
 			t.Errorf("%s: exit code %d, want %d and %q:\n%s", tt.args, code, tt.code, tt.want, text)
 		}
+	}
+}
+
+// A worker tries its bucket when it starts, and says what it lacks.
+func TestWorkerProbesItsBucket(t *testing.T) {
+	b := newBucket(t)
+	for _, tt := range []struct {
+		store string
+		warns bool
+	}{
+		{b.StoreURL("p"), false},
+		{"s3://nowhere?endpoint=" + b.URL, true},
+	} {
+		s := serve(t, "--store", tt.store)
+		const warning = "the store is not all it should be"
+		if tt.warns {
+			eventually(t, 10*time.Second, "a warning", func() bool { return strings.Contains(s.output.String(), warning) })
+			continue
+		}
+		eventually(t, 10*time.Second, "the probe is over", func() bool { return s.metric(t, `weir_store_requests_total{operation="delete"}`) >= 6 })
+		s.stop()
+		if strings.Contains(s.output.String(), warning) {
+			t.Errorf("serve said:\n%s", s.output.String())
+		}
+	}
+}
+
+// A show that is not to be kept: --keep holds from the command line to the
+// State and to the tags of the objects.
+func TestKeepNone(t *testing.T) {
+	b := newBucket(t)
+	s := serve(t, "--store", b.StoreURL("k"), "--keep", "none", "--segment", "1s", "--window", "5s")
+	ffmpeg(t, 8, testmedia.MP4(t, shortShow(40)), s.url("alice"))
+	prefix := s.waitForEnd(t, "alice", 5*time.Second)
+	_, vod := get(b.object("k", prefix+"vod.m3u8"))
+	if n := len(parseMediaPlaylist(vod).segments); n != 40 {
+		t.Errorf("vod.m3u8 lists %d segments, want all 40: a short show loses nothing", n)
+	}
+	conforms(t, b.objects("k", ""))
+	tags, err := b.client(t).GetObjectTagging(t.Context(), &s3.GetObjectTaggingInput{Bucket: aws.String(versitygw.Bucket), Key: aws.String("k/" + prefix + "00000000.ts")})
+	if err != nil || len(tags.TagSet) != 1 || aws.ToString(tags.TagSet[0].Key) != "weir-keep" || aws.ToString(tags.TagSet[0].Value) != "none" {
+		t.Errorf("a segment's tags are %+v, %v, want weir-keep none", tags, err)
 	}
 }

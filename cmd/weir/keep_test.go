@@ -1,0 +1,42 @@
+package main
+
+import (
+	"testing"
+	"time"
+)
+
+func TestKeep(t *testing.T) {
+	const bucket = "s3://b/p?endpoint=http://127.0.0.1:1"
+	for _, tt := range []struct {
+		text   string
+		window bool
+		limit  time.Duration
+		store  string // what becomes of bucket
+	}{
+		{"forever", false, 0, bucket},
+		{"window", true, 0, bucket},
+		{"none", true, 0, bucket + "&tag=weir-keep:none"},
+		{"720h", false, 720 * time.Hour, bucket + "&tag=weir-keep:720h"},
+	} {
+		var k keep
+		if err := k.UnmarshalText([]byte(tt.text)); err != nil {
+			t.Fatal(err)
+		}
+		if k.window != tt.window || k.limit != tt.limit || k.tag(bucket) != tt.store {
+			t.Errorf("%s: %+v, %s", tt.text, k, k.tag(bucket))
+		}
+		if got := k.tag("file:///x"); got != "file:///x" {
+			t.Errorf("%s: a directory became %s", tt.text, got)
+		}
+	}
+	for _, text := range []string{"", "1s", "-5h", "always", "7d"} {
+		var k keep
+		if err := k.UnmarshalText([]byte(text)); err == nil {
+			t.Errorf("%q: accepted", text)
+		}
+	}
+	var k keep
+	if got := k.tag("s3://b"); got != "s3://b" {
+		t.Errorf("without --keep a bucket became %s", got)
+	}
+}
