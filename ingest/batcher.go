@@ -82,13 +82,13 @@ func (c BatcherConfig) withDefaults() BatcherConfig {
 //
 // A batch ends before a key frame, before it grows past Size or a second of
 // media time, and, as soon as someone takes it, when its first tag is Interval
-// old. A taker that is slow
-// therefore gets fewer and larger batches. Every key frame opens a key batch,
-// which begins with the prelude: the metadata and sequence headers in force,
-// stamped with the key frame's time. The session's first batch is a key batch
-// whatever it holds; it has no prelude but the headers that the encoder itself
-// sent, and waits up to a second for the first key frame, which joins it if it
-// holds no media before. Without video each second of audio opens a key batch.
+// old. A taker that is slow therefore gets fewer and larger batches. Every key
+// frame opens a key batch, which begins with the prelude: the metadata and
+// sequence headers in force, stamped with the key frame's time. The session's
+// first batch is a key batch whatever it holds; it has no prelude but the
+// headers that the encoder itself sent, and waits up to a second for the first
+// key frame, which joins it if it holds no media before. Without video each
+// second of audio opens a key batch.
 //
 // Time is a parameter, and it may only be used by one goroutine at a time. The
 // zero Batcher is not ready; NewBatcher makes one.
