@@ -26,6 +26,8 @@ func startServer(dir string) (*server.Server, error) {
 		MaxPayload:             maxPayload,
 		JetStream:              true,
 		StoreDir:               dir,
+		JetStreamMaxMemory:     anyStore,
+		JetStreamMaxStore:      anyStore,
 		DisableJetStreamBanner: true,
 	})
 	if err != nil {

@@ -183,6 +183,9 @@ func (s *Session) Append(ctx context.Context, b *framelog.Batch) error {
 	if len(b.Tags) > maxBatch {
 		return fmt.Errorf("append: a batch of %d bytes, the most is %d", len(b.Tags), maxBatch)
 	}
+	if err := s.bus.waitForRoom(ctx); err != nil {
+		return fmt.Errorf("append: %w", err) // decided: nothing was sent
+	}
 	part := max(1, min(partBytes, int(s.bus.nc.MaxPayload())-4<<10)) // less its header
 	h, rest := b.Header, b.Tags
 	for first := true; first || len(rest) > 0; first = false {

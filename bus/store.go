@@ -62,7 +62,7 @@ const (
 // Any other error means that w may have been stored or not: retry. So does
 // ctx's end: the caller must treat w as undecided.
 func (b *Bus) store(ctx context.Context, w write) (uint64, error) {
-	timeout := attemptTimeout
+	timeout, began := attemptTimeout, time.Now()
 	var behind time.Time
 	for try := 0; ; try++ {
 		seq, err := b.attempt(ctx, w, timeout)
@@ -76,6 +76,7 @@ func (b *Bus) store(ctx context.Context, w write) (uint64, error) {
 			switch {
 			case errors.Is(err, context.DeadlineExceeded):
 				timeout = min(2*timeout, maxAttemptTimeout)
+				b.revive(began)
 			case errors.Is(err, nats.ErrReconnectBufExceeded):
 				try = 0 // not connected: nothing was sent, so look again soon
 			}

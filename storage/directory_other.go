@@ -15,3 +15,8 @@ type Directory struct{ *Memory }
 func NewDirectory(root string) (*Directory, error) {
 	return nil, fmt.Errorf("open store %s: no directory stores on %s, use S3", root, runtime.GOOS)
 }
+
+// Free fails on this system.
+func Free(dir string) (free, all int64, err error) {
+	return 0, 0, fmt.Errorf("look for room in %s: not known on %s", dir, runtime.GOOS)
+}

@@ -17,13 +17,17 @@ type serveCmd struct {
 
 // serveFlags are those of serve and demo.
 type serveFlags struct {
-	Data string `help:"Directory of the embedded NATS server and of the objects." default:"./weir-data" placeholder:"DIR"`
+	Data    string   `help:"Directory of the embedded NATS server and of the objects." default:"./weir-data" placeholder:"DIR"`
+	DataMax byteSize `help:"Most bytes under --data: at most a quarter for the frame log, the rest for objects. Absent: what the disk has." placeholder:"SIZE"`
 	rtmpFlags
 	httpFlags
 	segmentFlags
 	natsFlags
 	storeFlags
 }
+
+// logShare is the part of --data-max that the frame log has at most.
+const logShare = 4
 
 func (c *serveCmd) Run(ctx context.Context, log *slog.Logger) error {
 	return c.run(ctx, log)
@@ -34,17 +38,28 @@ func (c *serveFlags) run(ctx context.Context, log *slog.Logger, more ...stage) e
 	if _, err := c.settings(); err != nil {
 		return err
 	}
+	room, err := c.room(log)
+	if err != nil {
+		return err
+	}
 	c.Store = c.Keep.tag(c.Store)
 	store, err := c.storeFlags.open(ctx, c.Data)
 	if err != nil {
 		return err
+	}
+	if c.Store == "" {
+		store = diskStore{store, room}
 	}
 	b, err := c.natsFlags.open(ctx, c.Data, log)
 	if err != nil {
 		return err
 	}
 	defer closeBus(b, log)
+	if c.NATS == "" {
+		b.HoldWhile(room.full.Load)
+	}
 	registry := newRegistry()
+	room.register(registry)
 	registerStore(registry, store)
 	stages, _, err := c.rtmpFlags.stages(ctx, b, registry, log)
 	if err != nil {
@@ -60,7 +75,21 @@ func (c *serveFlags) run(ctx context.Context, log *slog.Logger, more ...stage) e
 		return err
 	}
 	log.Info("weir is ready", "publish", "rtmp://"+visible(c.RTMP, 1935)+"/live/NAME", "watch", c.page())
-	return runStages(ctx, append(append(more, stages...), worker, web))
+	return runStages(ctx, append(append(more, stages...), worker, web, stage{"disk", room.run}))
+}
+
+// room watches over the disk, if anything is kept there.
+func (c *serveFlags) room(log *slog.Logger) (*disk, error) {
+	if c.NATS != "" && c.Store != "" {
+		return new(disk), nil
+	}
+	if c.DataMax > 0 {
+		share := c.DataMax / logShare / byteSize(max(c.Shards, 1))
+		if c.LogMax == 0 || c.LogMax > share {
+			c.LogMax = share
+		}
+	}
+	return newDisk(c.Data, int64(c.DataMax), log)
 }
 
 // page is the address of the page.

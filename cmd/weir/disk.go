@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"weir/media/object"
+	"weir/storage"
+)
+
+const (
+	// diskReserve is how much of a disk, or of --data-max, frames and segments
+	// leave to what is small and must go on: the registry, checkpoints,
+	// playlists. It is never more than a reserveShare-th of all.
+	diskReserve  = 64 << 20
+	reserveShare = 8
+	// diskPoll is how often the disk is looked at. Summing up the files of
+	// --data-max may take a walkShare-th of the time.
+	diskPoll  = 100 * time.Millisecond
+	walkShare = 50
+)
+
+// disk watches over the room for a data directory: what the file system has
+// free, and what most may still add.
+type disk struct {
+	dir  string // empty: none, and never full
+	most int64 // 0: as much as there is
+	log  *slog.Logger
+
+	full    atomic.Bool
+	written atomic.Int64 // to the store since the files were summed up
+	used    int64        // by the files, when summed up
+	walk    time.Time    // when to sum up again
+}
+
+// newDisk returns a disk that has been looked at once.
+func newDisk(dir string, most int64, log *slog.Logger) (*disk, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("make the data directory: %w", err)
+	}
+	d := &disk{dir: dir, most: most, log: log}
+	return d, d.look(time.Now())
+}
+
+// run looks until ctx is done.
+func (d *disk) run(ctx context.Context) error {
+	for tick := time.NewTicker(diskPoll); ; {
+		select {
+		case <-ctx.Done():
+			tick.Stop()
+			return nil
+		case now := <-tick.C:
+			if err := d.look(now); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// look decides whether the disk is full. Once it is, it must have half a
+// reserve more before it is not.
+func (d *disk) look(now time.Time) error {
+	if d.dir == "" {
+		return nil // nothing is kept here
+	}
+	free, all, err := storage.Free(d.dir)
+	if err != nil {
+		return err
+	}
+	if d.most > 0 {
+		if err := d.sum(now); err != nil {
+			return err
+		}
+		free, all = min(free, d.most-d.used-d.written.Load()), min(all, d.most)
+	}
+	reserve := min(diskReserve, all/reserveShare)
+	switch full := d.full.Load(); {
+	case !full && free < reserve:
+		d.full.Store(true)
+		d.log.Error("the disk is full: frames and segments wait for room", "dir", d.dir, "free_bytes", free, "reserve_bytes", reserve)
+	case full && free > reserve+reserve/2:
+		d.full.Store(false)
+		d.log.Info("the disk has room again", "dir", d.dir, "free_bytes", free)
+	}
+	return nil
+}
+
+// sum adds up the sizes of all files, if it is time to.
+func (d *disk) sum(now time.Time) error {
+	if now.Before(d.walk) {
+		return nil
+	}
+	used, began := int64(0), time.Now()
+	d.written.Store(0) // what comes meanwhile counts twice until the next time
+	err := filepath.WalkDir(d.dir, func(_ string, e fs.DirEntry, err error) error {
+		if err == nil && e.Type().IsRegular() {
+			var info fs.FileInfo
+			if info, err = e.Info(); err == nil {
+				used += info.Size()
+			}
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // gone since it was listed
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("sum up the data directory: %w", err)
+	}
+	d.used, d.walk = used, time.Now().Add(max(diskPoll, walkShare*time.Since(began)))
+	return nil
+}
+
+func (d *disk) register(r prometheus.Registerer) {
+	r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "weir_disk_full", Help: "1 while frames and segments wait for room on the disk.",
+	}, func() float64 {
+		if d.full.Load() {
+			return 1
+		}
+		return 0
+	}))
+}
+
+// diskStore is a store on a disk that may be full. Segments are refused then;
+// playlists and indexes are small, and have the reserve.
+type diskStore struct {
+	storage.Store
+	disk *disk
+}
+
+// Put refuses a segment that the disk has no room for with storage.ErrFull.
+func (s diskStore) Put(ctx context.Context, o object.Object, c object.Condition) (string, error) {
+	if strings.HasSuffix(o.Key, ".ts") && s.disk.full.Load() {
+		return "", fmt.Errorf("put object %s: %w", o.Key, storage.ErrFull)
+	}
+	s.disk.written.Add(int64(len(o.Body)))
+	return s.Store.Put(ctx, o, c)
+}

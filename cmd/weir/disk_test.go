@@ -1,0 +1,164 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"weir/internal/testmedia"
+	"weir/media/object"
+	"weir/storage"
+)
+
+// smallDisk mounts a file system of that many bytes.
+func smallDisk(t *testing.T, bytes int) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%d", bytes)); err != nil {
+		t.Skipf("mount a small file system: %v: only root may; the other case does the same by --data-max", err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
+			t.Errorf("unmount: %v", err)
+		}
+	})
+	return dir
+}
+
+// fill writes a file of n bytes, or fewer if the disk takes no more.
+func fill(t *testing.T, name string, n int) {
+	t.Helper()
+	f, err := os.Create(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	block := make([]byte, 1<<16)
+	for ; n > 0; n -= len(block) {
+		if _, err := f.Write(block); errors.Is(err, syscall.ENOSPC) {
+			return
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A disk that is full for a while costs nothing: the frames wait, then the
+// encoder does; viewers keep what is there; and when there is room again all
+// goes on by itself.
+func TestDiskFull(t *testing.T) {
+	const size = 96 << 20
+	for _, tt := range []struct {
+		name string
+		open func(t *testing.T) (data string, args []string)
+	}{
+		{"no byte left on the file system", func(t *testing.T) (string, []string) { return smallDisk(t, size), nil }},
+		{"--data-max", func(t *testing.T) (string, []string) { return t.TempDir(), []string{"--data-max", fmt.Sprint(size)} }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			data, args := tt.open(t)
+			s := &server{data: data, rtmp: freeAddress(t), http: freeAddress(t)}
+			s.command = start(t, append([]string{"serve", "--data", s.data, "--rtmp", s.rtmp, "--http", s.http,
+				"--segment", "2s", "--log-max", "16MB", "--max-message", "256KB"}, args...)...)
+			s.wait(t)
+			input := testmedia.MP4(t, testmedia.Spec{Seconds: 30, Video: true, Audio: true, BFrames: 2})
+			encoder := publish(t, input, s.url("alice"))
+			live := func() []byte {
+				_, body := get(s.object("live/alice/" + s.broadcast(t, "alice") + "/source/live.m3u8"))
+				return body
+			}
+			eventually(t, 20*time.Second, "there is a segment", func() bool {
+				x, ok := s.stream(t, "alice")
+				return ok && x.Video != nil && bytes.Contains(live(), []byte(".ts"))
+			})
+
+			filler := filepath.Join(data, "filler")
+			fill(t, filler, size)
+			eventually(t, 5*time.Second, "the full disk is noticed", func() bool { return s.metric(t, "weir_disk_full") == 1 })
+			before := live()
+			time.Sleep(6 * time.Second) // longer than an embedded server may be silent
+			if encoder.over() {
+				t.Fatalf("the encoder has given up: %s", encoder.output.String())
+			}
+			if now := live(); !bytes.HasPrefix(now, before[:bytes.Index(before, []byte("#EXTINF"))]) {
+				t.Errorf("viewers had\n%s\nand while the disk is full they have\n%s", before, now)
+			}
+
+			if err := os.Remove(filler); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, 5*time.Second, "the room is noticed", func() bool { return s.metric(t, "weir_disk_full") == 0 })
+			select {
+			case <-encoder.ended:
+			case <-time.After(60 * time.Second):
+				t.Fatal("the encoder does not come to its end")
+			}
+			if s.metric(t, "weir_ingest_stalled_seconds_total") == 0 {
+				t.Error("the encoder was never made to wait: this test shows less than it says")
+			}
+			prefix := s.waitForEnd(t, "alice", 30*time.Second)
+			if err := testmedia.SameFrames(testmedia.Probe(t, input), testmedia.Probe(t, s.object(prefix+"vod.m3u8"))); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// What counts, and from when to when a disk is full.
+func TestDiskLooks(t *testing.T) {
+	dir := t.TempDir()
+	d, err := newDisk(dir, 80<<20, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	store := diskStore{storage.NewMemory(), d}
+	now := time.Now()
+	look := func() bool {
+		t.Helper()
+		now = now.Add(time.Minute) // files are summed up again
+		if err := d.look(now); err != nil {
+			t.Fatal(err)
+		}
+		return d.full.Load()
+	}
+	// The reserve is an eighth, 10 MB.
+	for _, tt := range []struct {
+		file int // MB
+		full bool
+		why  string
+	}{
+		{0, false, "nothing is there"},
+		{69, false, "11 MB are free"},
+		{71, true, "9 MB are free"},
+		{67, true, "13 MB are free, and it takes 15 to begin again"},
+		{64, false, "16 MB are free"},
+	} {
+		fill(t, filepath.Join(dir, "file"), tt.file<<20)
+		if look() != tt.full {
+			t.Errorf("%d MB of 80: full is %t, but %s", tt.file, !tt.full, tt.why)
+		}
+		_, err := store.Put(t.Context(), object.Object{Key: fmt.Sprintf("live/a/b/source/%08d.ts", tt.file)}, object.Condition{})
+		if errors.Is(err, storage.ErrFull) != tt.full {
+			t.Errorf("%d MB of 80: put of a segment: %v", tt.file, err)
+		}
+		if _, err := store.Put(t.Context(), object.Object{Key: "live/a/index.m3u8", Body: []byte("#EXTM3U")}, object.Condition{}); err != nil {
+			t.Errorf("%d MB of 80: put of a playlist: %v", tt.file, err)
+		}
+	}
+	// What was written since counts before the files are summed up again.
+	if _, err := store.Put(t.Context(), object.Object{Key: "live/a/b/source/1.ts", Body: make([]byte, 8<<20)}, object.Condition{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.look(time.Now()); err != nil || !d.full.Load() {
+		t.Errorf("64 MB and 8 MB of 80: full is %t, %v", d.full.Load(), err)
+	}
+}
