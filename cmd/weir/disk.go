@@ -34,7 +34,7 @@ const (
 // free, and what most may still add.
 type disk struct {
 	dir  string // empty: none, and never full
-	most int64 // 0: as much as there is
+	most int64  // 0: as much as there is
 	log  *slog.Logger
 
 	full    atomic.Bool

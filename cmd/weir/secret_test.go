@@ -1,0 +1,76 @@
+package main
+
+import (
+	"bytes"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"weir/internal/testmedia"
+)
+
+// canary is a secret in the query of a publish URL. In open mode the name is
+// no secret, but what platforms append to it is one all the same.
+const canary = "c4n4ry-s3cr3t"
+
+// A secret in the query of the name or of tcUrl comes out nowhere: not in logs
+// at their most talkative, metrics, the API, the page, playlists, segments and
+// their names, and not on the bus.
+func TestSecrets(t *testing.T) {
+	s := serve(t, "--log-level", "debug", "--segment", "2s")
+	input := testmedia.FLV(t, testmedia.Spec{Seconds: 5, Video: true, Audio: true})
+	ffmpeg(t, 4, input, s.url("alice")+"?key="+canary)
+	prefix := s.waitForEnd(t, "alice", 5*time.Second)
+	refuse := func(url string, args ...string) { // what is refused must not repeat it either
+		c := start(t, append([]string{"push", "--log-level", "debug", "--once", "--fast", input, url}, args...)...)
+		<-c.ended
+		if strings.Contains(c.output.String(), canary) {
+			t.Errorf("push %s repeats the secret:\n%s", strings.ReplaceAll(url, canary, "…"), c.output.String())
+		}
+	}
+	refuse(s.url("bob") + "?key=" + canary)
+	refuse("rtmp://" + s.rtmp + "/live%20x?key=" + canary + "/bob?key=" + canary)
+	refuse("rtmp://" + s.rtmp + "/live/..?key=" + canary)
+	refuse("rtmp://" + s.rtmp + "/live/a%2fb?key=" + canary)
+	refuse("rtmp://127.0.0.1:1/live/bob?key=" + canary)
+	// OBS puts the query behind the app, and so into tcUrl and app.
+	tool(t, "ffmpeg", "-v", "error", "-nostdin", "-i", input, "-c", "copy", "-f", "flv",
+		"-rtmp_app", "live", "-rtmp_tcurl", "rtmp://"+s.rtmp+"/live?key="+canary, "-rtmp_playpath", "carol", "rtmp://"+s.rtmp)
+	s.waitForEnd(t, "carol", 5*time.Second)
+
+	for _, path := range []string{"/", "/metrics", "/api/v1/streams", "/hls/" + prefix + "vod.m3u8", "/hls/live/alice/index.m3u8"} {
+		code, body := get("http://" + s.http + path)
+		if code != 200 || bytes.Contains(body, []byte(canary)) {
+			t.Errorf("%s: %d, and the secret is in it: %t", path, code, bytes.Contains(body, []byte(canary)))
+		}
+	}
+	if code := s.stop(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	if said := s.output.String(); strings.Contains(said, canary) || !strings.Contains(said, "live/alice") || !strings.Contains(said, "live/carol") {
+		t.Errorf("the log has the secret, or nothing at all:\n%s", said)
+	}
+	// All that is on the disk: objects with their names, and the whole of the
+	// log and the registry as NATS keeps them.
+	looked := 0
+	err := filepath.WalkDir(s.data, func(name string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		body, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		looked++
+		if strings.Contains(name, canary) || bytes.Contains(body, []byte(canary)) {
+			t.Errorf("the secret is in %s", strings.TrimPrefix(name, s.data))
+		}
+		return nil
+	})
+	if err != nil || looked < 10 {
+		t.Errorf("looked at %d files: %v", looked, err)
+	}
+}
