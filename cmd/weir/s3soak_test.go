@@ -1,0 +1,84 @@
+//go:build soak && unix
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"weir/internal/faultproxy"
+	"weir/internal/testmedia"
+	"weir/internal/versitygw"
+)
+
+// TestS3LiveFaults' outage, as long as the log is asked to bridge.
+func TestSoakStoreOutage(t *testing.T) {
+	b := newBucket(t)
+	s, proxy := serveBehindProxy(t, b, "outage")
+	storeOutage(t, b, s, proxy, "outage", testmedia.FLV(t, shortShow(32)), 20*time.Second)
+}
+
+// The store is down for a minute while 20 streams are live: the worker's
+// memory stays within 16 MB for each (broadcastMemory), every frame arrives.
+func TestSoakStoreOutageMemory(t *testing.T) {
+	const streams = 20
+	b := newBucket(t)
+	proxy := faultproxy.Start(t, b.URL)
+	c := newCluster(t, 1)
+	worker := c.start(t, nil, "segment", "--store", "s3://"+versitygw.Bucket+"/m?endpoint="+proxy.URL, "--segment", "4s")
+	in := c.ingest(t)
+	spec := shortShow(90)
+	spec.Bitrate = 4_000_000
+	input := testmedia.FLV(t, spec)
+	for i := range streams {
+		publish(t, input, in.url(fmt.Sprint("s", i)))
+	}
+	time.Sleep(15 * time.Second)
+	before := memory(t, worker.process, "VmRSS")
+	proxy.Down()
+	time.Sleep(time.Minute)
+	down := memory(t, worker.process, "VmRSS")
+	if err := proxy.Up(); err != nil {
+		t.Fatal(err)
+	}
+	for i := range streams {
+		name := fmt.Sprint("s", i)
+		prefix := "live/" + name + "/" + c.broadcast(t, name) + "/source/"
+		eventually(t, 2*time.Minute, name+" ends", func() bool {
+			_, body := get(b.object("m", prefix+"live.m3u8"))
+			return strings.Contains(string(body), "#EXT-X-ENDLIST")
+		})
+		if i < 3 { // of the others the number of segments will do
+			checkShow(t, b, "m", name, prefix, input, nil)
+		}
+		if n := len(segments(t, b.objects("m", prefix))); n < 22 || n > 23 {
+			t.Errorf("%s has %d segments of 90 s, want 22 or 23", name, n)
+		}
+	}
+	peak := memory(t, worker.process, "VmHWM")
+	t.Logf("resident: %d MB live, %d MB after a minute without a store, %d MB at most; ingest %d MB", before>>20, down>>20, peak>>20, memory(t, in.process, "VmHWM")>>20)
+	if most := streams * int64(broadcastMemory); peak > most {
+		t.Errorf("%d MB at most, want %d", peak>>20, most>>20)
+	}
+}
+
+// memory is what the kernel says of a process, in bytes.
+func memory(t testing.TB, p *process, what string) int64 {
+	t.Helper()
+	status, err := os.ReadFile(filepath.Join("/proc", fmt.Sprint(p.Process.Pid), "status"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(status)) {
+		var kB int64
+		if n, _ := fmt.Sscanf(line, what+": %d kB", &kB); n == 1 {
+			return kB << 10
+		}
+	}
+	t.Fatalf("no %s", what)
+	return 0
+}
