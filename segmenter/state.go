@@ -228,7 +228,7 @@ func (s *State) check() error {
 		return errors.New("too many entries")
 	case s.First%runLength != 0 || s.First > 1<<48 || s.Forgotten > s.First:
 		return errors.New("first media sequence is not the begin of a run, or is forgotten")
-	case s.Bandwidth < 0 || s.Average < 0 || s.Peak < 0 || s.Bytes < 0 || s.DurationMS < 0 || s.FrameRate < 0:
+	case min(s.Bandwidth, s.Average, s.Peak, s.Bytes, s.DurationMS, s.FrameRate) < 0:
 		return errors.New("negative sum")
 	}
 	for _, e := range s.Entries {
