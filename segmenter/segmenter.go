@@ -116,7 +116,9 @@ func (s *Segmenter) Amend(uri string, flags EntryFlags) {
 //
 // b.Tags must stay as they are until the segment's end; Push keeps them.
 func (s *Segmenter) Push(b *framelog.Batch) *Cut {
-	if b.Seq <= s.position || b.Epoch < s.epoch || s.state.Phase != Live {
+	// The end of a broadcast is a decision whatever its epoch: a log that has
+	// aged out does not tell whoever writes it which one it was.
+	if b.Seq <= s.position || b.Epoch < s.epoch && !b.Flags.Has(framelog.Final) || s.state.Phase != Live {
 		return nil
 	}
 	if b.Flags.Has(framelog.Fence) || b.Flags.Has(framelog.End) || b.Flags.Has(framelog.Final) {
@@ -154,7 +156,7 @@ func (s *Segmenter) Missed() *Cut {
 
 // endSession closes what is open: the session, and with Final the broadcast.
 func (s *Segmenter) endSession(b *framelog.Batch) *Cut {
-	s.position, s.epoch = b.Seq, b.Epoch
+	s.position, s.epoch = b.Seq, max(s.epoch, b.Epoch)
 	cut := s.close(s.open.end)
 	if cut == nil {
 		cut = &Cut{}

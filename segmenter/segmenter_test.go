@@ -325,6 +325,18 @@ func TestZombieBatches(t *testing.T) {
 	}
 }
 
+// The registry may have forgotten a broadcast whose log has aged out: its end
+// then comes with no epoch, and ends it all the same.
+func TestEndOfAForgottenBroadcast(t *testing.T) {
+	rec := record(t, show(10))
+	last := rec.batches[len(rec.batches)-1]
+	last.Epoch = 0
+	out := segmentAll(t, newSegmenter(t, settings), rec.batches)
+	if out.state.Phase != Ending || out.state.Epoch != 1 {
+		t.Errorf("phase %s, epoch %d; want %s, 1", out.state.Phase, out.state.Epoch, Ending)
+	}
+}
+
 func TestMissedBatches(t *testing.T) {
 	rec := record(t, show(20))
 	s := newSegmenter(t, settings)
