@@ -215,9 +215,9 @@ func TestHostile(t *testing.T) {
 	var attackers sync.WaitGroup
 	rounds := make([]atomic.Int64, len(attacks))
 	for i, a := range attacks {
-		for copy := range uint64(2) {
+		for second := range uint64(2) {
 			attackers.Go(func() {
-				r := rand.New(rand.NewPCG(uint64(i), copy))
+				r := rand.New(rand.NewPCG(uint64(i), second))
 				for ; ctx.Err() == nil; rounds[i].Add(1) {
 					nc, err := net.Dial("tcp", s.rtmp)
 					if err != nil {
