@@ -55,6 +55,7 @@ func fill(t *testing.T, name string, n int) {
 // encoder does; viewers keep what is there; and when there is room again all
 // goes on by itself.
 func TestDiskFull(t *testing.T) {
+	t.Parallel()
 	const size = 96 << 20
 	for _, tt := range []struct {
 		name string

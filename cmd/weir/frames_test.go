@@ -17,6 +17,7 @@ import (
 // Every frame that an encoder sends is in the segments, once, unchanged and
 // at its time; every segment is what players need.
 func TestFramesArrive(t *testing.T) {
+	t.Parallel()
 	full := testmedia.Spec{Seconds: 20, Video: true, Audio: true, BFrames: 2}
 	with := func(change func(*testmedia.Spec)) testmedia.Spec { s := full; change(&s); return s }
 	byFFmpeg := func(t *testing.T, s testmedia.Spec, url string) string {

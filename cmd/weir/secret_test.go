@@ -20,6 +20,7 @@ const canary = "c4n4ry-s3cr3t"
 // at their most talkative, metrics, the API, the page, playlists, segments and
 // their names, and not on the bus.
 func TestSecrets(t *testing.T) {
+	t.Parallel()
 	s := serve(t, "--log-level", "debug", "--segment", "2s")
 	input := testmedia.FLV(t, testmedia.Spec{Seconds: 5, Video: true, Audio: true})
 	ffmpeg(t, 4, input, s.url("alice")+"?key="+canary)
