@@ -15,6 +15,8 @@ func Free(dir string) (free, all int64, err error) {
 	if err := unix.Statfs(dir, &s); err != nil {
 		return 0, 0, fmt.Errorf("look for room in %s: %w", dir, err)
 	}
-	block := int64(s.Bsize)
-	return int64(s.Bavail) * block, int64(s.Blocks) * block, nil
+	return bytesOf(s.Bavail, s.Bsize), bytesOf(s.Blocks, s.Bsize), nil
 }
+
+// bytesOf multiplies counts whose types differ from system to system.
+func bytesOf[N, S int32 | uint32 | int64 | uint64](n N, size S) int64 { return int64(n) * int64(size) }

@@ -30,10 +30,10 @@ type rtmpFlags struct {
 
 // stages are the listener, and the watch over broadcasts whose encoder or node
 // has gone.
-func (f *rtmpFlags) stages(ctx context.Context, b *bus.Bus, metrics prometheus.Registerer, log *slog.Logger) ([]stage, *ingest.Server, error) {
+func (f *rtmpFlags) stages(ctx context.Context, b *bus.Bus, metrics prometheus.Registerer, log *slog.Logger) ([]stage, error) {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", f.RTMP)
 	if err != nil {
-		return nil, nil, fmt.Errorf("listen for RTMP: %w (choose another address with --rtmp)", err)
+		return nil, fmt.Errorf("listen for RTMP: %w (choose another address with --rtmp)", err)
 	}
 	conflict := bus.Takeover
 	if f.PublishConflict == "reject" {
@@ -47,7 +47,7 @@ func (f *rtmpFlags) stages(ctx context.Context, b *bus.Bus, metrics prometheus.R
 	return []stage{
 		{"rtmp", func(ctx context.Context) error { return s.Serve(ctx, l) }},
 		{"supervisor", func(ctx context.Context) error { return b.Supervise(ctx, f.ReconnectWindow) }},
-	}, s, nil
+	}, nil
 }
 
 // ingestCmd runs one ingest.
@@ -64,7 +64,7 @@ func (c *ingestCmd) Run(ctx context.Context, log *slog.Logger) error {
 	}
 	defer closeBus(b, log)
 	registry := newRegistry()
-	stages, _, err := c.stages(ctx, b, registry, log)
+	stages, err := c.stages(ctx, b, registry, log)
 	if err != nil {
 		return err
 	}

@@ -140,6 +140,7 @@ func (p *pusher) round(ctx context.Context, offset uint32) error {
 
 // tag publishes one tag when it is due.
 func (p *pusher) tag(ctx context.Context, t flv.Tag) error {
+	p.leave(t)
 	if err := p.connect(ctx); err != nil {
 		return err
 	}
@@ -189,13 +190,26 @@ func (p *pusher) remember(t flv.Tag) bool {
 	return false
 }
 
+// leave ends a connection whose server has asked to connect anew, where t is a
+// good place to.
+func (p *pusher) leave(t flv.Tag) {
+	if p.to == nil || !p.again || p.ends[0].seen && !flv.IsKeyframe(t) {
+		return
+	}
+	select {
+	case <-p.to.Reconnect():
+		p.log.Info("the server asked to connect anew", "closing", p.to.Abandon())
+		p.to = nil
+	default:
+	}
+}
+
 // connect makes a connection where there is none.
 func (p *pusher) connect(ctx context.Context) error {
 	for wait := pushRetryFirst; p.to == nil; wait = min(2*wait, pushRetryLast) {
-		to, err := ingest.Dial(ctx, p.url)
+		err := p.dial(ctx)
 		if err == nil {
-			p.to = to
-			return p.greet()
+			return nil
 		}
 		refused := (*rtmp.RefusedError)(nil)
 		if !p.again || errors.Is(err, ingest.ErrPublishURL) || errors.As(err, &refused) || ctx.Err() != nil {
@@ -211,14 +225,18 @@ func (p *pusher) connect(ctx context.Context) error {
 	return nil
 }
 
-// greet tells a new connection what the ones before were told.
-func (p *pusher) greet() error {
+// dial connects, and tells the new connection what the ones before were told.
+func (p *pusher) dial(ctx context.Context) error {
+	to, err := ingest.Dial(ctx, p.url)
+	if err != nil {
+		return err
+	}
 	for _, t := range p.headers {
-		p.skip = p.ends[0].seen
-		if err := p.to.WriteTag(t); err != nil {
-			return p.lost(err)
+		if err := to.WriteTag(t); err != nil {
+			return errors.Join(err, to.Abandon())
 		}
 	}
+	p.to, p.skip = to, p.ends[0].seen
 	return nil
 }
 

@@ -61,7 +61,7 @@ func (c *serveFlags) run(ctx context.Context, log *slog.Logger, more ...stage) e
 	registry := newRegistry()
 	room.register(registry)
 	registerStore(registry, store)
-	stages, _, err := c.rtmpFlags.stages(ctx, b, registry, log)
+	stages, err := c.rtmpFlags.stages(ctx, b, registry, log)
 	if err != nil {
 		return err
 	}

@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -76,9 +75,8 @@ type soaking struct {
 	kills   map[string]int
 	calm    time.Time // until when all NATS servers are left alone
 
-	mu       sync.Mutex
-	ingests  []*node
-	sessions atomic.Int64
+	mu      sync.Mutex
+	ingests []*node
 }
 
 // encode publishes a file until ctx ends, and again at any ingest that is

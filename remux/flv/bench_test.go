@@ -2,6 +2,7 @@ package flv_test
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"os"
 	"testing"
@@ -77,7 +78,7 @@ func BenchmarkReader(b *testing.B) {
 	for b.Loop() {
 		r := flv.NewReader(bytes.NewReader(run), 0)
 		for {
-			if _, err := r.Next(); err == io.EOF {
+			if _, err := r.Next(); errors.Is(err, io.EOF) {
 				break
 			} else if err != nil {
 				b.Fatal(err)

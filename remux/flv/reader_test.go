@@ -25,7 +25,7 @@ var asText = cmp.Transformer("text", func(b []byte) string { return string(b) })
 func readAll(r *flv.Reader) (tags []flv.Tag, err error) {
 	for {
 		t, err := r.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return tags, nil
 		} else if err != nil {
 			return tags, err

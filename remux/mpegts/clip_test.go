@@ -3,6 +3,7 @@ package mpegts_test
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"io"
 	"os"
 	"slices"
@@ -40,7 +41,7 @@ func readClip(t testing.TB) stream {
 	r := flv.NewReader(f, 0)
 	for {
 		tag, err := r.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return s
 		}
 		if err != nil {
