@@ -54,7 +54,9 @@ func TestProcesses(t *testing.T) {
 	in, seg := c.ingest(t), c.segmenter(t, "", "--once")
 	file := testmedia.MP4(t, small(10))
 	ffmpeg(t, 2, file, in.url("alice"))
-	prefix := c.waitForEnd(t, "alice", 3*time.Second)
+	began := time.Now()
+	prefix := c.waitForEnd(t, "alice", 10*time.Second)
+	ended := time.Since(began)
 	frames := c.sameAsSent(t, file, prefix)
 	checkSegments(t, c.objects(prefix), small(10))
 	conforms(t, c.objects(""))
@@ -71,7 +73,7 @@ func TestProcesses(t *testing.T) {
 	if code := in.ProcessState.ExitCode(); code != 0 {
 		t.Errorf("ingest after SIGTERM: exit code %d, want 0 as asked", code)
 	}
-	t.Logf("%d frames, none lost; from start to ready: ingest %v, segment %v", frames, in.ready.Round(time.Millisecond), seg.ready.Round(time.Millisecond))
+	t.Logf("%d frames, none lost; the playlists ended %v after the encoder; from start to ready: ingest %v, segment %v", frames, ended.Round(time.Millisecond), in.ready.Round(time.Millisecond), seg.ready.Round(time.Millisecond))
 }
 
 // One log, packaged twice: by one worker that nobody disturbs, and by four
