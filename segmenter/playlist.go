@@ -104,7 +104,8 @@ func (s *State) multivariant(uri string) []byte {
 	p.SetVersion(playlistVersion)
 	v := m3u8.VariantParams{Bandwidth: bandwidth(s.Bandwidth), AverageBandwidth: bandwidth(s.Average)}
 	if s.Phase != Live && s.DurationMS > 0 {
-		v.Bandwidth, v.AverageBandwidth = bandwidth(s.Peak), bandwidth(s.Bytes*8000/s.DurationMS)
+		mean := s.Bytes * 8000 / s.DurationMS
+		v.Bandwidth, v.AverageBandwidth = bandwidth(max(s.Peak, mean)), bandwidth(mean)
 	}
 	var codecs []string
 	if c, err := h264.ParseConfig(s.AVC); err == nil && len(s.AVC) > 0 {

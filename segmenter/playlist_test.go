@@ -93,3 +93,34 @@ func TestDiscontinuitySequence(t *testing.T) {
 		t.Errorf("%d discontinuities slid out and %d are listed, want 79 in all", got, listed)
 	}
 }
+
+// A show that is cut short and goes on has short segments: its declared
+// bandwidth holds for every run of them (RFC 8216, 4.3.4.2), and the average is
+// not above it.
+func TestBandwidthOfShortSegments(t *testing.T) {
+	rec := new(recording)
+	for i, seconds := range []float64{1.2, 3.4, 1.1, 9} {
+		x := show(seconds)
+		x.seed = uint64(i)
+		end := framelog.End | framelog.Lost
+		if i == 3 {
+			end = framelog.Final
+		}
+		rec.session(t, x.tags(), end)
+	}
+	s := newSegmenter(t, settings)
+	out := segmentAll(t, s, rec.batches)
+	target := 1000 * int64(out.state.Target)
+	for i := range out.entries {
+		var bytes, millis int64
+		for _, e := range out.entries[i:] {
+			bytes, millis = bytes+e.Bytes, millis+e.DurationMS
+			if 2*millis >= target && 2*millis <= 3*target && bytes*8000/millis > out.state.Peak {
+				t.Errorf("a run of %d ms from segment %d has %d bit/s, declared are %d", millis, i, bytes*8000/millis, out.state.Peak)
+			}
+		}
+	}
+	if mean := out.state.Bytes * 8000 / out.state.DurationMS; mean > out.state.Peak {
+		t.Errorf("the average %d is above the peak %d", mean, out.state.Peak)
+	}
+}

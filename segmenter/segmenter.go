@@ -379,10 +379,9 @@ func (s *Segmenter) account(e *Entry, boundary int64) {
 	st.Bytes += e.Bytes
 	st.DurationMS += e.DurationMS
 	bits := e.Bytes * 8000 / e.DurationMS
-	// A short last segment says little of the bit rate: RFC 8216, 4.3.4.2
-	// takes runs of half a target duration and more.
-	if 2*e.DurationMS >= 1000*int64(st.Target) || st.Peak == 0 {
-		st.Peak = max(st.Peak, bits)
+	st.Peak = max(st.Peak, st.peakWith(e))
+	if st.Peak == 0 {
+		st.Peak = bits
 	}
 	// What is declared changes only where it must: players read it once.
 	switch mean := st.Bytes * 8000 / st.DurationMS; {
@@ -394,6 +393,26 @@ func (s *Segmenter) account(e *Entry, boundary int64) {
 	if st.FrameRate == 0 && o.pictures > 1 && boundary > o.start {
 		st.FrameRate = (int64(o.pictures)*1000*media.Clock + (boundary-o.start)/2) / (boundary - o.start)
 	}
+}
+
+// peakWith returns the highest bit rate of the runs of segments that end with
+// the next one, e. RFC 8216, 4.3.4.2: the peak segment bit rate is "the
+// largest bit rate of any contiguous set of segments whose total duration is
+// between 0.5 and 1.5 times the target duration". 0 where there is no such run.
+func (s *State) peakWith(e *Entry) int64 {
+	var peak int64
+	target := 1000 * int64(s.Target)
+	bytes, millis := e.Bytes, e.DurationMS
+	for i := len(s.Entries); 2*millis <= 3*target; {
+		if 2*millis >= target {
+			peak = max(peak, bytes*8000/millis)
+		}
+		if i--; i < 0 {
+			break
+		}
+		bytes, millis = bytes+s.Entries[i].Bytes, millis+s.Entries[i].DurationMS
+	}
+	return peak
 }
 
 // grid returns the cell of the segment grid that a boundary at dts falls
