@@ -198,7 +198,7 @@ func (p *pusher) leave(t flv.Tag) {
 	}
 	select {
 	case <-p.to.Reconnect():
-		p.log.Info("the server asked to connect anew", "closing", p.to.Abandon())
+		p.log.Info("connecting again, as the server asks", "closing", p.to.Abandon())
 		p.to = nil
 	default:
 	}
