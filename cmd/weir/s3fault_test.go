@@ -144,7 +144,6 @@ const outage = 8 * time.Second
 // end each object is there, byte for byte that of an undisturbed show, and no
 // other.
 func TestS3LiveFaults(t *testing.T) {
-	t.Parallel()
 	b := newBucket(t)
 	input := testmedia.FLV(t, shortShow(16))
 	t.Run("each stream its own", func(t *testing.T) {
