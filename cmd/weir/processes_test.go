@@ -6,7 +6,6 @@ import (
 	"bufio"
 	"context"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
@@ -39,10 +38,6 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asWeir) == "" {
 		os.Exit(m.Run())
 	}
-	go func() { // a child does not outlive its test, however that ends
-		_, _ = io.Copy(io.Discard, os.Stdin)
-		os.Exit(exitFailed)
-	}()
 	if plan := os.Getenv(failAt); plan != "" {
 		failingSegment(plan)
 	}
@@ -149,7 +144,23 @@ type process struct {
 	*exec.Cmd
 	output transcript
 	ended  chan struct{}
-	stdin  io.Closer
+}
+
+// leash kills a process, frozen or not, should the test binary die before it
+// has: a timeout runs no cleanup. Cut it when the process is gone.
+func leash(t testing.TB, pid int) (cut func()) {
+	t.Helper()
+	watch := exec.Command("sh", "-c", fmt.Sprintf("read -r _; kill -9 %d", pid))
+	if _, err := watch.StdinPipe(); err != nil { // closed by our death
+		t.Fatal(err)
+	}
+	if err := watch.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		_ = watch.Process.Kill()
+		_ = watch.Wait() // killed
+	}
 }
 
 // spawn starts a process that lives as long as its test.
@@ -159,20 +170,17 @@ func spawn(t testing.TB, env []string, name string, args ...string) *process {
 	p.Env = append(os.Environ(), env...)
 	p.Stdout, p.Stderr = &p.output, &p.output
 	p.WaitDelay = time.Second // a shell's children may hold the output
-	stdin, err := p.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.stdin = stdin
 	if err := p.Start(); err != nil {
 		t.Fatal(err)
 	}
+	cut := leash(t, p.Process.Pid)
 	go func() {
 		defer close(p.ended)
 		_ = p.Wait() // tests look at ProcessState
 	}()
 	t.Cleanup(func() {
 		p.kill(t)
+		cut()
 		if t.Failed() {
 			t.Logf("%s %s said:\n%s", filepath.Base(name), strings.Join(args, " "), tail(p.output.String(), 40))
 		}
