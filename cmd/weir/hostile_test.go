@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -211,6 +212,17 @@ func TestHostile(t *testing.T) {
 		"--log-max", "1GB", "--ingest-memory", strconv.Itoa(hostileFrames), "--max-connections", strconv.Itoa(hostileConnections))
 	s.wait(t)
 
+	// The encoder comes first: whether there is room for one more connection in
+	// a storm is another question.
+	spec := testmedia.Spec{Seconds: 15, Video: true, Audio: true, BFrames: 2}
+	input := testmedia.MP4(t, spec)
+	encoder := exec.CommandContext(t.Context(), "ffmpeg", "-v", "error", "-nostdin", "-re", "-i", input,
+		"-c", "copy", "-f", "flv", "-flvflags", "no_duration_filesize", s.url("alice"))
+	if err := encoder.Start(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 20*time.Second, "the encoder publishes", func() bool { _, live := s.stream(t, "alice"); return live })
+
 	ctx, cancel := context.WithCancel(t.Context())
 	var attackers sync.WaitGroup
 	rounds := make([]atomic.Int64, len(attacks))
@@ -231,9 +243,9 @@ func TestHostile(t *testing.T) {
 			})
 		}
 	}
-	spec := testmedia.Spec{Seconds: 15, Video: true, Audio: true, BFrames: 2}
-	input := testmedia.MP4(t, spec)
-	ffmpeg(t, 1, input, s.url("alice"))
+	if err := encoder.Wait(); err != nil {
+		t.Errorf("the encoder ended with %v", err)
+	}
 	cancel()
 	attackers.Wait()
 	prefix := s.waitForEnd(t, "alice", 5*time.Second)
