@@ -109,6 +109,10 @@ func (s *Segmenter) Amend(uri string, flags EntryFlags) {
 	e.Flags |= flags
 }
 
+// Foreign names the codecs of video and audio, in this order, that the last
+// batch held and no segment will: empty where there is none.
+func (s *Segmenter) Foreign() [2]string { return s.reading.foreign }
+
 // Push takes the next batch. It returns a Cut where the batch begins the next
 // segment, or ends the session. The State after that Cut does not hold the
 // batch that caused it, unless it is an end: replaying the log from Position

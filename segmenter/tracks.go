@@ -98,6 +98,9 @@ type reading struct {
 	keyed    bool
 	pictures int
 	lost     uint64
+	// foreign names a codec of a video and of an audio frame that MPEG-TS HLS
+	// is not made with here.
+	foreign [2]string
 }
 
 // read parses a batch as it follows on timeline and tracks. A bad tag is
@@ -170,6 +173,9 @@ func (r *reading) readVideo(t flv.Tag) {
 	if v.Codec != flv.AVC || v.Track != 0 {
 		if v.Packet == flv.CodedFrames {
 			r.lost++
+			if v.Codec != flv.AVC {
+				r.foreign[0] = v.Codec.String()
+			}
 		}
 		return
 	}
@@ -199,6 +205,9 @@ func (r *reading) readAudio(t flv.Tag) {
 	if a.Codec != flv.AAC || a.Track != 0 {
 		if a.Packet == flv.CodedFrames {
 			r.lost++
+			if a.Codec != flv.AAC {
+				r.foreign[1] = a.Codec.String()
+			}
 		}
 		return
 	}

@@ -102,6 +102,7 @@ type packager struct {
 	// lostFrames and lostBatches are what the metrics have counted.
 	lostFrames, lostBatches uint64
 	leaving                 leaving
+	told                    [2]bool // of a foreign codec: video, audio
 }
 
 // open claims the rendition for good: it restores the State, and makes the
@@ -142,6 +143,7 @@ func (p *packager) push(ctx context.Context, b *framelog.Batch, missed bool) err
 		p.worker.Metrics.enter(p, time.Now())
 	}
 	cut := p.seg.Push(b)
+	p.tellForeign()
 	if cut == nil {
 		return nil
 	}
@@ -152,6 +154,18 @@ func (p *packager) push(ctx context.Context, b *framelog.Batch, missed bool) err
 		return errEnding
 	}
 	return nil
+}
+
+// tellForeign says once of each track why nobody will see or hear it.
+func (p *packager) tellForeign() {
+	for i, codec := range p.seg.Foreign() {
+		if codec == "" || p.told[i] {
+			continue
+		}
+		p.told[i] = true
+		p.worker.Log.Warn("a track is left out: only H.264 and AAC are packaged",
+			"stream", p.job.Stream, "broadcast", p.job.Broadcast, "codec", codec)
+	}
 }
 
 // commit stores what a Cut brought: segment, index, checkpoint, playlists, in

@@ -16,6 +16,7 @@ import (
 	"weir/media"
 	"weir/media/framelog"
 	"weir/media/object"
+	"weir/remux/flv"
 	"weir/storage"
 )
 
@@ -387,4 +388,27 @@ func TestToldToGo(t *testing.T) {
 		t.Fatal(err)
 	}
 	sameObjects(t, contents(t, store), contents(t, undisturbed))
+}
+
+// What is left out is said once of each track, not once a frame: an operator
+// who hears nothing would look for the fault everywhere else.
+func TestForeignCodecsAreTold(t *testing.T) {
+	source := show(4)
+	tags := source.tags()
+	for i := range tags {
+		if tags[i].Type == flv.TagAudio {
+			tags[i].Data = []byte{0x2f, 0xff, 0xfb} // MP3
+		}
+	}
+	rec := new(recording)
+	rec.session(t, tags, framelog.End|framelog.Final)
+	var said bytes.Buffer
+	w := &Worker{Source: tape{rec.batches}, Store: storage.NewMemory(), Settings: settings, Log: slog.New(slog.NewTextHandler(&said, nil))}
+	err := w.Package(t.Context(), Job{Stream: alice, Broadcast: broadcast, Rendition: SourceRendition, Checkpoint: new(key).claim()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := said.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "codec=mp3") {
+		t.Errorf("the worker said:\n%swant one line that names mp3", got)
+	}
 }
