@@ -28,11 +28,12 @@ import (
 
 // The memory that TestHostile allows a weir serve, see docs/limits.md: what it
 // needs anyhow, what frames may take twice over (for the garbage collector),
-// and what each connection may hold before it publishes.
+// what each connection may hold before it publishes, and what packaging takes.
 const (
 	hostileFrames      = 32 << 20
 	hostileConnections = 200
-	hostileBudget      = 128<<20 + 2*hostileFrames + hostileConnections*(128<<10)
+	hostileShows       = 5 // the attackers' and the encoder's
+	hostileBudget      = 160<<20 + 2*hostileFrames + hostileConnections*(128<<10) + hostileShows*(16<<20)
 )
 
 // attack is what a port on the internet gets to hear: bytes, with a connection
