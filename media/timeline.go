@@ -100,10 +100,6 @@ func (t *Timeline) now() int64 {
 	return max(t.End, t.Video.end(), t.Audio.end())
 }
 
-// SessionEnd returns where the media of this session so far ends: the latest
-// end of a frame, in ticks.
-func (t *Timeline) SessionEnd() int64 { return t.now() }
-
 func (k *Track) end() int64 {
 	if !k.Seen {
 		return 0

@@ -74,7 +74,7 @@ func TestLastPictureLasts(t *testing.T) {
 			for _, ts := range c.in {
 				last, _ = tl.PlaceVideo(ts, 0)
 			}
-			if got := tl.SessionEnd() - last; got != c.want*ms {
+			if got := tl.now() - last; got != c.want*ms {
 				t.Errorf("the last picture lasts %d ms, want %d", got/ms, c.want)
 			}
 		})
@@ -157,7 +157,7 @@ func TestSessionsFollowEachOther(t *testing.T) {
 	tl.PlaceVideo(0, 0)
 	tl.PlaceVideo(40, 0)
 	tl.PlaceAudio(900, 1024, 48000)
-	end := tl.SessionEnd()
+	end := tl.now()
 	tl.BeginSession()
 	if dts, _ := tl.PlaceVideo(7, 0); dts != end+SessionLead {
 		t.Errorf("the second session begins at %d, want %d after the first's end", dts-end, SessionLead)
