@@ -214,7 +214,7 @@ func TestCheckNginxRTMP(t *testing.T) {
 		"-f", "flv", fmt.Sprintf("rtmp://127.0.0.1:%d/live/a", rtmp))
 	url := fmt.Sprintf("http://127.0.0.1:%d/a.m3u8", web)
 	waitFor(t, func() bool {
-		resp, err := http.Get(url)
+		resp, err := impatient.Get(url)
 		if err == nil {
 			resp.Body.Close()
 		}

@@ -5,12 +5,14 @@ package main
 import (
 	"bufio"
 	"context"
+	"flag"
 	"fmt"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -36,12 +38,31 @@ const (
 // so that the failpoints are in no other.
 func TestMain(m *testing.M) {
 	if os.Getenv(asWeir) == "" {
+		flag.Parse()
+		if most := flag.Lookup("test.timeout").Value.(flag.Getter).Get().(time.Duration); most > 0 {
+			time.AfterFunc(most-10*time.Second, tellWhoHangs)
+		}
 		os.Exit(m.Run())
 	}
 	if plan := os.Getenv(failAt); plan != "" {
 		failingSegment(plan)
 	}
 	main()
+}
+
+// tellWhoHangs ends the test binary shortly before its timeout would, and
+// prints the goroutines of tests only: Go prints all of them, thousands of
+// lines, and a CI log keeps the last few.
+func tellWhoHangs() {
+	all := make([]byte, 64<<20)
+	all = all[:runtime.Stack(all, true)]
+	for goroutine := range strings.SplitSeq(string(all), "\n\n") {
+		if strings.Contains(goroutine, "cmd/weir.Test") && !strings.Contains(goroutine, "(*T).Parallel") {
+			fmt.Fprintln(os.Stderr, goroutine+"\n")
+		}
+	}
+	fmt.Fprintln(os.Stderr, "The tests above have not ended before the timeout.")
+	os.Exit(1)
 }
 
 // failingSegment is weir segment over a store that ends its own process.
@@ -163,6 +184,10 @@ func leash(t testing.TB, pid int) (cut func()) {
 	}
 }
 
+// longestLife is how long a process may live: a test that waits for one which
+// never ends is to fail by itself, and say which. The long tests raise it.
+var longestLife = 3 * time.Minute
+
 // spawn starts a process that lives as long as its test.
 func spawn(t testing.TB, env []string, name string, args ...string) *process {
 	t.Helper()
@@ -174,11 +199,16 @@ func spawn(t testing.TB, env []string, name string, args ...string) *process {
 		t.Fatal(err)
 	}
 	cut := leash(t, p.Process.Pid)
+	old := time.AfterFunc(longestLife, func() {
+		t.Errorf("%s %s did not end within %v", filepath.Base(name), strings.Join(args, " "), longestLife)
+		_ = p.Process.Kill()
+	})
 	go func() {
 		defer close(p.ended)
 		_ = p.Wait() // tests look at ProcessState
 	}()
 	t.Cleanup(func() {
+		old.Stop()
 		p.kill(t)
 		cut()
 		if t.Failed() {

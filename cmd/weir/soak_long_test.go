@@ -8,6 +8,8 @@ import (
 	"time"
 )
 
+func init() { longestLife = 24 * time.Hour }
+
 // make soak: thirty streams, for as long as WEIR_SOAK says (5 minutes).
 func TestSoak(t *testing.T) {
 	long := 5 * time.Minute

@@ -172,8 +172,11 @@ func conforms(t testing.TB, dir string, but ...string) {
 	t.Errorf("weir check %s:\n%s", dir, text.String())
 }
 
+// impatient gives up where an answer does not come: nothing may hang a test.
+var impatient = http.Client{Timeout: 10 * time.Second}
+
 func get(url string) (int, []byte) {
-	resp, err := http.Get(url)
+	resp, err := impatient.Get(url)
 	if err != nil {
 		return 0, nil
 	}
