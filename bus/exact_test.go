@@ -2,109 +2,32 @@ package bus
 
 import (
 	"errors"
-	"net"
 	"net/url"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
+	"weir/internal/faultproxy"
 	"weir/media/framelog"
 )
 
-// proxy stands between a bus and its server. While deaf it throws away what
-// the server answers, so that writes are stored and their answers lost.
-type proxy struct {
-	net.Listener
-	to   string
-	deaf atomic.Bool
-
-	mu    sync.Mutex
-	conns []net.Conn
-	wg    sync.WaitGroup
-}
-
-func startProxy(t *testing.T, server string) *proxy {
+// startProxy returns a proxy to a NATS server, and its URL.
+func startProxy(t *testing.T, server string) (p *faultproxy.TCP, proxied string) {
 	t.Helper()
 	u, err := url.Parse(server)
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &proxy{Listener: l, to: u.Host}
-	p.wg.Go(p.accept)
-	t.Cleanup(func() {
-		_ = p.Close()
-		p.cut()
-		p.wg.Wait()
-	})
-	return p
-}
-
-func (p *proxy) url() string { return "nats://" + p.Addr().String() }
-
-func (p *proxy) accept() {
-	for {
-		client, err := p.Accept()
-		if err != nil {
-			return
-		}
-		server, err := net.Dial("tcp", p.to)
-		if err != nil {
-			_ = client.Close()
-			continue
-		}
-		p.mu.Lock()
-		p.conns = append(p.conns, client, server)
-		p.mu.Unlock()
-		p.wg.Go(func() { p.copy(server, client, false) })
-		p.wg.Go(func() { p.copy(client, server, true) })
-	}
-}
-
-func (p *proxy) copy(to, from net.Conn, answers bool) {
-	defer func() { _, _ = to.Close(), from.Close() }()
-	buf := make([]byte, 64<<10)
-	for {
-		n, err := from.Read(buf)
-		if n > 0 && !(answers && p.deaf.Load()) {
-			if _, err := to.Write(buf[:n]); err != nil {
-				return
-			}
-		}
-		if err != nil {
-			return
-		}
-	}
-}
-
-// cut closes all connections.
-func (p *proxy) cut() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, c := range p.conns {
-		_ = c.Close()
-	}
-	p.conns = nil
-}
-
-// loseAnswers makes the proxy deaf for a while, and cuts its connections then.
-func (p *proxy) loseAnswers(d time.Duration) {
-	p.deaf.Store(true)
-	time.Sleep(d)
-	p.cut()
-	p.deaf.Store(false)
+	p = faultproxy.StartTCP(t, nil, u.Host)
+	return p, "nats://" + p.Addr
 }
 
 // TestLostAnswers: writes whose answers are lost are stored once.
 func TestLostAnswers(t *testing.T) {
 	t.Parallel()
 	n := startNATS(t)
-	p := startProxy(t, n.ClientURL())
-	b := open(t, Config{URL: p.url()})
+	p, proxied := startProxy(t, n.ClientURL())
+	b := open(t, Config{URL: proxied})
 	s := openSession(t, b)
 	const batches = 100
 	var all []*framelog.Batch
@@ -115,8 +38,11 @@ func TestLostAnswers(t *testing.T) {
 		}
 		var fault sync.WaitGroup
 		if i%10 == 3 {
-			fault.Go(func() { p.loseAnswers(30 * time.Millisecond) })
-			eventually(t, time.Second, "the answers are lost", p.deaf.Load)
+			p.Deafen()
+			fault.Go(func() {
+				time.Sleep(30 * time.Millisecond)
+				p.Hear()
+			})
 		}
 		all = append(all, appendBatches(t, s, size, i+1)...)
 		fault.Wait()
@@ -177,13 +103,15 @@ func TestServerRestarts(t *testing.T) {
 func TestPartition(t *testing.T) {
 	t.Parallel()
 	n := startNATS(t)
-	p := startProxy(t, n.ClientURL())
-	b := open(t, Config{URL: p.url()})
+	p, proxied := startProxy(t, n.ClientURL())
+	b := open(t, Config{URL: proxied})
 	running(t, supervise(open(t, Config{URL: n.ClientURL()}), time.Minute))
 	s := openSession(t, b)
 	read := reading(t, b, s.Broadcast(), 20)
 	all := appendBatches(t, s, 1000, 1, 2, 3)
-	p.loseAnswers(4 * time.Second)
+	p.Deafen()
+	time.Sleep(4 * time.Second)
+	p.Hear()
 	for i := 4; i <= 20; i++ {
 		all = append(all, appendBatches(t, s, 1000, i)...)
 	}

@@ -259,10 +259,10 @@ func TestSaveFences(t *testing.T) {
 func TestLostSaveAnswers(t *testing.T) {
 	t.Parallel()
 	n := startNATS(t)
-	p := startProxy(t, n.ClientURL())
+	p, proxied := startProxy(t, n.ClientURL())
 	straight := open(t, Config{URL: n.ClientURL()})
 	id := broadcasts(t, straight, 1)[0]
-	b := open(t, Config{URL: p.url()})
+	b := open(t, Config{URL: proxied})
 	it, err := b.state.get(within(t, time.Second), stateKey(id))
 	if err != nil {
 		t.Fatal(err)
@@ -272,8 +272,8 @@ func TestLostSaveAnswers(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range 5 {
-		p.deaf.Store(true)
-		time.AfterFunc(50*time.Millisecond, func() { p.cut(); p.deaf.Store(false) })
+		p.Deafen()
+		time.AfterFunc(50*time.Millisecond, p.Hear)
 		before := c.rev
 		if err := c.Save(within(t, 5*time.Second), fmt.Append(nil, i)); err != nil {
 			t.Fatalf("save %d: %v", i, err)
@@ -283,7 +283,7 @@ func TestLostSaveAnswers(t *testing.T) {
 		}
 	}
 	// The answer is lost, and before it can be looked up another has claimed.
-	p.deaf.Store(true)
+	p.Deafen()
 	saved := make(chan error, 1)
 	go func() { saved <- c.Save(within(t, 10*time.Second), []byte("last")) }()
 	eventually(t, 5*time.Second, "the state is stored", func() bool {
@@ -293,8 +293,7 @@ func TestLostSaveAnswers(t *testing.T) {
 	if _, err := straight.claim(within(t, time.Second), stateKey(id), it.rev, 1); err != nil {
 		t.Fatal(err)
 	}
-	p.cut()
-	p.deaf.Store(false)
+	p.Hear()
 	if err := <-saved; !errors.Is(err, ErrNotOwner) {
 		t.Errorf("save: %v", err)
 	}
