@@ -1,0 +1,106 @@
+//go:build unix
+
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"weir/internal/faultproxy"
+	"weir/internal/testmedia"
+	"weir/media"
+)
+
+// tight are the flags of an ingest whose buffer is small: 600 kB in all, which
+// rich media fills in less than 3 s.
+var tight = []string{"--ingest-memory", "600KB"}
+
+// rich is small with as many bytes as a buffer is to be filled with.
+func rich(seconds int) testmedia.Spec {
+	s := small(seconds)
+	s.Width, s.Height, s.Bitrate, s.GOP = 960, 540, 4_000_000, 15
+	return s
+}
+
+// remote starts an ingest whose way to NATS may be frozen.
+func (c *cluster) remote(t testing.TB, args ...string) (*node, *faultproxy.TCP) {
+	t.Helper()
+	wire := faultproxy.StartTCP(t, nil, c.nats[0].addr)
+	return c.ingest(t, append([]string{"--nats", "nats://" + wire.Addr}, args...)...), wire
+}
+
+// An ingest is cut off from NATS for a while that is shorter than its lease,
+// though another ingest watches it. It holds the frames in a buffer that is
+// bounded, stops reading when that is full, and none is lost.
+func TestPartitionHeals(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 1)
+	in, wire := c.remote(t, tight...)
+	c.ingest(t)
+	c.segmenter(t, "")
+	file := testmedia.MP4(t, rich(14))
+	encoders, viewers := c.shows(t, in, file, 1)
+	wire.Freeze()
+	began, most := time.Now(), 0.0
+	for time.Since(began) < 5*time.Second {
+		most = max(most, metric(t, in, "weir_ingest_buffer_bytes"))
+		time.Sleep(100 * time.Millisecond)
+	}
+	wire.Thaw()
+	pause := c.finish(t, file, encoders, viewers)
+	stalled := metric(t, in, "weir_ingest_stalled_seconds_total")
+	if stalled < 1 {
+		t.Errorf("the ingest did not read for %.1f s in all: its buffer was never full", stalled)
+	}
+	if lost := metric(t, in, "weir_ingest_lost_bytes_total"); lost > 0 {
+		t.Errorf("%g bytes were lost", lost)
+	}
+	// A session may hold 512 KiB of frames whatever the limit, and the batches
+	// that they are in, and two to be used again, have room for twice that.
+	if bound := float64(2 << 20); most > bound {
+		t.Errorf("%g bytes buffered, want %g at most", most, bound)
+	}
+	t.Logf("ingest cut off from NATS for 5 s: no frame lost, %.0f KiB buffered at most, not read for %.1f s; longest pause %v",
+		most/1024, stalled, pause.Round(time.Millisecond))
+}
+
+// An ingest is cut off from NATS, and stays so. When its buffer is full and
+// the bus timeout over, it tells its encoder, whose loop goes on at another
+// ingest: the same broadcast, one discontinuity. What the old ingest had sent
+// reaches NATS seconds later, and none of it gets behind the fence.
+func TestPartitionStays(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 1)
+	in, wire := c.remote(t, append(tight, "--bus-timeout", "1s")...)
+	other := c.ingest(t)
+	c.segmenter(t, "")
+	b := rich(6)
+	b.Bitrate, b.GOP, b.BFrames = 2_000_000, 10, 1
+	first, second := testmedia.MP4(t, rich(30)), testmedia.MP4(t, b)
+	sent := newWiretap()
+	one := faultproxy.StartTCP(t, sent.hear, in.rtmp)
+	loop := publishLoop(t, show{first, "rtmp://" + one.Addr + "/live/alice"}, show{second, other.url("alice")})
+	prefix := c.rendition(t, "alice")
+	v := watch(t, c.object(prefix+"live.m3u8"))
+	wire.Freeze()
+	began := time.Now()
+	eventually(t, 15*time.Second, "the broadcast goes on", func() bool { x, _ := c.stream(t, "alice"); return x.Epoch == 2 })
+	took := time.Since(began)
+	time.Sleep(2 * time.Second)
+	wire.Thaw()
+	<-loop.ended
+	kept := c.joined(t, first, second, prefix)
+	broadcast := strings.Split(prefix, "/")[2]
+	epochs, batches := c.risingEpochs(t, broadcast)
+	if epochs != 2 {
+		t.Errorf("the log has %d sessions, want 2", epochs)
+	}
+	eventually(t, 5*time.Second, "the ingest that was cut off takes work again", func() bool {
+		code, _ := get("http://" + in.http + "/readyz")
+		return code == 200
+	})
+	pictures, _ := sent.frames(t, 0)
+	t.Logf("ingest cut off for good: live again elsewhere after %v, %d frames of the first part kept, %d messages in the log, none behind the fence; its buffer of %.0f kB was lost, %d pictures; longest pause %v",
+		took.Round(time.Millisecond), len(kept), batches, metric(t, in, "weir_ingest_lost_bytes_total")/1024, pictures-count(kept, media.Video), v.leave().pause.Round(time.Millisecond))
+}
