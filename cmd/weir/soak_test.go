@@ -128,12 +128,7 @@ func (s *soaking) killOne(t testing.TB) {
 // verify holds all broadcasts in the store to the file.
 func (s *soaking) verify(t *testing.T, file string) (frames, sessions, broadcasts int) {
 	t.Helper()
-	order := make(map[string]int) // of a frame among those of its kind
-	var counts [4]int
-	for _, p := range testmedia.Probe(t, file) {
-		order[p.MD5] = counts[p.Kind]
-		counts[p.Kind]++
-	}
+	order, _ := numbered(testmedia.Probe(t, file))
 	vods, err := filepath.Glob(s.objects("live/*/*/source/vod.m3u8"))
 	if err != nil {
 		t.Fatal(err)
@@ -156,6 +151,17 @@ func (s *soaking) verify(t *testing.T, file string) (frames, sessions, broadcast
 		sessions += n
 	}
 	return frames, sessions, len(vods)
+}
+
+// numbered returns the place of each frame among those of its kind, by its
+// hash, and how many of each kind there are.
+func numbered(frames []testmedia.Packet) (order map[string]int, counts [4]int) {
+	order = make(map[string]int)
+	for _, p := range frames {
+		order[p.MD5] = counts[p.Kind]
+		counts[p.Kind]++
+	}
+	return order, counts
 }
 
 // unbroken wants got to be runs of the file's frames, each from the first on
