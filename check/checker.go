@@ -69,7 +69,10 @@ type Checker struct {
 	byURI      map[string]*rendition
 	once       map[string]map[string]bool // of each playlist: the rules told
 	reloads    map[string]time.Time       // of each live playlist: when it is due
-	listed     int                        // segments in all playlists
+	// listed and text are the segments and the bytes of all playlists; room is
+	// what they may be.
+	listed, text int
+	room         struct{ listed, text int }
 }
 
 // New begins the check of the presentation at root, a playlist.
@@ -77,10 +80,12 @@ func New(root string, cfg Config) *Checker {
 	if cfg.Resolve == nil {
 		cfg.Resolve = resolvePath
 	}
-	return &Checker{
+	c := &Checker{
 		cfg: cfg, queue: []Want{{URI: root, Kind: Playlist}},
 		byURI: map[string]*rendition{}, once: map[string]map[string]bool{}, reloads: map[string]time.Time{},
 	}
+	c.room.listed, c.room.text = maxListed, maxText
+	return c
 }
 
 // resolvePath resolves a relative path. What has a scheme stays.
@@ -166,7 +171,7 @@ func (c *Checker) missing(now time.Time, w Want, err error, live bool) {
 	default:
 		c.report.add("OBJ-MISSING", w.URI, 0, "%v", err)
 		if w.Kind == Segment {
-			w.of.broken()
+			w.of.broken(&c.report)
 		}
 	}
 }
@@ -218,7 +223,28 @@ func (c *Checker) putPlaylist(now time.Time, w Want, o Object) {
 		m = c.rendition(w.URI)
 	}
 	c.checkCache(w, o, p)
+	c.bound(m, p, len(o.Body))
 	c.version(now, m, p)
+}
+
+// bound cuts from a playlist what is more than may be kept of all of them.
+func (c *Checker) bound(m *rendition, p *playlist, size int) {
+	if m.current != nil {
+		c.listed -= len(m.current.segments)
+		c.text -= m.text
+	}
+	m.text = size
+	if room := c.room.listed - c.listed; len(p.segments) > room {
+		c.tell(p.uri, "M3U-LIMIT", "with the other playlists it lists more than %d segments", c.room.listed)
+		p.segments = slices.Clone(p.segments[:room])
+	}
+	if size > c.room.text-c.text { // what is kept of it would keep all of it
+		c.tell(p.uri, "M3U-LIMIT", "with the other playlists it has more than %d bytes", c.room.text)
+		*p = playlist{uri: strings.Clone(p.uri), target: p.target, ended: p.ended, multivariant: p.multivariant, media: p.media}
+		m.text = 0
+	}
+	c.listed += len(p.segments)
+	c.text += m.text
 }
 
 // follow asks for the playlists that a multivariant playlist lists.
@@ -251,14 +277,6 @@ func (c *Checker) rendition(uri string) *rendition {
 
 // version takes in a version of a media playlist, and asks for what is new.
 func (c *Checker) version(now time.Time, m *rendition, p *playlist) {
-	if m.current != nil {
-		c.listed -= len(m.current.segments)
-	}
-	if room := maxListed - c.listed; len(p.segments) > room {
-		c.tell(p.uri, "M3U-LIMIT", "with the other playlists it lists more than %d segments", maxListed)
-		p.segments = p.segments[:room]
-	}
-	c.listed += len(p.segments)
 	left := m.history.observe(now, p, &c.report)
 	m.current = p
 	m.wasLive = m.wasLive || !p.ended
@@ -268,6 +286,7 @@ func (c *Checker) version(now time.Time, m *rendition, p *playlist) {
 			continue
 		}
 		m.started, m.asked = true, s.sequence+1
+		m.pass(s)
 		c.ask(m, s)
 	}
 	if !c.cfg.Watch {

@@ -215,22 +215,46 @@ func TestBounds(t *testing.T) {
 	if r := one(deep); !r.Has("M3U-LIMIT") {
 		t.Errorf("variables that explode are not stopped: %v", r.Counts)
 	}
-	c := New("m.m3u8", Config{})
-	list := "#EXTM3U\n#EXT-X-TARGETDURATION:1\n" + strings.Repeat("#EXT-X-GAP\n#EXTINF:1,\na\n", maxSegments)
+}
+
+// TestBoundsTogether: all playlists of a presentation together are bounded,
+// not only each of them, whatever the bounds are.
+func TestBoundsTogether(t *testing.T) {
+	const each, playlists = 100, 20
+	list := "#EXTM3U\n#EXT-X-TARGETDURATION:1\n" + strings.Repeat("#EXT-X-GAP\n#EXTINF:1,\na\n", each)
 	var names strings.Builder
 	names.WriteString("#EXTM3U\n")
-	for i := range 2 * maxListed / maxSegments {
+	for i := range playlists {
 		fmt.Fprintf(&names, "#EXT-X-STREAM-INF:BANDWIDTH=1\n%d.m3u8\n", i)
 	}
-	for w, ok := c.Next(time.Time{}); ok; w, ok = c.Next(time.Time{}) {
-		text := list
-		if w.URI == "m.m3u8" {
-			text = names.String()
-		}
-		c.Put(time.Time{}, w, Object{Body: []byte(text)})
+	if c := New("m.m3u8", Config{}); c.room.listed != maxListed || c.room.text != maxText {
+		t.Errorf("the bounds are %+v, want %d segments and %d bytes", c.room, maxListed, maxText)
 	}
-	if c.listed > maxListed {
-		t.Errorf("%d segments are kept, want %d at most", c.listed, maxListed)
+	for _, tt := range []struct{ listed, text, want int }{
+		{playlists * each, playlists * len(list), playlists * each},
+		{playlists * each / 2, playlists * len(list), playlists * each / 2},
+		{each / 3, playlists * len(list), each / 3},
+		{playlists * each, 3*len(list) + 1, 3 * each},
+		{playlists * each, 1, 0},
+	} {
+		c := New("m.m3u8", Config{Watch: true})
+		c.room.listed, c.room.text = tt.listed, tt.text
+		for now := at; now.Before(at.Add(3 * time.Second)); now = now.Add(time.Second) { // each is loaded several times
+			for w, ok := c.Next(now); ok; w, ok = c.Next(now) {
+				text := list
+				if w.URI == "m.m3u8" {
+					text = names.String()
+				}
+				c.Put(now, w, Object{Body: []byte(text)})
+			}
+		}
+		kept, r := 0, c.Report()
+		for _, m := range c.renditions {
+			kept += cap(m.current.segments)
+		}
+		if c.listed != tt.want || kept > 2*tt.want+each || c.text > tt.text || r.Has("M3U-LIMIT") != (tt.want < playlists*each) {
+			t.Errorf("of %d segments and %d bytes it keeps %d in room for %d, and %d bytes; want %d segments. Findings: %v", tt.listed, tt.text, c.listed, kept, c.text, tt.want, r.Counts)
+		}
 	}
 }
 

@@ -11,6 +11,7 @@ const (
 	maxPlaylist   = 16 << 20
 	maxSegments   = 100_000
 	maxListed     = 1_000_000 // segments, of all playlists together
+	maxText       = 256 << 20 // bytes, of all playlists together
 	maxVariants   = 1000      // and as many EXT-X-MEDIA
 	maxAttributes = 256
 	maxVariables  = 1000

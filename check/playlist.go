@@ -74,6 +74,7 @@ type segment struct {
 	encrypted       bool
 	init            *initialization
 	parts           []part
+	after           gap // right before it
 }
 
 // initialization is an EXT-X-MAP.
@@ -382,6 +383,10 @@ func (p *parser) expand(n int, s string) string {
 	return out
 }
 
+// gapVersion is the EXT-X-VERSION that came with EXT-X-GAP. Later drafts do
+// without, but not all parsers know them.
+const gapVersion = 8
+
 // finish checks what shows at the end only.
 func (p *parser) finish() {
 	if p.hasInfo {
@@ -400,7 +405,15 @@ func (p *parser) finish() {
 	if p.version < p.needs {
 		p.fail("M3U-VERSION-LOW", 0, "EXT-X-VERSION is %d, %s needs %d", p.version, p.needsFor, p.needs)
 	}
-	if p.version > max(p.needs, 6) {
+	gaps := p.seen["EXT-X-GAP"] > 0
+	if gaps && p.version < gapVersion {
+		p.fail("M3U-GAP-VERSION", 0, "EXT-X-VERSION is %d, and it has EXT-X-GAP", p.version)
+	}
+	most := max(p.needs, 6)
+	if gaps || p.mediaSequence > 0 { // of a playlist that slides, a gap may have left
+		most = max(most, gapVersion)
+	}
+	if p.version > most {
 		p.fail("M3U-VERSION-HIGH", 0, "EXT-X-VERSION is %d, the playlist needs %d", p.version, p.needs)
 	}
 	p.removed()

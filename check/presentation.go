@@ -14,6 +14,9 @@ func (m *rendition) checkWhole(r *Report) {
 	if m.current == nil || m.current.iFrames {
 		return
 	}
+	if m.before != nil {
+		m.before.checkAlone(r)
+	}
 	if m.videos > 1 && m.keyed == m.videos && !m.independent && !m.current.independent {
 		r.add("SEG-INDEPENDENT-UNSAID", m.uri, 0, "all %d video segments begin with an IDR picture", m.videos)
 	}
@@ -225,6 +228,6 @@ func checkBandwidth(v *variant, m *rendition, sound []*rendition, fail report) {
 	}
 }
 
-// whole: the playlist lists the presentation from its start, so what was
-// measured is all of it.
-func (m *rendition) whole() bool { return m.current.mediaSequence == 0 }
+// whole: the playlist lists the presentation from its start and without gaps,
+// so what was measured is all of it.
+func (m *rendition) whole() bool { return m.current.mediaSequence == 0 && !m.holed }

@@ -2,7 +2,6 @@ package check
 
 import (
 	"crypto/sha256"
-	"math"
 	"slices"
 	"strings"
 
@@ -11,14 +10,16 @@ import (
 
 // weight is what the bit rates are computed from.
 type weight struct {
-	bytes   int64
-	seconds float64
+	sequence uint64
+	bytes    int64
+	seconds  float64
 }
 
 // rendition is one media playlist and what its segments show.
 type rendition struct {
 	uri     string
 	current *playlist
+	text    int // bytes of current
 	history history
 	// independent: the multivariant playlist says so for all.
 	independent bool
@@ -31,11 +32,10 @@ type rendition struct {
 
 	// before is the last segment that could be read, unless the chain broke.
 	before *seenSegment
-	// elapsed and declared are the true and the declared time of the run of
-	// segments that hang together; told: its sum was reported.
-	elapsed, declared float64
-	told              bool
+	run    run
+	gap    gap // the entries so far that no segment follows yet
 
+	holed    bool // a segment is a gap, or was not there
 	weights  []weight
 	codecs   []string
 	size     size
@@ -44,12 +44,6 @@ type rendition struct {
 	hasPTS   bool
 	videos   int // segments with H.264
 	keyed    int // of them, those that begin with an IDR picture
-}
-
-// seenSegment is a segment that was read, for its successor.
-type seenSegment struct {
-	entry  segment
-	stream *stream
 }
 
 // maxWeights bounds what a long watch keeps.
@@ -62,7 +56,7 @@ func (m *rendition) take(e segment, body []byte, r *Report) {
 	r.Bytes += int64(len(body))
 	r.Seconds += e.duration
 	if len(m.weights) < maxWeights {
-		m.weights = append(m.weights, weight{int64(len(body)), e.duration})
+		m.weights = append(m.weights, weight{e.sequence, int64(len(body)), e.duration})
 	}
 	if e.bitrate > 0 && e.duration > 0 && !e.hasRange {
 		rate := float64(len(body)) * 8 / 1000 / e.duration
@@ -73,7 +67,7 @@ func (m *rendition) take(e segment, body []byte, r *Report) {
 	switch {
 	case e.encrypted:
 		r.note("Encrypted segments were fetched, but not looked into.")
-		m.before = nil
+		m.part(r)
 		return
 	case m.current.iFrames:
 		r.note("Segments of I-frame playlists were fetched, but not looked into.")
@@ -86,11 +80,11 @@ func (m *rendition) take(e segment, body []byte, r *Report) {
 func (m *rendition) read(e segment, body []byte, r *Report, fail report) {
 	f := formatOf(body)
 	if f != transportStream {
-		m.before = nil
+		m.part(r)
 	}
 	switch f {
 	case transportStream:
-		m.follow(e, readStream(body, e.init != nil, fail), fail)
+		m.follow(e, readStream(body, e.init != nil, fail), r, fail)
 	case fragmentedMP4:
 		r.note("The boxes of fMP4 segments were checked, their media was not.")
 		if e.init == nil && !isFragmentName(e.uri) {
@@ -113,34 +107,13 @@ func (m *rendition) read(e segment, body []byte, r *Report, fail report) {
 }
 
 // broken: a segment is missing, its successor has no neighbour.
-func (m *rendition) broken() { m.before = nil }
-
-// follow compares a segment with its entry, and with the one before.
-func (m *rendition) follow(e segment, s *stream, fail report) {
-	m.gather(s)
-	m.checkStart(s, fail)
-	if m.before != nil && m.before.entry.sequence+1 != e.sequence {
-		m.before = nil
-	}
-	main := s.main()
-	joined := m.before != nil && !e.discontinuity
-	if joined {
-		m.checkCounters(s, fail)
-		m.checkTracks(s, fail)
-	}
-	if joined && main != nil {
-		joined = m.checkTimes(s, main, fail)
-	}
-	m.checkDuration(e, main, joined, fail)
-	if main == nil || !main.stamped {
-		m.before = nil
-		return
-	}
-	m.before = &seenSegment{e, s}
+func (m *rendition) broken(r *Report) {
+	m.holed = true
+	m.part(r)
 }
 
 // gather notes what the multivariant playlist is compared with.
-func (m *rendition) gather(s *stream) {
+func (m *rendition) gather(e segment, s *stream) {
 	for _, t := range s.tracks {
 		if c := codecOf(t); c != "" && t.pes > 0 && !slices.Contains(m.codecs, c) && len(m.codecs) < 64 {
 			m.codecs = append(m.codecs, c)
@@ -152,7 +125,7 @@ func (m *rendition) gather(s *stream) {
 			m.rate = max(m.rate, t.rate())
 		}
 	}
-	if t := s.main(); t != nil && t.stamped && !m.hasPTS {
+	if t := s.main(); t != nil && t.stamped && e.sequence == m.current.first() {
 		m.firstPTS, m.hasPTS = t.minPTS, true
 	}
 }
@@ -221,63 +194,6 @@ func (m *rendition) checkTracks(s *stream, fail report) {
 	}
 }
 
-// checkTimes: each track's timestamps go on [RFC 8216bis 3]. It tells whether
-// those of the main track do.
-func (m *rendition) checkTimes(s *stream, main *track, fail report) bool {
-	for _, t := range s.tracks {
-		var b *track
-		for _, x := range m.before.stream.tracks {
-			if x.pid == t.pid && x.stamped && t.stamped {
-				b = x
-			}
-		}
-		if b == nil || t != main && t.kind != media.Audio {
-			continue
-		}
-		step := max(b.step, t.step)
-		jump := difference(t.minPTS, b.end())
-		switch {
-		case jump > media.Clock/2+step || jump < -step-media.Clock/100:
-			fail("SEG-TIMESTAMP", "%s begins %+.3f s from where the segment before ended", t.kind, secs(jump))
-			return false
-		case jump > max(media.Clock/10, 2*step):
-			fail("SEG-HOLE", "%s has a hole of %.3f s before this segment", t.kind, secs(jump))
-		}
-	}
-	return true
-}
-
-// checkDuration compares EXTINF with the media [RFC 8216bis 4.4.4.1,
-// Authoring 8.1]. joined: the timestamps go on from the segment before, whose
-// true end is then known.
-func (m *rendition) checkDuration(e segment, main *track, joined bool, fail report) {
-	if main == nil || !main.stamped {
-		return
-	}
-	own := secs(main.end() - main.minPTS)
-	frame := max(secs(main.step), 0.001)
-	if main.kind == media.Audio {
-		frame = max(frame, 0.04)
-	}
-	if !joined {
-		m.elapsed, m.declared, m.told = 0, 0, false
-	} else if b := m.before.stream.main(); b != nil && b.kind == main.kind {
-		m.elapsed += secs(difference(main.minPTS, b.minPTS))
-		m.declared += m.before.entry.duration
-	}
-	off := e.duration - own
-	// A last frame may stand longer than its neighbours: what the sum says is
-	// then nearer to the truth than own is.
-	if math.Abs(off) > 0.5+frame {
-		fail("SEG-EXTINF", "EXTINF is %.3f s, the media lasts %.3f s", e.duration, own)
-		m.told = true
-	}
-	if sum := m.declared - m.elapsed; math.Abs(sum) > frame+0.002 && !m.told {
-		fail("SEG-EXTINF-SUM", "up to here EXTINF adds up to %.3f s, the media to %.3f s", m.declared, m.elapsed)
-		m.told = true
-	}
-}
-
 // codecOf is the CODECS value of a track, "" where it is not known.
 func codecOf(t *track) string {
 	switch {
@@ -305,7 +221,10 @@ func (m *rendition) peak() (peak float64) {
 	target := float64(m.current.target)
 	for i := range m.weights {
 		var sum weight
-		for _, w := range m.weights[i:min(len(m.weights), i+maxRun)] {
+		for k, w := range m.weights[i:min(len(m.weights), i+maxRun)] {
+			if w.sequence != m.weights[i].sequence+uint64(k) { // a gap, or one that was not there
+				break
+			}
 			sum.bytes += w.bytes
 			sum.seconds += w.seconds
 			if sum.seconds > 1.5*target {

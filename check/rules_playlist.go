@@ -58,6 +58,7 @@ var mediaRules = []Rule{
 	{"M3U-URI-TWICE", bis + "3", Warning, "A resource is listed once, unless an EXT-X-DISCONTINUITY lets its timestamps begin again.", "Give each segment a name of its own."},
 	{"M3U-BITRATE", bis + "4.4.4.8", Error, "EXT-X-BITRATE is within 10 % of its segments' bit rates.", "Correct it or leave it out."},
 	{"M3U-DATERANGE", bis + "4.4.5.1", Error, "EXT-X-DATERANGE has a start, an end that agrees with its duration, and a playlist with dates.", "See the section: ID, START-DATE, END-DATE = START-DATE + DURATION, CLASS with END-ON-NEXT."},
+	{"M3U-GAP-VERSION", bis + "8 (early drafts)", Warning, "A playlist with EXT-X-GAP says EXT-X-VERSION:8 or higher.", "Raise EXT-X-VERSION: the tag came with it, and parsers that are strict refuse it below."},
 	{"M3U-GAP", bis + "6.2.1", Warning, "No media is missing: a segment marked EXT-X-GAP is a hole in the show.", "Nothing is wrong with the playlist: find out why the media was lost."},
 }
 

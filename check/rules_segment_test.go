@@ -13,18 +13,28 @@ func replaced(change func(m *made)) Report { return chain(master, vod, 1, change
 // chain makes three segments that follow one another, the n-th changed, and
 // checks them in their presentation.
 func chain(multi, media string, n int, change func(m *made)) Report {
+	return presentation(multi, media, links(func(i int, m *made) {
+		if i == n {
+			change(m)
+		}
+	})...)
+}
+
+// links makes three segments that follow one another: a name with its bytes
+// each.
+func links(change func(i int, m *made)) (replace []any) {
 	counters := map[uint16]uint8{}
 	audio := int64(0)
-	var replace []any
 	for i := range 3 {
 		m := made{start: 900000 + int64(i)*180000, counters: counters, audioLate: audio}
-		if i == n {
-			change(&m)
-		}
+		change(i, &m)
 		replace = append(replace, string(rune('0'+i))+".ts", m.bytes())
-		audio = m.audioEnd - (900000 + int64(i+1)*180000)
+		audio = 0
+		if end := m.start + 180000; m.audioEnd > end { // what has stopped begins again with a segment
+			audio = m.audioEnd - end
+		}
 	}
-	return presentation(multi, media, replace...)
+	return replace
 }
 
 // damaged changes the bytes of the second sound segment.

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -18,9 +19,15 @@ type ruleCase struct {
 	left   Report
 }
 
+// allCases are made once: to make them is to check them.
+var allCases = sync.OnceValue(func() []ruleCase {
+	return slices.Concat(playlistCases(), mediaCases(), multivariantCases(), lowLatencyCases(), historyCases(),
+		deliveryCases(), segmentCases(), timelineCases(), gapCases(), streamCases())
+})
+
 // TestRules: every rule catches and leaves alone. A rule without a case fails.
 func TestRules(t *testing.T) {
-	cases := slices.Concat(playlistCases(), mediaCases(), multivariantCases(), lowLatencyCases(), historyCases(), deliveryCases(), segmentCases(), streamCases())
+	cases := allCases()
 	covered := map[string]bool{}
 	for _, c := range cases {
 		covered[c.rule] = true
@@ -193,7 +200,7 @@ func TestSoundIsSilent(t *testing.T) {
 // in the table.
 func TestEveryFindingHasItsRule(t *testing.T) {
 	ids := slices.Sorted(maps.Keys(rulesByID))
-	for _, c := range slices.Concat(playlistCases(), mediaCases(), multivariantCases(), lowLatencyCases(), historyCases(), deliveryCases(), segmentCases(), streamCases()) {
+	for _, c := range allCases() {
 		for id := range c.caught.Counts {
 			if !slices.Contains(ids, id) {
 				t.Errorf("a finding names %s, which is no rule", id)

@@ -36,6 +36,7 @@ const (
 type made struct {
 	start    int64   // PTS of the first frame, 90 kHz
 	seconds  float64 // 0: 2 s
+	every    int64   // ticks between pictures; 0: 3600, 25 a second
 	gop      int     // frames between IDR pictures; 0: 25, one a second
 	counters map[uint16]uint8
 
@@ -48,7 +49,10 @@ type made struct {
 	audioType, videoType             byte
 	audioLate                        int64 // the audio's timestamps are shifted by
 	audioStretch                     int64 // ticks added to each audio PES
+	audioShift                       int64 // the same, but none is left out
+	videoLate                        int64 // the pictures' timestamps are shifted by
 	audioLast                        bool  // all audio comes behind all video
+	audioStops                       bool  // 0.4 s after the start
 	sps                              []byte
 	skip                             map[int]bool // video frames that are left out
 	secondAudio, jitterDTS, badTimes bool
@@ -82,22 +86,29 @@ func (m *made) bytes() []byte {
 	if m.pcrLead == 0 {
 		m.pcrLead = 9000
 	}
+	if m.every == 0 {
+		m.every = 3600
+	}
 	if m.sps == nil {
 		m.sps = sps360
 	}
 	m.tables()
 	audio := m.start + m.audioLate
 	end := m.start + int64(m.seconds*media.Clock)
-	for i := range int(m.seconds * 25) {
-		pts := m.start + int64(i)*3600
+	heard := end
+	if m.audioStops {
+		heard = m.start + 36000
+	}
+	for i := range int((end - m.start) / m.every) {
+		pts := m.start + m.videoLate + int64(i)*m.every
 		if !m.noVideo {
 			m.picture(i, pts)
 		}
 		if !m.audioLast {
-			audio = m.audio(audio, min(pts+3600, end))
+			audio = m.audio(audio, min(pts+m.every, heard))
 		}
 	}
-	m.audioEnd = m.audio(audio, end)
+	m.audioEnd = m.audio(audio, heard)
 	return m.out
 }
 
@@ -119,9 +130,10 @@ func (m *made) audio(at, end int64) int64 {
 		if m.noVideo && !m.noPCR {
 			pcr = at - m.pcrLead
 		}
-		m.pes(pidAudio, 0xC0, at, at, pcr, flags, data)
+		pts := at + m.audioShift
+		m.pes(pidAudio, 0xC0, pts, pts, pcr, flags, data)
 		if m.secondAudio {
-			m.pes(pidAudio+1, 0xC1, at, at, -1, flags, data)
+			m.pes(pidAudio+1, 0xC1, pts, pts, -1, flags, data)
 		}
 	}
 	return at

@@ -25,12 +25,13 @@ type track struct {
 	stamped          bool  // some PES packet had a PTS
 	last             int64 // last DTS
 	minPTS, maxPTS   int64
-	step             int64 // ticks of a frame: the median
+	step             int64 // ticks of a frame, or of a PES packet: the median; 0: unknown
 	steps            []int64
 	hole             int64 // the longest, in ticks; 0: none
 	firstKey, anyKey bool  // H.264: the first frame is an IDR picture; some is
 	keyed            bool  // SPS and PPS come before the first IDR picture
-	keyGap, lastKey  int64
+	keyGap, lastKey  int64 // dependent: other pictures came since lastKey
+	dependent        bool
 	sets             bool // SPS and PPS came
 	sps              []byte
 	params           string // codec, profile, resolution: what must not change
@@ -60,10 +61,10 @@ type stream struct {
 	tracks   []*track
 }
 
-// first returns the first track of a kind that has frames, or nil.
+// first returns the first track of a kind that has timestamps, or nil.
 func (s *stream) first(k media.Kind) *track {
 	for _, t := range s.tracks {
-		if t.kind == k && t.pes > 0 {
+		if t.kind == k && t.stamped {
 			return t
 		}
 	}
@@ -76,6 +77,16 @@ func (s *stream) main() *track {
 		return t
 	}
 	return s.first(media.Audio)
+}
+
+// stamped returns the track of a PID that has timestamps, or nil.
+func (s *stream) stamped(pid uint16) *track {
+	for _, t := range s.tracks {
+		if t.pid == pid && t.stamped {
+			return t
+		}
+	}
+	return nil
 }
 
 // report records a finding about one segment.
@@ -302,7 +313,7 @@ func (r *reader) pes(t *track, p *mpegts.PES) {
 		step := dts - t.last
 		if step <= 0 {
 			r.count("TS-DTS-ORDER")
-		} else if t.kind == media.Video {
+		} else {
 			t.steps = append(t.steps, step)
 		}
 		t.last = dts
@@ -367,6 +378,7 @@ func (t *track) slice(p *mpegts.PES, idr, sets bool) {
 		t.firstKey = idr
 	}
 	if !idr {
+		t.dependent = true
 		return
 	}
 	if !p.RandomAccess {
@@ -376,8 +388,10 @@ func (t *track) slice(p *mpegts.PES, idr, sets bool) {
 		t.anyKey = true
 		t.keyed = t.sets
 	}
-	t.keyGap = max(t.keyGap, t.last-t.lastKey)
-	t.lastKey = t.last
+	if t.dependent { // where all are IDR pictures, they cannot come sooner
+		t.keyGap = max(t.keyGap, t.last-t.lastKey)
+	}
+	t.lastKey, t.dependent = t.last, false
 }
 
 // takeSPS takes in a sequence parameter set.
@@ -409,6 +423,7 @@ func (t *track) settle() {
 		t.step = t.audio.frameTicks()
 		t.maxPTS = max(t.maxPTS, t.audio.end()-t.step)
 		t.hole, t.drift = t.audio.hole, t.audio.drift
+		t.steps = nil
 		return
 	}
 	if len(t.steps) == 0 {
@@ -419,7 +434,9 @@ func (t *track) settle() {
 	if longest := sorted[len(sorted)-1] - t.step; longest > max(media.Clock/10, 2*t.step) {
 		t.hole = longest
 	}
-	t.keyGap = max(t.keyGap, t.last+t.step-t.lastKey)
+	if t.dependent {
+		t.keyGap = max(t.keyGap, t.last+t.step-t.lastKey)
+	}
 	t.steps = nil
 }
 

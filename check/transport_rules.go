@@ -147,21 +147,32 @@ func (r *reader) checkInterleave() {
 	if v == nil || a == nil {
 		return
 	}
-	if d := abs(v.minPTS - a.minPTS); d > media.Clock/2 {
+	// Until the first picture of a slow video, the last of the segment before
+	// stands; where there is one picture, nobody knows for how long.
+	if d := abs(v.minPTS - a.minPTS); d > media.Clock/2+v.step && v.step > 0 {
 		r.fail("SEG-AV-START", "audio and video begin %.3f s apart", secs(d))
 	}
-	last := map[media.Kind]int64{}
+	// What lies behind the other in the file, and is to be played well before
+	// it, came late. That the other runs ahead is no fault: where a picture
+	// stands for long, none comes.
+	latest := map[media.Kind]int64{}
 	var worst int64
 	for _, s := range r.stamps {
 		if s.kind == 0 {
 			continue
 		}
-		last[s.kind] = s.at
-		if len(last) == 2 {
-			worst = max(worst, abs(last[media.Video]-last[media.Audio]))
+		other := media.Video
+		if s.kind == media.Video {
+			other = media.Audio
+		}
+		if at, ok := latest[other]; ok {
+			worst = max(worst, at-s.at)
+		}
+		if at, ok := latest[s.kind]; !ok || s.at > at {
+			latest[s.kind] = s.at
 		}
 	}
-	if worst > media.Clock+max(v.hole, a.hole) {
+	if worst > media.Clock {
 		r.fail("SEG-INTERLEAVE", "audio and video of the same place are %.3f s apart", secs(worst))
 	}
 }
