@@ -14,7 +14,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -204,12 +203,8 @@ func TestHostile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The memory of the race detector, which this test may run with, is none of
-	// weir's.
-	binary := filepath.Join(t.TempDir(), "weir")
-	tool(t, "go", "build", "-o", binary, ".")
 	s := &server{data: t.TempDir(), rtmp: freeAddress(t), http: freeAddress(t)}
-	weir := spawn(t, nil, binary, "serve", "--data", s.data, "--rtmp", s.rtmp, "--http", s.http,
+	weir := spawn(t, nil, build(t), "serve", "--data", s.data, "--rtmp", s.rtmp, "--http", s.http,
 		"--log-max", "1GB", "--ingest-memory", strconv.Itoa(hostileFrames), "--max-connections", strconv.Itoa(hostileConnections))
 	s.wait(t)
 
@@ -253,7 +248,7 @@ func TestHostile(t *testing.T) {
 	if err := testmedia.SameFrames(increasing(testmedia.Probe(t, input)), testmedia.Probe(t, s.object(prefix+"vod.m3u8"))); err != nil {
 		t.Error(err)
 	}
-	most := peakMemory(t, weir.Process.Pid)
+	most := memory(t, weir, "VmHWM")
 	t.Logf("%d MB at most, of a budget of %d MB", most>>20, hostileBudget>>20)
 	if most > hostileBudget {
 		t.Errorf("the process took %d bytes of memory, want at most %d", most, hostileBudget)
@@ -273,24 +268,4 @@ func TestHostile(t *testing.T) {
 			t.Errorf("a bad peer is not our fault: %s", line)
 		}
 	}
-}
-
-// peakMemory is the most memory that a process has had, in bytes.
-func peakMemory(t testing.TB, pid int) int64 {
-	t.Helper()
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(status)) {
-		if v, ok := strings.CutPrefix(line, "VmHWM:"); ok {
-			kB, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(v), "kB")), 10, 64)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return kB << 10
-		}
-	}
-	t.Fatal("the process tells no VmHWM")
-	return 0
 }

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -251,6 +252,7 @@ func (p *process) over() bool {
 type node struct {
 	*process
 	name, rtmp, http string
+	began            time.Time
 	ready            time.Duration // from its start
 }
 
@@ -263,6 +265,7 @@ type cluster struct {
 	dir     string
 	nats    []*natsServer
 	bus     *bus.Bus // the test's own eyes
+	binary  string   // that start starts; empty: this one
 	nodes   int
 }
 
@@ -371,7 +374,7 @@ func (c *cluster) store() string { return "file://" + filepath.Join(c.dir, "obje
 // start starts a stage and waits until it takes work.
 func (c *cluster) start(t testing.TB, env []string, stage string, args ...string) *node {
 	t.Helper()
-	return c.startBuild(t, os.Args[0], env, stage, args...)
+	return c.startBuild(t, cmp.Or(c.binary, os.Args[0]), env, stage, args...)
 }
 
 // startBuild starts a stage of any build of weir.
@@ -380,13 +383,13 @@ func (c *cluster) startBuild(t testing.TB, binary string, env []string, stage st
 	c.nodes++
 	n := &node{name: fmt.Sprint(stage, c.nodes), http: freeAddress(t)}
 	args = append([]string{stage, "--nats", natsURL(c.nats), "--node", n.name, "--http", n.http}, args...)
-	began := time.Now()
+	n.began = time.Now()
 	n.process = spawn(t, append(env, asWeir+"=1"), binary, args...)
 	eventually(t, 20*time.Second, stage+" is ready", func() bool {
 		code, _ := get("http://" + n.http + "/readyz")
 		return code == http.StatusOK || n.over()
 	})
-	n.ready = time.Since(began)
+	n.ready = time.Since(n.began)
 	return n
 }
 

@@ -4,8 +4,6 @@ package main
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -64,21 +62,4 @@ func TestSoakStoreOutageMemory(t *testing.T) {
 	if most := streams * int64(broadcastMemory); peak > most {
 		t.Errorf("%d MB at most, want %d", peak>>20, most>>20)
 	}
-}
-
-// memory is what the kernel says of a process, in bytes.
-func memory(t testing.TB, p *process, what string) int64 {
-	t.Helper()
-	status, err := os.ReadFile(filepath.Join("/proc", fmt.Sprint(p.Process.Pid), "status"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(status)) {
-		var kB int64
-		if n, _ := fmt.Sscanf(line, what+": %d kB", &kB); n == 1 {
-			return kB << 10
-		}
-	}
-	t.Fatalf("no %s", what)
-	return 0
 }
