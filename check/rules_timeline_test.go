@@ -161,7 +161,15 @@ func timelineCases() (all []ruleCase) {
 			ruleCase{"SEG-TIMESTAMP", unbound(show(name, at(2, func(m *made) { m.start += 2 * media.Clock })), vod), unbound(show(name), vod)},
 		)
 	}
+	open := func(i int, m *made) {
+		if i > 0 {
+			m.leading = 3
+		}
+	}
 	return append(all,
+		// Open GOPs, from the second segment on: cut at the key picture, it is
+		// three pictures from there to the first one that is shown.
+		ruleCase{"SEG-EXTINF-SUM", unbound(open, extinf(0, "2.200")), unbound(open, extinf(0, "2.120"))},
 		// The last segment has no successor: it may be as long as its video, or
 		// as all of it, but no longer and no shorter.
 		ruleCase{"SEG-EXTINF", unbound(show("the video stops in the last segment"), edit(extinf(2, "3.000"), "TARGETDURATION:2", "TARGETDURATION:3")), unbound(show("the video stops in the last segment"), extinf(2, "0.400"))},

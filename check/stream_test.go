@@ -36,6 +36,7 @@ const (
 type made struct {
 	start    int64   // PTS of the first frame, 90 kHz
 	seconds  float64 // 0: 2 s
+	leading  int     // pictures that come behind the first one and are shown before it
 	every    int64   // ticks between pictures; 0: 3600, 25 a second
 	gop      int     // frames between IDR pictures; 0: 25, one a second
 	counters map[uint16]uint8
@@ -100,7 +101,7 @@ func (m *made) bytes() []byte {
 		heard = m.start + 36000
 	}
 	for i := range int((end - m.start) / m.every) {
-		pts := m.start + m.videoLate + int64(i)*m.every
+		pts := m.start + m.videoLate + int64(m.shown(i))*m.every
 		if !m.noVideo {
 			m.picture(i, pts)
 		}
@@ -110,6 +111,17 @@ func (m *made) bytes() []byte {
 	}
 	m.audioEnd = m.audio(audio, heard)
 	return m.out
+}
+
+// shown is the place of the i-th picture among those of the segment.
+func (m *made) shown(i int) int {
+	switch {
+	case i > m.leading:
+		return i
+	case i == 0:
+		return m.leading
+	}
+	return i - 1
 }
 
 // audio writes the audio from at up to before end.
@@ -163,7 +175,7 @@ func (m *made) picture(i int, pts int64) {
 	} else {
 		unit(append([]byte{0x41}, bytesOf(0x55, 300)...)...)
 	}
-	dts := pts - 3600
+	dts := m.start + m.videoLate + int64(i)*m.every - 3600
 	pcr := int64(-1)
 	if i%m.pcrEvery == 0 && !m.noPCR {
 		pcr = dts - m.pcrLead

@@ -40,10 +40,11 @@ func (s *stream) extent() (x extent, ok bool) {
 
 // run is a run of segments whose main track goes on without a hole: elapsed
 // and declared are its true and its declared seconds, told says that their
-// difference was reported.
+// difference was reported. Some count from the first picture of a segment that
+// is shown, some from its key picture: lead is the difference at most.
 type run struct {
-	elapsed, declared float64
-	told              bool
+	elapsed, declared, lead float64
+	told                    bool
 }
 
 // jumped is how far apart timestamps may lie that belong together, beside the
@@ -179,7 +180,9 @@ func (m *rendition) checkStep(next *seenSegment, r *Report) {
 		if math.Abs(declared-own) < math.Abs(declared-length) {
 			length = own
 		}
-		m.run.add(own, declared)
+		m.run.elapsed += own
+		m.run.declared += declared
+		m.run.lead = max(m.run.lead, secs(x.lead()), secs(y.lead()))
 		if x.step == 0 { // the one picture stands for all of the segment
 			frame = max(frame, own)
 		} else if difference(y.minPTS, x.end()) > max(media.Clock/10, 2*x.step) {
@@ -193,15 +196,10 @@ func (m *rendition) checkStep(next *seenSegment, r *Report) {
 	if y.kind == media.Audio {
 		frame = max(frame, 0.04)
 	}
-	if off := m.run.declared - m.run.elapsed; math.Abs(off) > frame+0.002 && !m.run.told {
+	if off := m.run.declared - m.run.elapsed; math.Abs(off) > frame+m.run.lead+0.002 && !m.run.told {
 		next.fail(r, "SEG-EXTINF-SUM", "up to here EXTINF adds up to %.3f s, the media to %.3f s", m.run.declared, m.run.elapsed)
 		m.run.told = true
 	}
-}
-
-func (r *run) add(elapsed, declared float64) {
-	r.elapsed += elapsed
-	r.declared += declared
 }
 
 // checkAlone compares EXTINF with the segment's own media, where no other

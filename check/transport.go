@@ -25,6 +25,7 @@ type track struct {
 	stamped          bool  // some PES packet had a PTS
 	last             int64 // last DTS
 	minPTS, maxPTS   int64
+	firstPTS         int64 // of the first frame in the file
 	step             int64 // ticks of a frame, or of a PES packet: the median; 0: unknown
 	steps            []int64
 	hole             int64 // the longest, in ticks; 0: none
@@ -42,6 +43,10 @@ type track struct {
 	noAUD, noFlag    int
 	noPTS            int
 }
+
+// lead is for how long pictures are shown that come behind the first one and
+// are shown before it: those of an open GOP.
+func (t *track) lead() int64 { return t.firstPTS - t.minPTS }
 
 // end is where the track's last frame ends, by presentation.
 func (t *track) end() int64 { return t.maxPTS + t.step }
@@ -308,7 +313,7 @@ func (r *reader) pes(t *track, p *mpegts.PES) {
 	r.stamps = append(r.stamps, stamp{p.Packet, t.kind, dts})
 	if !t.stamped {
 		t.stamped = true
-		t.last, t.minPTS, t.maxPTS, t.lastKey = dts, pts, pts, dts
+		t.last, t.minPTS, t.maxPTS, t.firstPTS, t.lastKey = dts, pts, pts, pts, dts
 	} else {
 		step := dts - t.last
 		if step <= 0 {
