@@ -2,6 +2,7 @@ package check
 
 import (
 	"crypto/sha256"
+	"errors"
 	"maps"
 	"path"
 	"slices"
@@ -45,6 +46,10 @@ type Object struct {
 	Header     map[string][]string
 	Redirected bool
 }
+
+// ErrElsewhere as an Object's Err: it cannot be had from here, which is no
+// fault of the presentation.
+var ErrElsewhere = errors.New("it lies elsewhere")
 
 // Config is how a Checker works.
 type Config struct {
@@ -163,6 +168,11 @@ func (c *Checker) Put(now time.Time, w Want, o Object) {
 // missing: what was listed is not there.
 func (c *Checker) missing(now time.Time, w Want, err error, live bool) {
 	switch {
+	case errors.Is(err, ErrElsewhere):
+		c.report.note("What is on other servers, or above the directory of the check, was not looked at.")
+		if w.Kind == Segment {
+			w.of.broken(&c.report)
+		}
 	case w.Kind == Departed:
 		c.report.add("LIVE-GONE", w.URI, 0, "it just left the playlist: %v", err)
 	case live:

@@ -16,8 +16,9 @@ const maxObject = 1 << 30
 
 var (
 	errTooLarge   = errors.New("larger than 1 GiB")
-	errNoPlaylist = errors.New("no .m3u8 file")
+	errNoPlaylist = errors.New("no .m3u8 or .m3u file")
 	errRange      = errors.New("shorter than its byte range")
+	errNoFile     = errors.New("not a file")
 )
 
 // Directory checks what lies in a file system: the presentation of root, if
@@ -53,7 +54,7 @@ func Directory(fsys fs.FS, root string) (Report, error) {
 func playlistsBelow(fsys fs.FS, root string) ([]string, error) {
 	var first, rest []string
 	err := fs.WalkDir(fsys, root, func(name string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || path.Ext(name) != ".m3u8" {
+		if err != nil || d.IsDir() || path.Ext(name) != ".m3u8" && path.Ext(name) != ".m3u" {
 			return err
 		}
 		text, err := Read(fsys, Want{URI: name})
@@ -81,8 +82,19 @@ func file(fsys fs.FS, name string, seen map[string]bool) Report {
 	return c.Report()
 }
 
-// Read reads what a Want asks for from a file system.
+// Read reads what a Want asks for from a file system. What is not in it, as
+// what stands on a server or above its root, is ErrElsewhere.
 func Read(fsys fs.FS, w Want) ([]byte, error) {
+	if !fs.ValidPath(w.URI) || strings.HasPrefix(w.URI, "data:") {
+		return nil, ErrElsewhere
+	}
+	info, err := fs.Stat(fsys, w.URI)
+	if err != nil {
+		return nil, plain(err)
+	}
+	if !info.Mode().IsRegular() { // to read a pipe could take for ever
+		return nil, errNoFile
+	}
 	f, err := fsys.Open(w.URI)
 	if err != nil {
 		return nil, plain(err)

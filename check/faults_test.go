@@ -200,8 +200,26 @@ func TestSecretsStayOut(t *testing.T) {
 	if strings.Contains(b.String(), "secret") {
 		t.Errorf("the report tells a secret:\n%s", &b)
 	}
-	if !r.Has("OBJ-MISSING") {
-		t.Error("the playlist that is not there was not missed")
+	if len(r.Notes) != 1 || r.Has("OBJ-MISSING") {
+		t.Errorf("that a playlist is on another server is a note and no finding: %v %v", r.Notes, r.Findings)
+	}
+}
+
+// TestElsewhere: what a directory's playlists name on servers, or above the
+// directory, is not missing; what is no file is.
+func TestElsewhere(t *testing.T) {
+	one := func(uri string) Report {
+		return files("d/v.m3u8", edit(vod, "1.ts", uri), "d/0.ts", string(soundSegments(1)[0]), "d/dir/x", "", "2.ts", "")
+	}
+	for _, uri := range []string{"https://example.com/1.ts", "http://example.com/1.ts?x=1", "../../1.ts", "data:video/mp2t;base64,Rw=="} {
+		if r := one(uri); r.Counts["OBJ-MISSING"] != 1 || len(r.Notes) != 1 { // 2.ts is missing
+			t.Errorf("%s: %v %v", uri, r.Notes, r.Findings)
+		}
+	}
+	for _, uri := range []string{"../1.ts", "dir", "/none.ts"} {
+		if r := one(uri); r.Counts["OBJ-MISSING"] != 2 || len(r.Notes) != 0 {
+			t.Errorf("%s: %v %v", uri, r.Notes, r.Findings)
+		}
 	}
 }
 

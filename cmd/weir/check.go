@@ -138,6 +138,9 @@ func (c countedFS) Open(name string) (fs.File, error) {
 	return f, err
 }
 
+// Stat is for those who look before they open.
+func (c countedFS) Stat(name string) (fs.FileInfo, error) { return fs.Stat(c.FS, name) }
+
 // progress shows on a terminal how far a long check is. A nil one is silent.
 type progress struct {
 	w       io.Writer
