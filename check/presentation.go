@@ -17,7 +17,7 @@ func (m *rendition) checkWhole(r *Report) {
 	if m.before != nil {
 		m.before.checkAlone(r)
 	}
-	if m.videos > 1 && m.keyed == m.videos && !m.independent && !m.current.independent {
+	if m.videos > 1 && m.keyed == m.videos && !m.holed && !m.sealed && !m.independent && !m.current.independent {
 		r.add("SEG-INDEPENDENT-UNSAID", m.uri, 0, "all %d video segments begin with an IDR picture", m.videos)
 	}
 }

@@ -36,6 +36,7 @@ type rendition struct {
 	gap    gap // the entries so far that no segment follows yet
 
 	holed    bool // a segment is a gap, or was not there
+	sealed   bool // a segment was encrypted
 	weights  []weight
 	codecs   []string
 	size     size
@@ -67,6 +68,7 @@ func (m *rendition) take(e segment, body []byte, r *Report) {
 	switch {
 	case e.encrypted:
 		r.note("Encrypted segments were fetched, but not looked into.")
+		m.sealed = true
 		m.part(r)
 		return
 	case m.current.iFrames:

@@ -44,6 +44,7 @@ func gapCases() []ruleCase {
 	small := func(m *made) { m.sps = sps180 }
 	unlike := func(m *made) { m.counters = map[uint16]uint8{pidVideo: 3, pidAudio: 9} }
 	wide := edit(master, "BANDWIDTH=132400,A", "BANDWIDTH=150000,A")
+	unsaid := edit(master, "#EXT-X-INDEPENDENT-SEGMENTS\n", "")
 	full := edit(master, "AVERAGE-BANDWIDTH=131600", "AVERAGE-BANDWIDTH=170000", "BANDWIDTH=132400", "BANDWIDTH=200000")
 	return []ruleCase{
 		{"M3U-GAP-VERSION", one(edit(one2, "VERSION:8", "VERSION:7")), one(one2)},
@@ -63,6 +64,8 @@ func gapCases() []ruleCase {
 		{"SEG-PARAMETERS", through(one2, small), through(marked, small)},
 		{"SEG-BANDWIDTH-HIGH", presentation(wide, vod), presentation(wide, one2)},
 		{"SEG-AVERAGE-BANDWIDTH", presentation(full, vod), presentation(full, one2)},
+		{"SEG-INDEPENDENT-UNSAID", presentation(unsaid, vod), presentation(unsaid, one2, "1.ts", nil)},
+		{"SEG-INDEPENDENT-UNSAID", presentation(unsaid, vod), presentation(unsaid, edit(vod, "#EXTINF:2.000,\n2.ts", "#EXT-X-KEY:METHOD=AES-128,URI=\"k\"\n#EXTINF:2.000,\n2.ts"))},
 		{"REN-TIMESTAMP", pair(vod, 0, 20), pair(edit(vod, "VERSION:3", "VERSION:8", "#EXTINF", "#EXT-X-GAP\n#EXTINF"), 0)},
 		{"LIVE-STALE", moments(time.Second, version(0), version(0), version(0), version(0), version(0)), moments(time.Second, version(0), version(0), asGap(1, 13), asGap(1, 13), asGap(2, 13, 14), asGap(2, 13, 14))},
 		{"LIVE-CHANGED", versions(asGap(0, 12), version(1)), versions(version(0), asGap(1, 12))},
