@@ -56,6 +56,7 @@ type conn struct {
 	began    time.Time // since when the peer owes the next step
 	told     bool      // connect has come
 	lastRead time.Time
+	napped   time.Time   // since when what is read next may have waited in the kernel; zero: it has not
 	more     bool        // the last read filled the buffer
 	timer    *time.Timer // for naps
 	atKey    bool        // to be cut at the next key frame
@@ -167,8 +168,12 @@ func (c *conn) read(buf []byte) (int, error) {
 	case <-c.wake: // poke may have come before the deadline was set
 		return 0, nil
 	default:
-		return c.nc.Read(buf)
 	}
+	n, err := c.nc.Read(buf)
+	if time.Since(now) > time.Millisecond {
+		c.napped = time.Time{} // nothing had waited: it came while we did
+	}
+	return n, err
 }
 
 // deadline is when the peer's next step is due.
@@ -232,6 +237,7 @@ func (c *conn) obeyDrain(now, by time.Time) *ending {
 // wait waits while the session's buffer is full, and then until what the peer
 // sends is worth a read.
 func (c *conn) wait(life context.Context) *ending {
+	c.napped = time.Time{}
 	s := c.session
 	if s == nil {
 		return nil
@@ -239,7 +245,9 @@ func (c *conn) wait(life context.Context) *ending {
 	if s.full() {
 		return c.stall(life, s)
 	}
-	if nap := c.nap(s, time.Now()); nap > time.Millisecond {
+	now := time.Now()
+	if nap := c.nap(s, now); nap > time.Millisecond {
+		c.napped = now.Truncate(napGrid)
 		c.timer.Reset(nap)
 		select {
 		case <-c.timer.C:
@@ -298,9 +306,13 @@ func (c *conn) receive(life context.Context, p []byte) *ending {
 	now := time.Now()
 	c.lastRead = now
 	c.cfg.Metrics.received.Add(float64(len(p)))
+	arrived := now
+	if !c.napped.IsZero() {
+		arrived = c.napped // a frame waits for --batch, the nap included
+	}
 	events, broken := c.rtmp.Receive(now, p)
 	for i := range events {
-		if e := c.handle(life, now, &events[i]); e != nil {
+		if e := c.handle(life, arrived, &events[i]); e != nil {
 			return e
 		}
 	}
@@ -316,14 +328,14 @@ func (c *conn) receive(life context.Context, p []byte) *ending {
 	return c.flush()
 }
 
-func (c *conn) handle(life context.Context, now time.Time, ev *rtmp.Event) *ending {
+func (c *conn) handle(life context.Context, arrived time.Time, ev *rtmp.Event) *ending {
 	switch ev.Type {
 	case rtmp.EventConnect:
-		c.told, c.began = true, now
+		c.told, c.began = true, arrived
 	case rtmp.EventPublish:
 		return c.publish(life, ev)
 	case rtmp.EventTag:
-		return c.tag(now, ev.StreamID, ev.Tag)
+		return c.tag(arrived, ev.StreamID, ev.Tag)
 	case rtmp.EventUnpublish:
 		if c.session != nil && c.session.streamID == ev.StreamID {
 			c.endSession(life, unpublished)
@@ -335,7 +347,7 @@ func (c *conn) handle(life context.Context, now time.Time, ev *rtmp.Event) *endi
 
 // tag adds a tag to the session. Those of another publish, which a newer one
 // on this connection has replaced, are passed over.
-func (c *conn) tag(now time.Time, streamID uint32, t flv.Tag) *ending {
+func (c *conn) tag(arrived time.Time, streamID uint32, t flv.Tag) *ending {
 	s := c.session
 	if s == nil || s.streamID != streamID {
 		return nil
@@ -343,7 +355,7 @@ func (c *conn) tag(now time.Time, streamID uint32, t flv.Tag) *ending {
 	if c.atKey && s.opensKey(t) {
 		return drained
 	}
-	if err := s.add(now, t); err != nil {
+	if err := s.add(arrived, t); err != nil {
 		return brokenRule(err)
 	}
 	return nil

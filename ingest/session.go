@@ -81,11 +81,11 @@ func signal(c chan struct{}) {
 	}
 }
 
-// add takes a tag that arrived at now.
-func (s *session) add(now time.Time, t flv.Tag) error {
+// add takes a tag that has arrived, or may have.
+func (s *session) add(arrived time.Time, t flv.Tag) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.batcher.Add(now, t); err != nil {
+	if err := s.batcher.Add(arrived, t); err != nil {
 		return err
 	}
 	s.facts.note(t)
