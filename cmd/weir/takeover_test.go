@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"strings"
 	"syscall"
@@ -214,7 +215,7 @@ func TestIngestKilled(t *testing.T) {
 	prefix := c.rendition(t, "alice")
 	v := watch(t, c.object(prefix+"live.m3u8"))
 	clean := watchByCheck(t, c.object("live/alice/index.m3u8"))
-	time.Sleep(1500 * time.Millisecond)
+	time.Sleep(time.Second + rand.N(time.Second)) // anywhere between two batches
 	in.kill(t)
 	began := time.Now()
 	eventually(t, 5*time.Second, "the broadcast goes on", func() bool { x, _ := c.stream(t, "alice"); return x.Epoch == 2 })
