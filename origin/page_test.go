@@ -2,7 +2,6 @@ package origin
 
 import (
 	"context"
-	"encoding/json"
 	"io/fs"
 	"net/http"
 	"net/url"
@@ -14,9 +13,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 	"github.com/google/go-cmp/cmp"
+
+	"weir/internal/chromium"
 )
 
 func TestPageHeaders(t *testing.T) {
@@ -93,113 +93,22 @@ func (s *shown) set(list ...Stream) {
 	s.list = list
 }
 
-// browser is a tab of a real Chromium, and what went wrong in it.
-type browser struct {
-	t   *testing.T
-	ctx context.Context
-
-	mu       sync.Mutex
-	errors   []string
-	requests []string
-}
-
-func newBrowser(t *testing.T) *browser {
-	t.Helper()
-	path, err := exec.LookPath("chromium")
-	if err != nil {
-		t.Fatal("the page is tested in a real browser: install chromium (Debian: apt-get install chromium):", err)
-	}
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU,
-		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true))
-	deadline, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-	t.Cleanup(cancel)
-	allocator, cancel := chromedp.NewExecAllocator(deadline, options...)
-	t.Cleanup(cancel)
-	ctx, cancel := chromedp.NewContext(allocator)
-	t.Cleanup(cancel)
-	b := &browser{t: t, ctx: ctx}
-	if err := chromedp.Listen(ctx, b.listen); err != nil {
-		t.Fatal("start chromium:", err)
-	}
-	console := chromedp.Console(ctx)
-	var reading sync.WaitGroup
-	reading.Go(func() {
-		for m, err := range console {
-			if err != nil {
-				return // the test is over
-			}
-			if m.Type == "error" || m.Type == "warning" || m.Type == chromedp.ConsoleException {
-				b.mu.Lock()
-				b.errors = append(b.errors, string(m.Type)+": "+m.Text+" "+m.URL)
-				b.mu.Unlock()
-			}
-		}
-	})
-	t.Cleanup(func() { cancel(); reading.Wait() })
-	return b
-}
-
-func (b *browser) listen(event any) {
-	if r, ok := event.(*network.EventRequestWillBeSent); ok {
-		b.mu.Lock()
-		b.requests = append(b.requests, r.Request.URL)
-		b.mu.Unlock()
-	}
-}
-
-// open loads a page in a window of that size.
-func (b *browser) open(url string, width, height int64) {
-	b.t.Helper()
-	if err := chromedp.Do(b.ctx, chromedp.EmulateViewport(width, height), chromedp.Navigate(url)); err != nil {
-		b.t.Fatal("open the page:", err)
-	}
-}
-
-// eval returns what an expression gives, as JSON.
-func (b *browser) eval(expression string) string {
-	b.t.Helper()
-	v, err := chromedp.Run(b.ctx, chromedp.Evaluate[any](expression, chromedp.EvalAwaitPromise))
-	if err != nil {
-		b.t.Fatalf("%s: %v", expression, err)
-	}
-	out, err := json.Marshal(v)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	return string(out)
-}
-
-// wait waits until an expression is true. Why says what then does not happen.
-func (b *browser) wait(why, expression string) {
-	b.t.Helper()
-	for range 300 {
-		if b.eval(expression) == "true" {
-			return
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.t.Fatalf("%s: not within 30 s\npage: %s\nerrors: %q", why, b.eval("document.body.innerText"), b.errors)
-}
-
 // clean fails the test for everything that the page complained of, and for
 // requests that left the server.
-func (b *browser) clean(server string) {
-	b.t.Helper()
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, e := range b.errors {
-		b.t.Error("console:", e)
+func clean(t *testing.T, tab *chromium.Tab, server string) {
+	t.Helper()
+	for _, c := range tab.Complaints() {
+		t.Error("console:", c)
 	}
-	for _, r := range b.requests {
+	requests := tab.Requests()
+	for _, r := range requests {
 		// data: are the icons of the browser's own video controls.
 		if !strings.HasPrefix(r, server) && !strings.HasPrefix(r, "blob:"+server) && !strings.HasPrefix(r, "data:") {
-			b.t.Error("a request to elsewhere:", r)
+			t.Error("a request to elsewhere:", r)
 		}
 	}
-	if len(b.requests) == 0 {
-		b.t.Error("no request was seen: this test sees nothing")
+	if len(requests) == 0 {
+		t.Error("no request was seen: this test sees nothing")
 	}
 }
 
@@ -243,39 +152,37 @@ func TestPagePlays(t *testing.T) {
 	addr, stop := listen(t, New(Config{Objects: directory(dir), Streams: registry, Publish: Publish{Port: 1936, Open: true}, Metrics: http.NotFoundHandler(), Version: "1.2.3"}), time.Second)
 	defer stop()
 	server := "http://" + addr + "/"
-	b := newBrowser(t)
-	b.open(server, 1280, 900)
+	tab := chromium.Open(t)
+	tab.Load(server, 1280, 900)
 
-	b.wait("the empty page says what to do", `document.getElementById("empty").checkVisibility() && document.getElementById("publish").checkVisibility()`)
+	tab.Wait("the empty page says what to do", `document.getElementById("empty").checkVisibility() && document.getElementById("publish").checkVisibility()`)
 	want := `["rtmp://127.0.0.1:1936/live","alice","ffmpeg -re -i video.mp4 -c copy -f flv rtmp://127.0.0.1:1936/live/alice","weir 1.2.3"]`
-	if got := b.eval(`["obs-server", "obs-key", "ffmpeg-file", "version"].map((id) => document.getElementById(id).textContent)`); got != want {
+	if got := tab.Eval(`["obs-server", "obs-key", "ffmpeg-file", "version"].map((id) => document.getElementById(id).textContent)`); got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
-	if err := chromedp.Do(b.ctx, chromedp.Click(chromedp.CSS(`[data-copy="ffmpeg-test"]`))); err != nil {
-		t.Fatal(err)
-	}
-	b.wait("a copied line is announced", `document.getElementById("said").textContent === "Copied"`)
+	tab.Do("copy a line", chromedp.Click(chromedp.CSS(`[data-copy="ffmpeg-test"]`)))
+	tab.Wait("a copied line is announced", `document.getElementById("said").textContent === "Copied"`)
 
 	publishHLS(t, filepath.Join(dir, "live", "alice"))
 	since := time.Now().Add(-3 * time.Second)
 	alice := Stream{Name: "live/alice", State: Live, Broadcast: "b1", Since: since, Ingest: "node-1", Worker: "worker-7", Epoch: 4, LagSeconds: new(0.2),
 		Video: &Video{Codec: "avc1.64001f", Width: 320, Height: 180, FrameRate: 25}, Audio: &Audio{Codec: "mp4a.40.2", SampleRate: 44100, Channels: 1}}
 	registry.set(alice, Stream{Name: "live/<img src=x onerror=alert(1)>", State: Ended})
-	b.wait("the stream begins by itself", `document.querySelector("video").currentTime > 0.5 && !document.querySelector("video").paused`)
-	first := b.eval(`document.querySelector("video").currentTime`)
-	b.wait("the picture moves on", `document.querySelector("video").currentTime > 1 + `+first)
-	if got := b.eval(`(({videoWidth, videoHeight, muted, error}) => [videoWidth, videoHeight, muted, error])(document.querySelector("video"))`); got != `[320,180,true,null]` {
+	tab.Wait("the stream begins by itself", `document.querySelector("video").currentTime > 0.5 && !document.querySelector("video").paused`)
+	first := tab.Eval(`document.querySelector("video").currentTime`)
+	tab.Wait("the picture moves on", `document.querySelector("video").currentTime > 1 + `+first)
+	if got := tab.Eval(`(({videoWidth, videoHeight, muted, error}) => [videoWidth, videoHeight, muted, error])(document.querySelector("video"))`); got != `[320,180,true,null]` {
 		t.Errorf("width, height, muted, error: got %s", got)
 	}
-	if got := b.eval(`[...document.querySelectorAll("#list .name")].map((e) => e.textContent)`); got != `["live/alice","live/\u003cimg src=x onerror=alert(1)\u003e"]` {
+	if got := tab.Eval(`[...document.querySelectorAll("#list .name")].map((e) => e.textContent)`); got != `["live/alice","live/\u003cimg src=x onerror=alert(1)\u003e"]` {
 		t.Errorf("listed are %s: names are text, never markup", got)
 	}
-	b.wait("how far the picture is behind is told", `document.getElementById("facts").textContent.includes("behind live")`)
-	facts := b.eval(`[...document.querySelectorAll("#facts li")].slice(0, 4).map((e) => e.textContent)`)
+	tab.Wait("how far the picture is behind is told", `document.getElementById("facts").textContent.includes("behind live")`)
+	facts := tab.Eval(`[...document.querySelectorAll("#facts li")].slice(0, 4).map((e) => e.textContent)`)
 	if facts != `["320×180","25 fps","H.264 High","AAC 44.1 kHz mono"]` {
 		t.Errorf("the facts are %s", facts)
 	}
-	row := b.eval(`[...document.querySelectorAll("#rows tr:first-child > *")].map((e) => e.textContent)`)
+	row := tab.Eval(`[...document.querySelectorAll("#rows tr:first-child > *")].map((e) => e.textContent)`)
 	if row != `["live/alice","Live","node-1","worker-7","0.2 s","4","–"]` {
 		t.Errorf("the operator's row is %s", row)
 	}
@@ -283,10 +190,10 @@ func TestPagePlays(t *testing.T) {
 	// A new broadcast of the same stream: the player starts over by itself.
 	alice.Broadcast = "b2"
 	registry.set(alice)
-	b.eval(`document.querySelector("video").addEventListener("emptied", () => { window.emptied = true; }), 0`)
-	b.wait("the next broadcast is loaded", `window.emptied === true`)
-	b.wait("the next broadcast plays", `document.querySelector("video").currentTime > 0.5 && document.getElementById("notice").hidden`)
-	b.clean(server)
+	tab.Eval(`document.querySelector("video").addEventListener("emptied", () => { window.emptied = true; }), 0`)
+	tab.Wait("the next broadcast is loaded", `window.emptied === true`)
+	tab.Wait("the next broadcast plays", `document.querySelector("video").currentTime > 0.5 && document.getElementById("notice").hidden`)
+	clean(t, tab, server)
 }
 
 // A link to a stream plays that one, muted, on a phone; the page fits the
@@ -299,31 +206,29 @@ func TestPageDeepLink(t *testing.T) {
 	addr, stop := listen(t, New(Config{Objects: directory(dir), Streams: registry, Publish: Publish{Port: 1935}}), time.Second)
 	defer stop()
 	server := "http://" + addr + "/"
-	b := newBrowser(t)
-	b.open(server+"?stream=live/bob", 320, 640)
-	b.wait("the stream of the link plays", `document.querySelector("video").currentTime > 0.2 && document.querySelector("video").muted`)
-	got := b.eval(`[document.title, document.querySelector("[aria-current]").dataset.stream, document.documentElement.scrollWidth, document.getElementById("operator").open]`)
+	tab := chromium.Open(t)
+	tab.Load(server+"?stream=live/bob", 320, 640)
+	tab.Wait("the stream of the link plays", `document.querySelector("video").currentTime > 0.2 && document.querySelector("video").muted`)
+	got := tab.Eval(`[document.title, document.querySelector("[aria-current]").dataset.stream, document.documentElement.scrollWidth, document.getElementById("operator").open]`)
 	if got != `["live/bob · weir","live/bob",320,false]` {
 		t.Errorf("title, stream, width, operator's view open: got %s", got)
 	}
-	if got := b.eval(`document.getElementById("ffmpeg-file").textContent`); !strings.HasSuffix(got, `/live/STREAM-KEY"`) {
+	if got := tab.Eval(`document.getElementById("ffmpeg-file").textContent`); !strings.HasSuffix(got, `/live/STREAM-KEY"`) {
 		t.Errorf("where keys are secret, the page shows %s", got)
 	}
-	if unnamed := b.eval(`[...document.querySelectorAll("button, a, summary, video")].filter((e) => !(e.textContent.trim() || e.ariaLabel || e.getAttribute("aria-labelledby"))).map((e) => e.outerHTML)`); unnamed != `[]` {
+	if unnamed := tab.Eval(`[...document.querySelectorAll("button, a, summary, video")].filter((e) => !(e.textContent.trim() || e.ariaLabel || e.getAttribute("aria-labelledby"))).map((e) => e.outerHTML)`); unnamed != `[]` {
 		t.Errorf("a screen reader has no name for %s", unnamed)
 	}
-	if err := chromedp.Do(b.ctx, chromedp.Click(chromedp.ID("unmute"))); err != nil {
-		t.Fatal(err)
-	}
-	b.wait("the sound is on", `!document.querySelector("video").muted && document.getElementById("unmute").hidden`)
-	b.clean(server)
+	tab.Do("turn the sound on", chromedp.Click(chromedp.ID("unmute")))
+	tab.Wait("the sound is on", `!document.querySelector("video").muted && document.getElementById("unmute").hidden`)
+	clean(t, tab, server)
 }
 
 func TestPageText(t *testing.T) {
 	addr, stop := listen(t, New(Config{Objects: store()}), time.Second)
 	defer stop()
-	b := newBrowser(t)
-	b.open("http://"+addr+"/", 800, 600)
+	tab := chromium.Open(t)
+	tab.Load("http://"+addr+"/", 800, 600)
 	for _, tt := range []struct{ call, want string }{
 		{`codec("avc1.64001f")`, `"H.264 High"`},
 		{`codec("avc1.42C01E")`, `"H.264 Baseline"`},
@@ -351,7 +256,7 @@ func TestPageText(t *testing.T) {
 		{`summary([{ state: "ended" }])`, `"Nothing is live now"`},
 		{`summary([{ state: "live" }, { state: "waiting" }, { state: "live" }])`, `"2 live, 1 reconnecting"`},
 	} {
-		if diff := cmp.Diff(tt.want, b.eval(`import("./page/text.js").then((text) => text.`+tt.call+`)`)); diff != "" {
+		if diff := cmp.Diff(tt.want, tab.Eval(`import("./page/text.js").then((text) => text.`+tt.call+`)`)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", tt.call, diff)
 		}
 	}

@@ -2,18 +2,13 @@ package main
 
 import (
 	"bytes"
-	"context"
-	"image/png"
 	"os"
-	"os/exec"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/chromedp/chromedp"
-
+	"weir/internal/chromium"
 	"weir/internal/testmedia"
 )
 
@@ -34,19 +29,20 @@ func TestDemo(t *testing.T) {
 		return code == 200
 	})
 
-	b := openBrowser(t, page)
-	b.wait("the show plays", `document.querySelector("video").currentTime > 0.5 && !document.querySelector("video").paused`)
-	if got := b.eval(`(({videoWidth, videoHeight, error}) => [videoWidth, videoHeight, error].join())(document.querySelector("video"))`); got != "640,360," {
-		t.Errorf("width, height, error: %v, want the clip's 640x360 and none", got)
+	tab := chromium.Open(t)
+	tab.Load(page, 1280, 900)
+	tab.Wait("the show plays", `document.querySelector("video").currentTime > 0.5 && !document.querySelector("video").paused`)
+	if got := tab.Eval(`(({videoWidth, videoHeight, error}) => [videoWidth, videoHeight, error])(document.querySelector("video"))`); got != "[640,360,null]" {
+		t.Errorf("width, height, error: %s, want the clip's 640x360 and none", got)
 	}
-	first := b.counter()
-	b.wait("the show goes on", `document.querySelector("video").currentTime > 3`)
-	second := b.counter()
+	first := counter(t, tab)
+	tab.Wait("the show goes on", `document.querySelector("video").currentTime > 3`)
+	second := counter(t, tab)
 	if second <= first && first-second < clipFrames/2 {
 		t.Errorf("the picture shows frame %d after frame %d: the burnt-in counter must advance", second, first)
 	}
-	if b.complaints() != "" {
-		t.Errorf("the browser complains: %s", b.complaints())
+	if c := tab.Complaints(); len(c) > 0 {
+		t.Errorf("the browser complains: %q", c)
 	}
 
 	broadcast, began := s.broadcast(t, "demo"), time.Now()
@@ -79,85 +75,12 @@ func TestDemoPortTaken(t *testing.T) {
 	}
 }
 
-// browser is a tab of a real Chromium.
-type browser struct {
-	t      *testing.T
-	ctx    context.Context
-	mu     sync.Mutex
-	errors []string
-}
-
-func openBrowser(t *testing.T, url string) *browser {
-	t.Helper()
-	path, err := exec.LookPath("chromium")
-	if err != nil {
-		t.Fatal("the show is watched in a real browser: install chromium (Debian: apt-get install chromium):", err)
-	}
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU,
-		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true))
-	deadline, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-	t.Cleanup(cancel)
-	allocator, cancel := chromedp.NewExecAllocator(deadline, options...)
-	t.Cleanup(cancel)
-	ctx, cancel := chromedp.NewContext(allocator)
-	t.Cleanup(cancel)
-	b := &browser{t: t, ctx: ctx}
-	console := chromedp.Console(ctx)
-	var reading sync.WaitGroup
-	reading.Go(func() {
-		for m, err := range console {
-			if err != nil {
-				return // the test is over
-			}
-			if m.Type == "error" || m.Type == chromedp.ConsoleException {
-				b.mu.Lock()
-				b.errors = append(b.errors, string(m.Type)+": "+m.Text+" "+m.URL)
-				b.mu.Unlock()
-			}
-		}
-	})
-	t.Cleanup(func() { cancel(); reading.Wait() })
-	if err := chromedp.Do(ctx, chromedp.EmulateViewport(1280, 900), chromedp.Navigate(url)); err != nil {
-		t.Fatal("open the page:", err)
-	}
-	return b
-}
-
-// eval returns what an expression gives.
-func (b *browser) eval(expression string) any {
-	b.t.Helper()
-	v, err := chromedp.Run(b.ctx, chromedp.Evaluate[any](expression))
-	if err != nil {
-		b.t.Fatalf("%s: %v", expression, err)
-	}
-	return v
-}
-
-func (b *browser) wait(what, expression string) {
-	b.t.Helper()
-	eventually(b.t, 40*time.Second, what, func() bool { return b.eval(expression) == true })
-}
-
 // counter reads the frame number off a screenshot.
-func (b *browser) counter() int {
-	b.t.Helper()
-	shot, err := chromedp.Run(b.ctx, chromedp.CaptureScreenshot())
+func counter(t *testing.T, tab *chromium.Tab) int {
+	t.Helper()
+	n, err := testmedia.ReadCounter(tab.Screenshot())
 	if err != nil {
-		b.t.Fatal("take a screenshot:", err)
-	}
-	img, err := png.Decode(bytes.NewReader(shot))
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	n, err := testmedia.ReadCounter(img)
-	if err != nil {
-		b.t.Fatalf("read the counter off a screenshot: %v", err)
+		t.Fatalf("read the counter off a screenshot: %v", err)
 	}
 	return n
-}
-
-func (b *browser) complaints() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return strings.Join(b.errors, "\n")
 }

@@ -3,13 +3,11 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -19,8 +17,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
-	"github.com/chromedp/chromedp"
 
+	"weir/internal/chromium"
 	"weir/internal/testmedia"
 	"weir/internal/versitygw"
 )
@@ -118,21 +116,16 @@ func TestS3Chromium(t *testing.T) {
 		return code == http.StatusOK
 	})
 	page := playerPage(t, entry)
-	tab := newTab(t)
-	if err := chromedp.Do(tab, chromedp.Navigate(page)); err != nil {
-		t.Fatal(err)
-	}
+	tab := chromium.Open(t)
+	tab.Load(page, 800, 600)
 	type playback struct {
 		Time, Width, Frames float64
 		Errors, Loaded      []string
 	}
 	look := func() (p playback) {
-		text, err := chromedp.Run(tab, chromedp.Evaluate[string](`JSON.stringify({
+		text := tab.Eval(`({
 			Time: video.currentTime, Width: video.videoWidth, Frames: video.getVideoPlaybackQuality().totalVideoFrames,
-			Errors: errors, Loaded: performance.getEntriesByType("resource").map((e) => e.name)})`))
-		if err != nil {
-			t.Fatal(err)
-		}
+			Errors: errors, Loaded: performance.getEntriesByType("resource").map((e) => e.name)})`)
 		if err := json.Unmarshal([]byte(text), &p); err != nil {
 			t.Fatal(err)
 		}
@@ -187,23 +180,4 @@ func playerPage(t testing.TB, url string) string {
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
 	return server.URL + "/"
-}
-
-// newTab is a tab of a real Chromium.
-func newTab(t testing.TB) context.Context {
-	t.Helper()
-	path, err := exec.LookPath("chromium")
-	if err != nil {
-		t.Fatal("playing is tested in a real browser: install chromium (Debian: apt-get install chromium):", err)
-	}
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU,
-		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true),
-		chromedp.Flag("autoplay-policy", "no-user-gesture-required"))
-	deadline, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-	t.Cleanup(cancel)
-	allocator, cancel := chromedp.NewExecAllocator(deadline, options...)
-	t.Cleanup(cancel)
-	tab, cancel := chromedp.NewContext(allocator)
-	t.Cleanup(cancel)
-	return tab
 }

@@ -74,7 +74,7 @@ var modules = []struct {
 	{"golang.org/x/sys", []string{"storage"}, []string{""}, "only storage asks the kernel for more than package os has: locks and attributes of files"},
 	{"github.com/google/go-cmp", []string{"internal"}, []string{""}, "it is for tests"},
 	{"github.com/rogpeppe/go-internal", nil, []string{""}, "it is for tests"},
-	{"github.com/chromedp/", nil, []string{""}, "it is for tests"},
+	{"github.com/chromedp/", []string{"internal"}, []string{""}, "it is for tests"},
 	{"go.uber.org/goleak", nil, []string{""}, "it is for tests"},
 	{"pgregory.net/rapid", nil, []string{""}, "it is for tests"},
 }
