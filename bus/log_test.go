@@ -122,7 +122,9 @@ func openOther(t *testing.T, b *Bus) *Session {
 func TestReaderIsToldWhatAgedOut(t *testing.T) {
 	b := embedded(t)
 	s := openSession(t, b)
-	all := appendBatches(t, s, 100, 1, 2, 3, 4, 5, 6)
+	all := appendBatches(t, s, 100, 1, 2, 3)
+	between := appendBatches(t, openOther(t, b), 10, 1)[0]
+	all = append(all, appendBatches(t, s, 100, 4, 5, 6)...)
 	if err := b.shards[0].Purge(within(t, 5*time.Second), jetstream.WithPurgeSequence(all[3].Seq)); err != nil {
 		t.Fatal(err)
 	}
@@ -134,6 +136,7 @@ func TestReaderIsToldWhatAgedOut(t *testing.T) {
 		{"from the beginning, which is gone", 0, []bool{true, false, false}},
 		{"from the middle of what is gone", all[1].Seq, []bool{true, false, false}},
 		{"from the last that is gone: nothing is missing", all[2].Seq, []bool{false, false, false}},
+		{"from right before the first that is there: nothing is missing", between.Seq, []bool{false, false, false}},
 		{"from one that is there", all[3].Seq, []bool{false, false}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -49,6 +49,7 @@ type reader struct {
 	epoch, number uint64 // of that message; 0 before the first
 
 	open  framelog.Header // of the batch whose continuation must come
+	first uint64          // the message that it began with
 	parts [][]byte        // of that batch, empty if there is none
 	size  int
 }
@@ -68,7 +69,7 @@ func (r *reader) message(m record) error {
 		r.foreign(m.seq, err)
 		return nil
 	}
-	r.missed = r.missed || r.gap(h, prev)
+	r.missed = r.missed || r.gap(h, prev, m.seq)
 	r.pos = m.seq
 	if r.over || !h.Flags.Has(framelog.Final) && (h.Epoch < r.epoch || h.Epoch == r.epoch && h.Number <= r.number && r.number > 0) {
 		return nil
@@ -82,7 +83,11 @@ func (r *reader) message(m record) error {
 // gap tells whether messages are missing between the last one seen and h,
 // which follows prev. A message that follows none comes first, or after all
 // before it had aged out: then only its number can tell.
-func (r *reader) gap(h framelog.Header, prev uint64) bool {
+// A caller who began right before h knows what was there.
+func (r *reader) gap(h framelog.Header, prev, seq uint64) bool {
+	if r.epoch == 0 && r.pos > 0 && seq == r.pos+1 {
+		return false
+	}
 	if prev == r.pos {
 		return h.Epoch == r.epoch && h.Number > r.number+1
 	}
@@ -93,7 +98,7 @@ func (r *reader) gap(h framelog.Header, prev uint64) bool {
 func (r *reader) join(h framelog.Header, m record, continues bool) error {
 	if !continues {
 		r.forget()
-		r.open = h
+		r.open, r.first = h, m.seq
 	}
 	if r.size += len(m.data); r.size > maxBatch {
 		return fmt.Errorf("the batch at sequence %d is larger than %d bytes", m.seq, maxBatch)
@@ -102,7 +107,7 @@ func (r *reader) join(h framelog.Header, m record, continues bool) error {
 		r.parts = append(r.parts, m.data)
 		return nil
 	}
-	b := framelog.Batch{Header: r.open, Tags: m.data, Seq: m.seq}
+	b := framelog.Batch{Header: r.open, Tags: m.data, First: r.first, Seq: m.seq}
 	if continues {
 		r.parts = append(r.parts, m.data)
 		b.Tags = bytes.Join(r.parts, nil)

@@ -199,7 +199,7 @@ func (s *Session) Append(ctx context.Context, b *framelog.Batch) error {
 			return fmt.Errorf("append: %w", err)
 		}
 		if first {
-			b.Header = h
+			b.Header, b.First = h, s.last
 			b.Flags &^= framelog.More
 		}
 		rest = rest[n:]

@@ -95,6 +95,16 @@ func (t *Timeline) BeginSession() {
 	t.Audio = Track{Out: t.Audio.Out}
 }
 
+// Skip tells that frames were lost before the one with the timestamp ts, in
+// milliseconds: however far that is ahead, the encoder's clock has not jumped.
+func (t *Timeline) Skip(ts uint32) {
+	for _, k := range []*Track{&t.Video, &t.Audio} {
+		if ahead := int64(int32(ts-k.Raw)) * ticksPerMilli; k.Seen && ahead > MaxGap/2 {
+			k.Out += ahead - MaxGap/2 // from there on it is believable
+		}
+	}
+}
+
 // now returns where the media so far ends.
 func (t *Timeline) now() int64 {
 	return max(t.End, t.Video.end(), t.Audio.end())

@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"weir/media"
+	"weir/media/framelog"
 	"weir/media/object"
 	"weir/storage"
 )
@@ -68,4 +70,105 @@ func TestSlowBroadcastDelaysNoOther(t *testing.T) {
 			}
 		})
 	}
+}
+
+// live is a Source that has each batch when it would come.
+type live struct{ tape }
+
+func (s live) Read(ctx context.Context, _, _ string, after uint64, fn func(*framelog.Batch, bool) error) error {
+	begin := time.Now()
+	for i, b := range s.batches {
+		select {
+		case <-time.After(time.Until(begin.Add(time.Duration(i) * 250 * time.Millisecond))):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if b.Seq <= after {
+			continue
+		}
+		if err := fn(b, false); err != nil {
+			return err
+		}
+	}
+	return errTapeEnd
+}
+
+// A store that needs most of a segment's time for each request, or several
+// times that, makes a show later and no slower: segments are on their way
+// together, and a playlist follows the newest checkpoint.
+func TestSlowStoreKeepsUp(t *testing.T) {
+	const long = 120
+	rec := record(t, show(long))
+	for _, tt := range []struct {
+		late   time.Duration // of each put
+		behind time.Duration // the most that the end may come late
+	}{
+		{3 * time.Second, 22 * time.Second},
+		{8 * time.Second, 60 * time.Second},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			store := lame{storage.NewMemory(), "live/slow", tt.late}
+			worker := &Worker{Source: live{tape{rec.batches}}, Store: store, Settings: settings, Log: quiet, Ahead: NewBudget(64<<20, 64)}
+			job := Job{Stream: media.Stream{App: "live", Name: "slow"}, Broadcast: broadcast, Rendition: SourceRendition, Checkpoint: new(key).claim()}
+			begin := time.Now()
+			if err := worker.Package(t.Context(), job); err != nil {
+				t.Fatal(err)
+			}
+			if late := time.Since(begin) - long*time.Second; late > tt.behind {
+				t.Errorf("each put takes %v: a show of %d s is whole %v after its end, want %v at most", tt.late, long, late, tt.behind)
+			} else {
+				t.Logf("each put takes %v: the show is whole %v after its end", tt.late, late)
+			}
+		})
+	}
+}
+
+// What runs ahead is bounded, by requests and by bytes, for each broadcast and
+// for all; and that nobody's first upload waits for.
+func TestUploadsAheadAreBounded(t *testing.T) {
+	rec := record(t, show(60))
+	for _, tt := range []struct {
+		ahead *Budget
+		most  int
+	}{
+		{nil, 3},
+		{NewBudget(1<<30, 0), 3},
+		{NewBudget(1, 64), 3},
+		{NewBudget(1<<30, 2), 5},
+		{NewBudget(1<<30, 64), 3 * uploadsAhead},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			store := &counting{lame: lame{storage.NewMemory(), "live", 5 * time.Second}}
+			worker := &Worker{Source: tape{rec.batches}, Store: store, Settings: settings, Log: quiet, Ahead: tt.ahead}
+			var all sync.WaitGroup
+			for _, name := range []string{"a", "b", "c"} {
+				all.Go(func() {
+					job := Job{Stream: media.Stream{App: "live", Name: name}, Broadcast: broadcast, Rendition: SourceRendition, Checkpoint: new(key).claim()}
+					if err := worker.Package(t.Context(), job); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			all.Wait()
+			if got := int(store.most.Load()); got != tt.most {
+				t.Errorf("budget %+v: %d segments were on their way at once, want %d", tt.ahead, got, tt.most)
+			}
+		})
+	}
+}
+
+// counting counts the segments on their way.
+type counting struct {
+	lame
+	now, most atomic.Int32
+}
+
+func (s *counting) Put(ctx context.Context, o object.Object, c object.Condition) (string, error) {
+	if strings.HasSuffix(o.Key, ".ts") {
+		n := s.now.Add(1)
+		defer s.now.Add(-1)
+		for most := s.most.Load(); n > most && !s.most.CompareAndSwap(most, n); most = s.most.Load() {
+		}
+	}
+	return s.lame.Put(ctx, o, c)
 }

@@ -9,9 +9,9 @@ import (
 
 // Metrics counts what a Worker does. A nil *Metrics counts nothing.
 type Metrics struct {
-	segments, bytes, batches, lostFrames, lostBatches prometheus.Counter
-	media                                             prometheus.Counter
-	commit                                            prometheus.Histogram
+	segments, bytes, batches, media    prometheus.Counter
+	lostFrames, lostBatches, lostMedia prometheus.Counter
+	commit                             prometheus.Histogram
 
 	mu sync.Mutex
 	// until is the wall clock to which each rendition under way is listed.
@@ -33,6 +33,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		batches:     counter("batches_total", "Batches read from the frame log."),
 		lostFrames:  counter("lost_frames_total", "Frames that could not be stored: before the first key frame, without a codec configuration, or damaged."),
 		lostBatches: counter("lost_batches_total", "Times that batches had aged out of the frame log before they were read."),
+		lostMedia:   counter("lost_media_seconds_total", "Media time of those batches, as far as it is known: listed as EXT-X-GAP."),
 		commit: prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "weir", Subsystem: "segmenter", Name: "commit_seconds",
 			Help: "From a segment's end to its listing.", Buckets: prometheus.ExponentialBuckets(0.001, 2, 15)}),
 	}
@@ -61,12 +62,12 @@ func (m *Metrics) enter(p *packager, now time.Time) {
 
 // listed notes to which wall clock a rendition is listed. The zero time: there
 // is nothing to list at present, its encoder is away.
-func (m *Metrics) listed(p *packager) {
+func (m *Metrics) listed(p *packager, s *State) {
 	if m == nil {
 		return
 	}
 	var until time.Time
-	if s := p.seg.State(); s.InSession {
+	if s.InSession {
 		until = time.UnixMilli(s.WallEndMS)
 	}
 	m.mu.Lock()
@@ -95,16 +96,23 @@ func (m *Metrics) behind(now time.Time) (most time.Duration) {
 	return most
 }
 
-// segment counts a segment that is now listed, and what the State says was
-// lost since before.
-func (m *Metrics) segment(s *Segment, lostFrames, lostBatches uint64, took time.Duration) {
+// segment counts a segment that is now listed.
+func (m *Metrics) segment(s *Segment, took time.Duration) {
 	if m == nil {
 		return
 	}
 	m.segments.Inc()
 	m.bytes.Add(float64(s.Entry.Bytes))
 	m.media.Add(float64(s.Entry.DurationMS) / 1000)
-	m.lostFrames.Add(float64(lostFrames))
-	m.lostBatches.Add(float64(lostBatches))
 	m.commit.Observe(took.Seconds())
+}
+
+// lost counts what a State says of losses, since the one before.
+func (m *Metrics) lost(frames, batches uint64, millis int64) {
+	if m == nil {
+		return
+	}
+	m.lostFrames.Add(float64(frames))
+	m.lostBatches.Add(float64(batches))
+	m.lostMedia.Add(float64(millis) / 1000)
 }

@@ -41,11 +41,12 @@ func (p *packager) key(name string) string {
 	return broadcastKey(p.job.Stream, p.job.Broadcast, path.Join(p.job.Rendition, name))
 }
 
-func (p *packager) liveCache() string {
-	if p.seg.State().Phase != Live {
+// cache is how long what s says may be kept.
+func (s *State) cache() string {
+	if s.Phase != Live {
 		return cacheLong
 	}
-	return fmt.Sprintf("public, max-age=%d", max(1, p.seg.State().Target/2))
+	return fmt.Sprintf("public, max-age=%d", max(1, s.Target/2))
 }
 
 // putSegment stores a segment under its name. Where other bytes have it,
@@ -70,7 +71,7 @@ func (p *packager) putSegment(ctx context.Context, s *Segment) error {
 	if !same {
 		return fmt.Errorf("object %s holds other bytes than its name says", o.Key)
 	}
-	p.seg.Amend(name, 0)
+	p.decided.rename(s.Sequence, name)
 	return nil
 }
 
@@ -89,7 +90,7 @@ func (p *packager) putRun(ctx context.Context, number uint64, entries []Entry) e
 // bytes. An object that is there already may be our own, of an attempt whose
 // answer was lost, or another worker's identical work.
 func (p *packager) putImmutable(ctx context.Context, o object.Object) (same bool, err error) {
-	err = retry(ctx, p.worker.Log, "put object", func(ctx context.Context) error {
+	err = retry(ctx, p.log, "put object", func(ctx context.Context) error {
 		_, err := p.worker.Store.Put(ctx, o, object.Condition{Absent: true})
 		if !errors.Is(err, object.ErrPrecondition) {
 			same = err == nil
@@ -102,106 +103,10 @@ func (p *packager) putImmutable(ctx context.Context, o object.Object) (same bool
 	return same, err
 }
 
-// playlist is a playlist to be written.
-type playlist struct {
-	key   string
-	body  []byte
-	cache string
-	// guard, where set, is asked before each attempt whether to write at all.
-	guard func(context.Context) (bool, error)
-}
-
-// written is a playlist as this packager has written or found it. An empty
-// etag: there is none.
-type written struct {
-	etag string
-	body []byte
-}
-
-// putPlaylist writes a playlist over the one that this packager has seen
-// last. One that somebody else has written since is overwritten only if the
-// rendition is still ours.
-func (p *packager) putPlaylist(ctx context.Context, l playlist) error {
-	if bytes.Equal(p.written[l.key].body, l.body) {
-		return nil
-	}
-	err := retry(ctx, p.worker.Log, "put playlist", func(ctx context.Context) error {
-		return p.tryPlaylist(ctx, l)
-	})
-	if err != nil {
-		return fmt.Errorf("put playlist %s: %w", l.key, err)
-	}
-	return nil
-}
-
-func (p *packager) tryPlaylist(ctx context.Context, l playlist) error {
-	seen, known := p.written[l.key]
-	if !known {
-		body, info, err := p.worker.Store.Get(ctx, l.key)
-		if err != nil && !errors.Is(err, object.ErrNotExist) {
-			return err
-		}
-		seen = written{etag: info.ETag, body: body}
-		p.written[l.key] = seen
-		if err == nil && bytes.Equal(body, l.body) {
-			return nil
-		}
-		// What was just read may be a newer owner's. Ours to overwrite only if
-		// the rendition is still ours now, after the reading.
-		if _, err := p.job.Checkpoint.Verify(ctx); err != nil {
-			return err
-		}
-	}
-	if l.guard != nil {
-		if ok, err := l.guard(ctx); err != nil || !ok {
-			return err
-		}
-	}
-	o := object.Object{Key: l.key, Body: l.body, ContentType: typePlaylist, CacheControl: l.cache}
-	etag, err := p.worker.Store.Put(ctx, o, object.Condition{Absent: seen.etag == "", Match: seen.etag})
-	if errors.Is(err, object.ErrPrecondition) {
-		delete(p.written, l.key)
-		_, err := p.job.Checkpoint.Verify(ctx)
-		return errors.Join(err, errAgain)
-	}
-	if err == nil {
-		p.written[l.key] = written{etag: etag, body: l.body}
-	}
-	return err
-}
-
-// putVOD renders vod.m3u8 from the index objects and the State. It begins
-// behind the last index object that retention has taken away.
-func (p *packager) putVOD(ctx context.Context, cache string) error {
-	s := p.seg.State()
-	var first uint64
-	var entries []Entry
-	runs := s.First / runLength
-	if s.Forget {
-		first, runs = s.First, 0
-	}
-	for n := range runs {
-		body, err := p.get(ctx, p.key(runName(n)))
-		if errors.Is(err, object.ErrNotExist) {
-			first, entries = (n+1)*runLength, nil
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("get index object %d: %w", n, err)
-		}
-		run, err := parseRun(n, body)
-		if err != nil {
-			return err
-		}
-		entries = append(entries, run...)
-	}
-	return p.putPlaylist(ctx, playlist{key: p.key("vod.m3u8"), body: s.vodPlaylist(first, entries), cache: cache})
-}
-
 // get reads an object, however long the store is away.
 func (p *packager) get(ctx context.Context, key string) (body []byte, err error) {
 	missing := false
-	err = retry(ctx, p.worker.Log, "get object", func(ctx context.Context) error {
+	err = retry(ctx, p.log, "get object", func(ctx context.Context) error {
 		var err error
 		body, _, err = p.worker.Store.Get(ctx, key)
 		if missing = errors.Is(err, object.ErrNotExist); missing {
@@ -226,24 +131,32 @@ const (
 	retryLast   = 2 * time.Second
 )
 
+// complainEvery is how often a retry that goes on says so.
+const complainEvery = 30 * time.Second
+
 // retry calls do until it succeeds, the rendition is lost or ctx is done:
 // frames wait in the log meanwhile.
 func retry(ctx context.Context, log *slog.Logger, what string, do func(context.Context) error) error {
+	began, told := time.Now(), time.Time{}
 	for wait := retryFirst; ; wait = min(2*wait, retryLast) {
 		attempt, cancel := context.WithTimeout(ctx, attemptMost)
 		err := do(attempt)
 		cancel()
-		if err == nil || errors.Is(err, ErrNotOwner) {
+		switch {
+		case err == nil && !told.IsZero():
+			log.Info("succeeded at last", "what", what, "after", time.Since(began).Round(time.Millisecond))
+			return nil
+		case err == nil, errors.Is(err, ErrNotOwner):
 			return err
-		}
-		if ctx.Err() != nil {
+		case ctx.Err() != nil:
 			return fmt.Errorf("%w: %w", ctx.Err(), err)
 		}
 		pause := wait/2 + rand.N(wait)
 		if errors.Is(err, errAgain) {
 			pause = 0
-		} else {
-			log.Warn("retrying", "what", what, "error", err, "in", pause)
+		} else if time.Since(told) > complainEvery {
+			told = time.Now()
+			log.Warn("retrying", "what", what, "error", err)
 		}
 		select {
 		case <-ctx.Done():

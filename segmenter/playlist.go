@@ -8,9 +8,6 @@ import (
 	"time"
 
 	"github.com/grafov/m3u8"
-
-	"weir/media/aac"
-	"weir/media/h264"
 )
 
 // The playlist versions (RFC 8216bis, 8): 3 for EXTINF with decimals, 8 where
@@ -29,15 +26,19 @@ func (s *State) livePlaylist() []byte {
 	return s.media(first, s.Breaks+countBreaks(left), s.Entries[len(left):], "")
 }
 
-// vodPlaylist renders the whole broadcast. runs are the entries of the index
-// objects in order, the first of media sequence first. While the broadcast is
-// live the list is an EVENT: it only grows.
+// vodPlaylist renders the whole broadcast, or what retention has left of it.
+// runs are the entries of the index objects in order, the first of media
+// sequence first. While the broadcast is live the list is an EVENT: it only
+// grows, so that one without its beginning is none.
 func (s *State) vodPlaylist(first uint64, runs []Entry) []byte {
 	kind := "#EXT-X-PLAYLIST-TYPE:EVENT"
-	if s.Phase != Live {
+	switch {
+	case s.Phase != Live:
 		kind = "#EXT-X-PLAYLIST-TYPE:VOD"
+	case first > 0:
+		kind = ""
 	}
-	return s.media(first, 0, append(runs[:len(runs):len(runs)], s.Entries...), kind)
+	return s.media(first, s.Breaks-countBreaks(runs), append(runs[:len(runs):len(runs)], s.Entries...), kind)
 }
 
 // media renders a media playlist (RFC 8216, 4.3.2 and 4.3.3).
@@ -107,20 +108,11 @@ func (s *State) multivariant(uri string) []byte {
 		mean := s.Bytes * 8000 / s.DurationMS
 		v.Bandwidth, v.AverageBandwidth = bandwidth(max(s.Peak, mean)), bandwidth(mean)
 	}
-	var codecs []string
-	if c, err := h264.ParseConfig(s.AVC); err == nil && len(s.AVC) > 0 {
-		codecs = append(codecs, c.Codecs())
-		if len(c.SPS) > 0 {
-			if sps, err := h264.ParseSPS(c.SPS[0]); err == nil {
-				v.Resolution = fmt.Sprintf("%dx%d", sps.Width, sps.Height)
-			}
-		}
+	if s.Width > 0 {
+		v.Resolution = fmt.Sprintf("%dx%d", s.Width, s.Height)
 		v.FrameRate = float64(s.FrameRate) / 1000
 	}
-	if c, err := aac.ParseConfig(s.AAC); err == nil && len(s.AAC) > 0 {
-		codecs = append(codecs, c.Codecs())
-	}
-	v.Codecs = strings.Join(codecs, ",")
+	v.Codecs = strings.Join(s.Codecs, ",")
 	p.Append(uri, nil, v)
 	// PROGRAM-ID was removed in protocol version 6 (RFC 8216, 7); grafov
 	// always writes it.

@@ -55,7 +55,7 @@ func TestGapIsSaidSo(t *testing.T) {
 	s := newSegmenter(t, settings)
 	for _, b := range record(t, show(10)).batches {
 		if cut := s.Push(b); cut != nil && cut.Segment != nil && cut.Segment.Sequence == 1 {
-			s.Amend("", Gap)
+			s.State().Entries[1].Flags |= Gap
 		}
 	}
 	golden(t, "gap.m3u8", s.State().livePlaylist())

@@ -13,30 +13,34 @@ import (
 type leaving struct {
 	// entries are those of the run that Forgotten is in; nil for none.
 	entries []Entry
-	// due tells that the next run may be ripe.
-	due bool
+	// due tells that the next run may be ripe, seen how many have left the
+	// State.
+	due  bool
+	seen uint64
 }
 
-// Deleting is spread over the segments that come, twice as fast as they do,
-// and never holds them up for long. What fails is tried again at the next one.
-const (
-	forgetAtOnce = 2
-	forgetMost   = 2 * time.Second
-)
+// forgetAtOnce spreads deleting over the segments that come, twice as fast as
+// they do. What fails is tried again at the next one.
+const forgetAtOnce = 2
 
-// forget deletes a few segments that no player can know of any more. evicted
-// tells that a run has just left the State.
-func (p *packager) forget(ctx context.Context, evicted bool) {
-	s := p.seg.State()
-	p.leaving.due = p.leaving.due || evicted
-	if !s.Forget || p.leaving.entries == nil && !p.leaving.due {
-		return
+// forget deletes a few segments that no player can know of any more.
+func (p *packager) forget(ctx context.Context, s *State) error {
+	if n := s.First / runLength; n != p.leaving.seen {
+		p.leaving.seen, p.leaving.due = n, true
 	}
-	ctx, cancel := context.WithTimeout(ctx, forgetMost)
+	if p.leaving.entries == nil && !p.leaving.due {
+		return nil
+	}
+	s = s.clone() // others read it
+	p.decided.apply(s)
+	ctx, cancel := context.WithTimeout(ctx, attemptMost)
 	defer cancel()
-	if err := p.forgetSome(ctx, s); err != nil {
-		p.worker.Log.Warn("deleting what has left the live window", "stream", p.job.Stream, "broadcast", p.job.Broadcast, "error", err)
+	err := p.forgetSome(ctx, s)
+	p.decided.forget(s.Forgotten)
+	if err != nil {
+		p.log.Warn("deleting what has left the live window", "error", err)
 	}
+	return nil
 }
 
 func (p *packager) forgetSome(ctx context.Context, s *State) error {

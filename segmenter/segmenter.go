@@ -29,7 +29,7 @@ type Segmenter struct {
 
 	open    segment
 	reading reading
-	// body is the open segment's, spare the one that the last Cut gave out.
+	// body is the open segment's, spare one that Reuse gave back.
 	body, spare []byte
 }
 
@@ -44,7 +44,11 @@ type segment struct {
 	start, end, grid int64
 	dependent        bool // does not begin with a key frame
 	opensSession     bool
-	pictures, frames int
+	frames, pictures int
+	// shown is when its first picture is shown, and its last one, in ticks.
+	shown [2]int64
+	// lost is the Segmenter's count when it was opened.
+	lost uint64
 	// held are the batches so far, while the segment can still be begun anew
 	// with a track that came late.
 	held      []*framelog.Batch
@@ -64,7 +68,7 @@ type Segment struct {
 	// rendition.
 	Sequence uint64
 	Name     string
-	// Body is MPEG-TS, valid until the next Push that returns a Cut.
+	// Body is MPEG-TS. It is the caller's; Reuse takes it back.
 	Body  []byte
 	Entry Entry
 }
@@ -74,10 +78,10 @@ type Segment struct {
 type Cut struct {
 	// Segment is nil where only the State moved on.
 	Segment *Segment
-	// Run is set where entries have left the State: they are to be stored as
-	// index object number RunNumber.
-	Run       []Entry
-	RunNumber uint64
+	// Runs are set where entries have left the State: they are to be stored as
+	// index objects, from number FirstRun on.
+	Runs     [][]Entry
+	FirstRun uint64
 }
 
 // New returns a Segmenter at the begin of a broadcast.
@@ -101,12 +105,11 @@ func Restore(s State) (*Segmenter, error) {
 // Push.
 func (s *Segmenter) State() *State { return &s.state }
 
-// Amend lists the last segment under another name, or as a gap: a decision
-// that is not a function of the log, and so is part of State.
-func (s *Segmenter) Amend(uri string, flags EntryFlags) {
-	e := &s.state.Entries[len(s.state.Entries)-1]
-	e.URI = uri
-	e.Flags |= flags
+// Reuse gives a segment's Body back, for one to come.
+func (s *Segmenter) Reuse(body []byte) {
+	if cap(body) > cap(s.spare) {
+		s.spare = body[:0]
+	}
 }
 
 // Foreign names the codecs of video and audio, in this order, that the last
@@ -131,10 +134,12 @@ func (s *Segmenter) Push(b *framelog.Batch) *Cut {
 	if s.skip && !b.Flags.Has(framelog.Key) {
 		return nil
 	}
-	s.skip = false
 	var cut *Cut
 	if b.Flags.Has(framelog.Begin) || b.Epoch > s.epoch {
 		cut = s.beginSession(b)
+	}
+	if s.skip {
+		cut = s.resume(b)
 	}
 	r := &s.reading
 	r.read(b, s.timeline, s.tracks)
@@ -142,19 +147,6 @@ func (s *Segmenter) Push(b *framelog.Batch) *Cut {
 		cut = c
 	}
 	s.absorb(b, r)
-	return cut
-}
-
-// Missed tells the Segmenter that the log lost batches before the next one:
-// they had aged out when it came to read them.
-func (s *Segmenter) Missed() *Cut {
-	if s.state.Phase != Live {
-		return nil
-	}
-	s.state.LostBatches++
-	cut := s.close(s.open.end)
-	s.skip = true
-	s.state.Break = s.state.Next() > 0
 	return cut
 }
 
@@ -232,9 +224,9 @@ func (s *Segmenter) late(r *reading) bool {
 func (s *Segmenter) restart(t tracks) {
 	held := s.open.held
 	after, current := s.timeline, s.tracks
+	s.lost = s.open.lost
 	s.open, s.body = segment{}, s.body[:0]
 	s.timeline = s.state.Timeline
-	s.lost = 0
 	for _, b := range held {
 		var r reading
 		r.read(b, s.timeline, t)
@@ -246,11 +238,11 @@ func (s *Segmenter) restart(t tracks) {
 // absorb puts a batch into the open segment, opening one if there is none.
 func (s *Segmenter) absorb(b *framelog.Batch, r *reading) {
 	s.position, s.timeline, s.tracks = b.Seq, r.timeline, r.tracks
-	s.lost += r.lost
 	o := &s.open
 	if !o.started && !r.tracks.empty() && len(r.frames) > 0 {
 		s.start(r)
 	}
+	s.lost += r.lost
 	if !o.started {
 		s.lost += uint64(len(r.frames))
 		return
@@ -272,7 +264,7 @@ func (s *Segmenter) start(r *reading) {
 		return // no track that MPEG-TS can carry: the frames are counted as lost
 	}
 	o := &s.open
-	*o = segment{started: true, muxer: m, tracks: r.tracks, audio: r.tracks.audio, start: r.begin, dependent: !r.keyed}
+	*o = segment{started: true, muxer: m, tracks: r.tracks, audio: r.tracks.audio, start: r.begin, dependent: !r.keyed, lost: s.lost}
 	if !s.state.Started {
 		s.state.SessionStart, s.state.GridStart = r.begin, r.dts
 		s.state.Started = true
@@ -320,9 +312,13 @@ func (s *Segmenter) write(f *media.Frame) {
 	}
 	s.body = body
 	o.frames++
-	if f.Kind == media.Video {
-		o.pictures++
+	if f.Kind == media.Audio {
+		return
 	}
+	if o.pictures++; o.pictures == 1 {
+		o.shown = [2]int64{f.PTS, f.PTS}
+	}
+	o.shown[0], o.shown[1] = min(o.shown[0], f.PTS), max(o.shown[1], f.PTS)
 }
 
 // close ends the open segment at boundary, in ticks, and moves the State
@@ -343,15 +339,23 @@ func (s *Segmenter) close(boundary int64) *Cut {
 	st.AVC, st.AAC = s.tracks.avc, s.tracks.aac
 	st.Epoch = s.epoch
 	e := s.entry(boundary)
-	s.account(&e, boundary)
+	s.account(&e)
 	cut := &Cut{Segment: &Segment{Sequence: st.Next(), Name: segmentName(st.Next()), Body: s.body, Entry: e}}
-	st.Entries = append(st.Entries, e)
-	cut.RunNumber = st.First / runLength
-	cut.Run = st.evict()
+	s.list(cut, e)
 	st.Break = false
-	s.body, s.spare = s.spare[:0], s.body
+	s.body, s.spare = s.spare[:0], nil
 	s.open = segment{}
 	return cut
+}
+
+// list appends entries to the State, and takes out what has left the window.
+func (s *Segmenter) list(cut *Cut, entries ...Entry) {
+	st := &s.state
+	st.Entries = append(st.Entries, entries...)
+	cut.FirstRun = st.First / runLength
+	for run := st.evict(); run != nil; run = st.evict() {
+		cut.Runs = append(cut.Runs, run)
+	}
 }
 
 // entry makes the open segment's entry. Durations are differences of rounded
@@ -369,54 +373,6 @@ func (s *Segmenter) entry(boundary int64) Entry {
 	}
 	st.WallEndMS = e.WallMS + e.DurationMS
 	return e
-}
-
-// account sums up what the playlists say of the whole.
-func (s *Segmenter) account(e *Entry, boundary int64) {
-	o, st := &s.open, &s.state
-	if st.Target == 0 {
-		wish := (st.SegmentMS + 999) / 1000
-		first := (e.DurationMS + 999) / 1000
-		st.Target = int(min(max(wish, first), int64(MaxTarget/time.Second)))
-	}
-	st.Dependent = st.Dependent || o.dependent
-	st.Bytes += e.Bytes
-	st.DurationMS += e.DurationMS
-	bits := e.Bytes * 8000 / e.DurationMS
-	st.Peak = max(st.Peak, st.peakWith(e))
-	if st.Peak == 0 {
-		st.Peak = bits
-	}
-	// What is declared changes only where it must: players read it once.
-	switch mean := st.Bytes * 8000 / st.DurationMS; {
-	case st.Bandwidth == 0:
-		st.Bandwidth, st.Average = bits*3/2, mean
-	case st.Peak > st.Bandwidth:
-		st.Bandwidth, st.Average = st.Peak*5/4, mean
-	}
-	if st.FrameRate == 0 && o.pictures > 1 && boundary > o.start {
-		st.FrameRate = (int64(o.pictures)*1000*media.Clock + (boundary-o.start)/2) / (boundary - o.start)
-	}
-}
-
-// peakWith returns the highest bit rate of the runs of segments that end with
-// the next one, e. RFC 8216, 4.3.4.2: the peak segment bit rate is "the
-// largest bit rate of any contiguous set of segments whose total duration is
-// between 0.5 and 1.5 times the target duration". 0 where there is no such run.
-func (s *State) peakWith(e *Entry) int64 {
-	var peak int64
-	target := 1000 * int64(s.Target)
-	bytes, millis := e.Bytes, e.DurationMS
-	for i := len(s.Entries); 2*millis <= 3*target; {
-		if 2*millis >= target {
-			peak = max(peak, bytes*8000/millis)
-		}
-		if i--; i < 0 {
-			break
-		}
-		bytes, millis = bytes+s.Entries[i].Bytes, millis+s.Entries[i].DurationMS
-	}
-	return peak
 }
 
 // grid returns the cell of the segment grid that a boundary at dts falls

@@ -44,8 +44,8 @@ func (o *output) take(s *Segmenter, c *Cut) {
 		o.bodies = append(o.bodies, bytes.Clone(c.Segment.Body))
 		o.entries = append(o.entries, c.Segment.Entry)
 	}
-	if c.Run != nil {
-		o.runs = append(o.runs, c.Run)
+	if c.Runs != nil {
+		o.runs = append(o.runs, c.Runs...)
 	}
 	o.maxState = max(o.maxState, len(s.State().Encode()))
 }
@@ -334,33 +334,6 @@ func TestEndOfAForgottenBroadcast(t *testing.T) {
 	out := segmentAll(t, newSegmenter(t, settings), rec.batches)
 	if out.state.Phase != Ending || out.state.Epoch != 1 {
 		t.Errorf("phase %s, epoch %d; want %s, 1", out.state.Phase, out.state.Epoch, Ending)
-	}
-}
-
-func TestMissedBatches(t *testing.T) {
-	rec := record(t, show(20))
-	s := newSegmenter(t, settings)
-	var out output
-	for i, b := range rec.batches {
-		if i >= 20 && i < 40 {
-			continue
-		}
-		if i == 40 {
-			out.take(s, s.Missed())
-		}
-		out.take(s, s.Push(b))
-	}
-	breaks := 0
-	for _, e := range out.entries {
-		if e.Flags&Discontinuity != 0 {
-			breaks++
-		}
-	}
-	if breaks != 1 || s.State().LostBatches != 1 {
-		t.Errorf("%d discontinuities, %d losses counted; want one each", breaks, s.State().LostBatches)
-	}
-	if s.State().Dependent {
-		t.Error("a segment begins without a key frame: what cannot be decoded is to be dropped")
 	}
 }
 

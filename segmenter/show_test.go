@@ -202,7 +202,7 @@ func hasMedia(b *framelog.Batch) bool {
 func (r *recording) add(b *framelog.Batch) {
 	// Sequences of other broadcasts lie between.
 	r.seq += 3
-	b.Seq, b.Epoch, b.Session = r.seq, r.epoch, "s"
+	b.First, b.Seq, b.Epoch, b.Session = r.seq-1, r.seq, r.epoch, "s"
 	r.batches = append(r.batches, b)
 }
 

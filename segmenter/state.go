@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"weir/media"
@@ -122,14 +123,20 @@ type State struct {
 	Peak       int64 `json:"peak,omitempty"`
 	Bytes      int64 `json:"bytes,omitempty"`
 	DurationMS int64 `json:"duration_ms,omitempty"`
-	// FrameRate is in thousandths of a picture per second, as measured in
-	// the first segment with video.
-	FrameRate int64 `json:"frame_rate,omitempty"`
+	// FrameRate is in thousandths of a picture per second, the highest
+	// measured. Codecs are all that segments hold, sorted, as in RFC 6381;
+	// Width and Height the largest picture's.
+	FrameRate int64    `json:"frame_rate,omitempty"`
+	Codecs    []string `json:"codecs,omitempty"`
+	Width     int      `json:"width,omitempty"`
+	Height    int      `json:"height,omitempty"`
 	// LostFrames counts frames that could not be stored: before the first key
 	// frame, without a codec configuration, or damaged. LostBatches counts
-	// times that the log had lost batches before they were read.
+	// times that the log had lost batches before they were read, LostMS the
+	// media time of those, as far as it is known.
 	LostFrames  uint64 `json:"lost_frames,omitempty"`
 	LostBatches uint64 `json:"lost_batches,omitempty"`
+	LostMS      int64  `json:"lost_ms,omitempty"`
 }
 
 // Entry is one segment as playlists list it.
@@ -224,6 +231,8 @@ func (s *State) check() error {
 		return errors.New("unknown phase")
 	case s.Target < 0 || s.Target > int(MaxTarget/time.Second) || s.Target == 0 && len(s.Entries) > 0:
 		return errors.New("target duration out of range")
+	case len(s.Codecs) > maxCodecs || min(s.Width, s.Height) < 0 || max(s.Width, s.Height) > 1<<16:
+		return errors.New("codecs or size out of range")
 	case len(s.Entries) > MaxWindowSegments+2*runLength:
 		return errors.New("too many entries")
 	case s.First%runLength != 0 || s.First > 1<<48 || s.Forgotten > s.First:
@@ -266,6 +275,20 @@ func (s *State) Settings() Settings {
 
 // Next is the media sequence of the next segment: how many there are so far.
 func (s *State) Next() uint64 { return s.First + uint64(len(s.Entries)) }
+
+// rename lists a segment under another name.
+func (s *State) rename(sequence uint64, uri string) {
+	if i := sequence - s.First; sequence >= s.First && i < uint64(len(s.Entries)) {
+		s.Entries[i].URI = uri
+	}
+}
+
+// clone returns a State that later Pushes leave as it is.
+func (s *State) clone() *State {
+	c := *s
+	c.Entries = slices.Clone(s.Entries)
+	return &c
+}
 
 // window returns how many of the last entries the live playlist lists: enough
 // for Window, and never less than three target durations (RFC 8216, 6.2.2:

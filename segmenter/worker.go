@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"weir/media"
 	"weir/media/framelog"
@@ -32,7 +34,8 @@ type Store interface {
 // Checkpoint is the claim on one rendition: whoever can save owns it.
 type Checkpoint interface {
 	// Save stores state over the one that was saved last, by compare-and-set.
-	// It returns ErrNotOwner where another worker has saved, or claimed.
+	// It returns ErrNotOwner where another worker has saved, or claimed. One
+	// goroutine at a time calls Save and Close; any calls Verify.
 	Save(ctx context.Context, state []byte) error
 	// Close is the last Save: nobody is to claim the rendition again.
 	Close(ctx context.Context, state []byte) error
@@ -62,25 +65,23 @@ type Worker struct {
 	Settings Settings // of broadcasts that begin with this worker
 	Log      *slog.Logger
 	Metrics  *Metrics
+	// Ahead bounds what is uploaded while an older segment of its broadcast
+	// still is. Nil: nothing.
+	Ahead *Budget
 }
 
 // Package segments one rendition until its broadcast has ended (nil), another
 // worker owns it (ErrNotOwner) or ctx is done. Whatever ends it, the next
 // owner goes on from the last Save and makes the same bytes.
 func (w *Worker) Package(ctx context.Context, job Job) error {
-	p, err := w.open(ctx, job)
+	p, err := w.open(job)
 	if err != nil {
 		return fmt.Errorf("claim %s: %w", job.Broadcast, err)
 	}
-	if w.Metrics.enter(p, time.Now()); p.seg.State().Next() > 0 {
-		w.Metrics.listed(p)
-	}
+	w.Metrics.enter(p, time.Now())
 	defer w.Metrics.leave(p)
 	if p.seg.State().Phase == Live {
-		err = w.Source.Read(ctx, job.Broadcast, job.Rendition, p.seg.State().Position, func(b *framelog.Batch, missed bool) error {
-			return p.push(ctx, b, missed)
-		})
-		if !errors.Is(err, errEnding) {
+		if err := p.run(ctx); !errors.Is(err, errEnding) {
 			return err
 		}
 	}
@@ -93,26 +94,63 @@ func (w *Worker) Package(ctx context.Context, job Job) error {
 // errEnding leaves Source.Read at the end of a broadcast.
 var errEnding = errors.New("broadcast is ending")
 
-// packager is one Job under way.
+// packager is one Job under way: a line of stations, each of which goes on
+// while the next is busy, so that a slow store costs latency and no frames.
+//
+//	push     cuts the log into segments
+//	upload   stores them, several at a time
+//	commit   saves their States, in order
+//	list     writes the playlists of the newest State that is saved
+//
+// Beside the line, and never in its way, vod.m3u8 is rewritten and old
+// segments are deleted.
 type packager struct {
 	worker  *Worker
 	job     Job
-	seg     *Segmenter
-	written map[string]written // by key
-	// lostFrames and lostBatches are what the metrics have counted.
-	lostFrames, lostBatches uint64
-	leaving                 leaving
-	told                    [2]bool // of a foreign codec: video, audio
+	log     *slog.Logger
+	seg     *Segmenter // push's alone
+	decided decisions
+	lists   lists
+
+	cuts   chan *shipment
+	saved  chan *shipment
+	landed chan struct{} // an upload has ended
+	bodies chan []byte   // of segments that are stored
+	ahead  atomic.Int32  // uploads under way
+
+	counted counted // list's alone
+	leaving leaving // the gardener's alone
+	told    [2]bool // of a foreign codec: video, audio
 }
 
-// open claims the rendition for good: it restores the State, and makes the
-// playlists agree with it. The owner before may have died between its Save
-// and its playlist.
-func (w *Worker) open(ctx context.Context, job Job) (*packager, error) {
-	p := &packager{worker: w, job: job, written: make(map[string]written)}
+// How far the stations may be apart: enough for a store that takes as long as
+// three segments for each request, and few enough that what playlists name is
+// never far behind what is saved.
+const (
+	uploadsAhead = 4
+	cutsAhead    = 4
+	savedAhead   = 4
+)
+
+// shipment is a Cut on its way.
+type shipment struct {
+	cut    *Cut
+	state  *State // after it
+	began  time.Time
+	stored chan struct{} // closed when the segment is
+	vod    bool          // vod.m3u8 is due
+}
+
+// open takes up the State of the owner before, if there was one.
+func (w *Worker) open(job Job) (*packager, error) {
+	p := &packager{
+		worker: w, job: job, log: w.Log.With("stream", job.Stream, "broadcast", job.Broadcast),
+		cuts: make(chan *shipment, cutsAhead), saved: make(chan *shipment, savedAhead),
+		landed: make(chan struct{}, 1), bodies: make(chan []byte, 1),
+	}
+	var err error
 	if job.State == nil {
-		seg, err := New(w.Settings)
-		p.seg = seg
+		p.seg, err = New(w.Settings)
 		return p, err
 	}
 	state, err := ParseState(job.State)
@@ -122,18 +160,68 @@ func (w *Worker) open(ctx context.Context, job Job) (*packager, error) {
 	if p.seg, err = Restore(state); err != nil {
 		return nil, err
 	}
+	p.decided = decisions{forgotten: state.Forgotten, vodLength: state.VODLength}
+	p.counted = counted{state.LostFrames, state.LostBatches, state.LostMS}
 	p.leaving.due = true // the owner before may have been at it
 	if state.Next() > 0 && state.Phase == Live {
-		err = p.playlists(ctx, !state.Forget)
+		// The owner before may have died between its Save and its playlists.
+		p.saved <- &shipment{cut: &Cut{}, state: p.seg.State().clone(), vod: !state.Forget}
 	}
-	return p, err
+	return p, nil
 }
 
-func (p *packager) push(ctx context.Context, b *framelog.Batch, missed bool) error {
+// run works the line until the log's end (errEnding), or one of the stations
+// fails, or ctx is done. What was cut by then is finished, if that takes no
+// longer than a handover may.
+func (p *packager) run(ctx context.Context) error {
+	late, cancel := graceful(ctx)
+	defer cancel()
+	line, late := errgroup.WithContext(late)
+	reading, stop := context.WithCancel(ctx)
+	defer stop()
+	defer context.AfterFunc(late, stop)()
+	aside, leave := context.WithCancel(late)
+	archive, garden := newErrand(p.archive), newErrand(p.forget)
+	line.Go(func() error { return archive.run(aside) })
+	line.Go(func() error { return garden.run(aside) })
+	line.Go(func() error { return p.commitAll(late) })
+	line.Go(func() error {
+		defer leave()
+		return p.listAll(late, archive, garden)
+	})
+	ship := func(cut *Cut) error {
+		s := &shipment{cut: cut, state: p.seg.State().clone(), began: time.Now(), stored: make(chan struct{})}
+		done, err := p.admit(reading, cut)
+		if err != nil {
+			return err
+		}
+		line.Go(func() error {
+			defer done()
+			return p.upload(late, s)
+		})
+		return send(reading, p.cuts, s)
+	}
+	err := p.worker.Source.Read(reading, p.job.Broadcast, p.job.Rendition, p.seg.State().Position,
+		func(b *framelog.Batch, missed bool) error { return p.push(b, missed, ship) })
+	close(p.cuts)
+	if failed := line.Wait(); failed != nil {
+		return failed
+	}
+	return err
+}
+
+// push takes a batch of the log, and ships what it brings.
+func (p *packager) push(b *framelog.Batch, missed bool, ship func(*Cut) error) error {
+	select {
+	case body := <-p.bodies:
+		p.seg.Reuse(body)
+	default:
+	}
+	p.decided.apply(p.seg.State())
 	if missed {
-		p.worker.Log.Warn("the log had lost frames before they were read", "stream", p.job.Stream, "broadcast", p.job.Broadcast)
+		p.log.Warn("the log had lost frames before they were read")
 		if cut := p.seg.Missed(); cut != nil {
-			if err := p.commit(ctx, cut); err != nil {
+			if err := ship(cut); err != nil {
 				return err
 			}
 		}
@@ -147,7 +235,7 @@ func (p *packager) push(ctx context.Context, b *framelog.Batch, missed bool) err
 	if cut == nil {
 		return nil
 	}
-	if err := p.commit(ctx, cut); err != nil {
+	if err := ship(cut); err != nil {
 		return err
 	}
 	if p.seg.State().Phase == Ending {
@@ -163,128 +251,113 @@ func (p *packager) tellForeign() {
 			continue
 		}
 		p.told[i] = true
-		p.worker.Log.Warn("a track is left out: only H.264 and AAC are packaged",
-			"stream", p.job.Stream, "broadcast", p.job.Broadcast, "codec", codec)
+		p.log.Warn("a track is left out: only H.264 and AAC are packaged", "codec", codec)
 	}
 }
 
-// commit stores what a Cut brought: segment, index, checkpoint, playlists, in
-// this order. A crash before the checkpoint: the redo writes the same bytes.
-// After it: the next owner writes the playlists from State.
-func (p *packager) commit(ctx context.Context, cut *Cut) error {
-	ctx, cancel := graceful(ctx)
-	defer cancel()
-	began := time.Now()
+// admit waits until a Cut may be uploaded. The oldest of a broadcast never
+// waits for another broadcast's; those ahead of it share a budget.
+func (p *packager) admit(ctx context.Context, cut *Cut) (done func(), err error) {
+	var size int64
 	if cut.Segment != nil {
-		if err := p.putSegment(ctx, cut.Segment); err != nil {
-			return fmt.Errorf("put segment %d: %w", cut.Segment.Sequence, err)
+		size = int64(len(cut.Segment.Body))
+	}
+	for {
+		ahead := p.ahead.Load()
+		paid := ahead > 0 && ahead < uploadsAhead && p.worker.Ahead.take(size)
+		if ahead == 0 || paid {
+			p.ahead.Add(1)
+			return func() {
+				if paid {
+					p.worker.Ahead.give(size)
+				}
+				p.ahead.Add(-1)
+				select {
+				case p.landed <- struct{}{}:
+				default: // there is word already
+				}
+			}, nil
+		}
+		select {
+		case <-p.landed:
+		case <-ctx.Done():
+			return nil, ctx.Err()
 		}
 	}
-	if cut.Run != nil {
-		if err := p.putRun(ctx, cut.RunNumber, cut.Run); err != nil {
-			return fmt.Errorf("put index object %d: %w", cut.RunNumber, err)
+}
+
+// upload stores what a Cut brought, but for the State: of two workers that do
+// so at once, both store the same.
+func (p *packager) upload(ctx context.Context, s *shipment) error {
+	if s.cut.Segment != nil {
+		if err := p.putSegment(ctx, s.cut.Segment); err != nil {
+			return fmt.Errorf("put segment %d: %w", s.cut.Segment.Sequence, err)
+		}
+		p.recycle(s)
+	}
+	for i, entries := range s.cut.Runs {
+		if err := p.putRun(ctx, s.cut.FirstRun+uint64(i), entries); err != nil {
+			return fmt.Errorf("put index object %d: %w", s.cut.FirstRun+uint64(i), err)
 		}
 	}
-	vod := cut.Segment != nil && p.vodDue()
-	if err := p.save(ctx); err != nil {
-		return err
-	}
-	p.worker.Metrics.listed(p)
-	if cut.Segment == nil {
-		return nil
-	}
-	if p.seg.State().Phase == Live {
-		if err := p.playlists(ctx, vod); err != nil {
-			return err
-		}
-		p.forget(ctx, cut.Run != nil)
-	}
-	s := p.seg.State()
-	p.worker.Metrics.segment(cut.Segment, s.LostFrames-p.lostFrames, s.LostBatches-p.lostBatches, time.Since(began))
-	p.lostFrames, p.lostBatches = s.LostFrames, s.LostBatches
+	close(s.stored)
 	return nil
 }
 
-// vodDue decides whether vod.m3u8 is to be rewritten: when it has grown by a
-// quarter, so that all rewrites of a broadcast together cost a constant per
-// segment.
-func (p *packager) vodDue() bool {
-	s := p.seg.State()
-	if s.Forget {
-		return false // an EVENT playlist keeps what it has listed (RFC 8216, 4.3.3.5)
+// recycle gives a stored segment's buffer back, unless its upload was so slow
+// that an attempt that was given up may still read it.
+func (p *packager) recycle(s *shipment) {
+	if time.Since(s.began) < time.Second {
+		select {
+		case p.bodies <- s.cut.Segment.Body:
+		default:
+		}
 	}
-	if n := s.Next(); n >= s.VODLength+max(1, s.VODLength/4) {
-		s.VODLength = n
-		return true
-	}
-	return false
+	s.cut.Segment.Body = nil
 }
 
-func (p *packager) save(ctx context.Context) error {
-	blob := p.seg.State().Encode()
-	return retry(ctx, p.worker.Log, "save checkpoint", func(ctx context.Context) error {
+// commitAll saves the State behind each Cut that is stored, in order. A crash
+// before that: the redo writes the same bytes. After it: the next owner writes
+// the playlists from State.
+func (p *packager) commitAll(ctx context.Context) error {
+	defer close(p.saved)
+	for s := range p.cuts {
+		select {
+		case <-s.stored:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		p.decided.apply(s.state)
+		s.vod = s.cut.Segment != nil && p.decided.vodDue(s.state)
+		if err := p.save(ctx, s.state); err != nil {
+			return err
+		}
+		if err := send(ctx, p.saved, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *packager) save(ctx context.Context, s *State) error {
+	blob := s.Encode()
+	return retry(ctx, p.log, "save checkpoint", func(ctx context.Context) error {
 		return p.job.Checkpoint.Save(ctx, blob)
 	})
 }
 
-// playlists makes live.m3u8, the multivariants and, where vod is set,
-// vod.m3u8 agree with the State.
-func (p *packager) playlists(ctx context.Context, vod bool) error {
-	s := p.seg.State()
-	if err := p.putPlaylist(ctx, playlist{key: p.key("live.m3u8"), body: s.livePlaylist(), cache: p.liveCache()}); err != nil {
-		return err
-	}
-	if vod {
-		if err := p.putVOD(ctx, p.liveCache()); err != nil {
-			return err
-		}
-	}
-	return p.multivariants(ctx)
-}
-
-// multivariants writes the broadcast's multivariant playlist and, while the
-// registry names the broadcast, the stream's. They belong to the owner of
-// the source rendition, and change seldom.
-func (p *packager) multivariants(ctx context.Context) error {
-	if p.job.Rendition != SourceRendition {
+// send gives s to the next station.
+func send(ctx context.Context, to chan<- *shipment, s *shipment) error {
+	select {
+	case to <- s:
 		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
-	s := p.seg.State()
-	list := "live.m3u8"
-	if s.Phase != Live {
-		list = "vod.m3u8"
-	}
-	uri := path.Join(p.job.Rendition, list)
-	own := playlist{key: broadcastKey(p.job.Stream, p.job.Broadcast, "index.m3u8"), body: s.multivariant(uri), cache: p.liveCache()}
-	if err := p.putPlaylist(ctx, own); err != nil {
-		return err
-	}
-	entry := playlist{key: entryKey(p.job.Stream), body: s.multivariant(path.Join(p.job.Broadcast, uri)), cache: p.liveCache()}
-	entry.guard = p.job.Checkpoint.Verify
-	return p.putPlaylist(ctx, entry)
 }
 
-// end closes a broadcast whose last segment is stored: VOD, live and
-// multivariant playlists, then the last checkpoint.
-func (p *packager) end(ctx context.Context) error {
-	s := p.seg.State()
-	if s.Phase == Ending && s.Next() > 0 {
-		if err := p.putVOD(ctx, cacheLong); err != nil {
-			return err
-		}
-		if err := p.playlists(ctx, false); err != nil {
-			return err
-		}
-	}
-	s.Phase = Closed
-	blob := s.Encode()
-	return retry(ctx, p.worker.Log, "close checkpoint", func(ctx context.Context) error {
-		return p.job.Checkpoint.Close(ctx, blob)
-	})
-}
-
-// handover is how long a commit that is under way may take after its worker
-// was told to go. Without it the next owner would do the same work again.
+// handover is how long the line may go on after its worker was told to go.
+// Without it the next owner would do the same work again.
 const handover = 2 * time.Second
 
 // graceful returns a context that ends handover after ctx.

@@ -72,6 +72,9 @@ type segmentFlags struct {
 	Window   time.Duration `help:"How much of the show a live playlist lists." default:"60s"`
 	Keep     keep          `help:"How long objects stay: forever; a duration as in 720h, by the tag weir-keep and a lifecycle rule, or weir store sweep; window: while live, only what players may ask for; none: that, and a tag to remove the rest." default:"forever"`
 	Capacity int           `help:"Most broadcasts that this process packages at once." default:"500"`
+	// What runs ahead where a store takes longer for a request than a segment lasts.
+	UploadAhead    byteSize `help:"Memory for segments that are uploaded while an older one of their broadcast still is, over all broadcasts; 0: one after the other." default:"64MB" placeholder:"SIZE"`
+	UploadRequests int      `help:"Most such uploads at once." default:"64"`
 }
 
 func (f *segmentFlags) settings() (segmenter.Settings, error) {

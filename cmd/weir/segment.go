@@ -19,7 +19,8 @@ func (f *segmentFlags) stage(b *bus.Bus, store storage.Store, metrics prometheus
 	if err != nil {
 		return stage{}, err
 	}
-	w := &segmenter.Worker{Source: b, Store: store, Settings: settings, Log: log, Metrics: segmenter.NewMetrics(metrics)}
+	w := &segmenter.Worker{Source: b, Store: store, Settings: settings, Log: log, Metrics: segmenter.NewMetrics(metrics),
+		Ahead: segmenter.NewBudget(int64(f.UploadAhead), f.UploadRequests)}
 	claims := bus.NewWorker(b, bus.WorkerConfig{
 		Capacity: f.Capacity, Formats: []int{segmenter.StateVersion}, Stall: 3 * segmenter.MaxTarget,
 	})
@@ -121,6 +122,7 @@ func (c *segmentCmd) limit() error {
 			return usagef("--memory: want at least 16MB, what one broadcast may need")
 		}
 		c.Capacity = min(c.Capacity, int(c.Memory/broadcastMemory))
+		c.UploadAhead = min(c.UploadAhead, c.Memory/8)
 		debug.SetMemoryLimit(int64(c.Memory))
 	}
 	if c.Once {

@@ -77,8 +77,8 @@ type Batch struct {
 	// Tags is a run of FLV tags; empty for Fence, End and Final.
 	Tags []byte
 	// Seq is the batch's position in the log: the stream sequence of its last
-	// message. Set by the log, not by the writer.
-	Seq uint64
+	// message. First is that of its first one: a large batch is split. Set by the log, not by the writer.
+	First, Seq uint64
 }
 
 // ErrHeader is wrapped by every error of ParseHeader.

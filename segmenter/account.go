@@ -1,0 +1,102 @@
+package segmenter
+
+import (
+	"slices"
+	"time"
+
+	"weir/media"
+	"weir/media/h264"
+)
+
+// account sums up what the playlists say of the whole.
+func (s *Segmenter) account(e *Entry) {
+	o, st := &s.open, &s.state
+	if st.Target == 0 {
+		wish := (st.SegmentMS + 999) / 1000
+		first := (e.DurationMS + 999) / 1000
+		st.Target = int(min(max(wish, first), int64(MaxTarget/time.Second)))
+	}
+	st.Dependent = st.Dependent || o.dependent
+	st.Bytes += e.Bytes
+	st.DurationMS += e.DurationMS
+	bits := e.Bytes * 8000 / e.DurationMS
+	st.Peak = max(st.Peak, st.peakWith(e))
+	if st.Peak == 0 {
+		st.Peak = bits
+	}
+	// What is declared changes only where it must: players read it once.
+	switch mean := st.Bytes * 8000 / st.DurationMS; {
+	case st.Bandwidth == 0:
+		st.Bandwidth, st.Average = bits*3/2, mean
+	case st.Peak > st.Bandwidth:
+		st.Bandwidth, st.Average = st.Peak*5/4, mean
+	}
+	st.declare(o)
+}
+
+// peakWith returns the highest bit rate of the runs of segments that end with
+// the next one, e. RFC 8216, 4.3.4.2: the peak segment bit rate is "the
+// largest bit rate of any contiguous set of segments whose total duration is
+// between 0.5 and 1.5 times the target duration". 0 where there is no such run.
+func (s *State) peakWith(e *Entry) int64 {
+	var peak int64
+	target := 1000 * int64(s.Target)
+	bytes, millis := e.Bytes, e.DurationMS
+	for i := len(s.Entries); 2*millis <= 3*target; {
+		if 2*millis >= target {
+			peak = max(peak, bytes*8000/millis)
+		}
+		if i--; i < 0 {
+			break
+		}
+		bytes, millis = bytes+s.Entries[i].Bytes, millis+s.Entries[i].DurationMS
+	}
+	return peak
+}
+
+// maxCodecs is how many codecs a broadcast may declare: more than any has.
+const maxCodecs = 8
+
+// declare notes what the multivariant playlists say of the pictures and the
+// sound: of all segments, as an encoder may come back with others. RFC 8216,
+// 4.3.4.2: CODECS "MUST include all codec ids in the rendition"; RESOLUTION is
+// the one "at which to display all the video", FRAME-RATE the highest.
+func (s *State) declare(o *segment) {
+	if v := o.tracks.video; v != nil {
+		s.declareCodec(v.Codecs())
+		if sps, err := h264.ParseSPS(v.SPS[0]); err == nil && sps.Width*sps.Height > s.Width*s.Height {
+			s.Width, s.Height = sps.Width, sps.Height
+		}
+	}
+	if o.audio != nil {
+		s.declareCodec(o.audio.Codecs())
+	}
+	n, span := int64(o.pictures-1), o.shown[1]-o.shown[0]
+	if n <= 0 || span <= 0 {
+		return
+	}
+	// A twentieth is jitter of the stamps, and no other rate.
+	if rate := frameRate(n, span); rate*20 > s.FrameRate*21 {
+		s.FrameRate = rate
+	}
+}
+
+// usualRates are what encoders send, in thousandths of a picture per second.
+var usualRates = [...]int64{10000, 12500, 15000, 20000, 23976, 24000, 25000, 29970, 30000, 48000, 50000, 59940, 60000, 120000}
+
+// frameRate is the rate of n pictures, each shown until the next, in span
+// ticks: the usual one where rounding to milliseconds hides it.
+func frameRate(n, span int64) int64 {
+	for _, rate := range usualRates {
+		if off := span - n*1000*media.Clock/rate; off >= -media.Clock/1000 && off <= media.Clock/1000 {
+			return rate
+		}
+	}
+	return (n*1000*media.Clock + span/2) / span
+}
+
+func (s *State) declareCodec(codec string) {
+	if at, found := slices.BinarySearch(s.Codecs, codec); !found && len(s.Codecs) < maxCodecs {
+		s.Codecs = slices.Insert(slices.Clone(s.Codecs), at, codec) // avc1 sorts before mp4a
+	}
+}

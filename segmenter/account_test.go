@@ -1,0 +1,76 @@
+package segmenter
+
+import (
+	"bytes"
+	"testing"
+
+	"weir/media"
+	"weir/media/framelog"
+	"weir/remux/flv"
+)
+
+// An encoder that comes back with another picture size: what is declared
+// covers all segments, so that a player that joins early or late is right.
+func TestMultivariantCoversAllSessions(t *testing.T) {
+	for _, order := range [][2][]byte{{avc720, avc360}, {avc360, avc720}} {
+		rec := new(recording)
+		for i, avc := range order {
+			s := show(10)
+			s.avc, s.fps = avc, 30+30*i
+			rec.session(t, s.tags(), framelog.End|framelog.Lost)
+		}
+		out := segmentAll(t, newSegmenter(t, settings), rec.batches)
+		list := out.state.multivariant("source/live.m3u8")
+		for _, want := range []string{`CODECS="avc1.4d401f,avc1.64001e,mp4a.40.2"`, "RESOLUTION=1280x720", "FRAME-RATE=60.000"} {
+			if !bytes.Contains(list, []byte(want)) {
+				t.Errorf("the multivariant lacks %s:\n%s", want, list)
+			}
+		}
+	}
+}
+
+// The frame rate is that of the pictures, whatever else the segment holds.
+func TestFrameRate(t *testing.T) {
+	for _, tt := range []struct{ pictures, millis, want int64 }{
+		{119, 3967, 30000}, // between the first and the last of 120, to the millisecond
+		{119, 3971, 29970},
+		{95, 3962, 23976},
+		{95, 3958, 24000},
+		{59, 983, 60000},
+		{1, 1000, 1000}, // a slide show
+		{30, 2069, 14500},
+	} {
+		if got := frameRate(tt.pictures, tt.millis*media.Clock/1000); got != tt.want {
+			t.Errorf("%d pictures in %d ms: %d, want %d", tt.pictures, tt.millis, got, tt.want)
+		}
+	}
+	early := show(10)
+	tags := early.tags()
+	for i := range tags { // two seconds of sound before the first picture
+		if tags[i].Type == flv.TagVideo {
+			tags[i].Timestamp += 2000
+		}
+	}
+	rec := new(recording)
+	rec.session(t, tags, framelog.Final)
+	out := segmentAll(t, newSegmenter(t, settings), rec.batches)
+	if got := out.state.FrameRate; got != 30000 {
+		t.Errorf("with sound first, the rate is %d, want 30000", got)
+	}
+}
+
+// A segment that is begun anew for a track that came late does not forget, or
+// count twice, what was lost.
+func TestLossesSurviveALateTrack(t *testing.T) {
+	s := show(10)
+	s.audioLate = 0.6
+	tags := s.tags()
+	// Before the codec configuration: two pictures that nobody can decode.
+	junk := flv.Tag{Type: flv.TagVideo, Data: []byte{0x27, 1, 0, 0, 0, 0, 0, 0, 1, 0x41}}
+	rec := new(recording)
+	rec.session(t, append([]flv.Tag{junk, junk}, tags...), framelog.Final)
+	out := segmentAll(t, newSegmenter(t, settings), rec.batches)
+	if got := out.state.LostFrames; got != 2 {
+		t.Errorf("%d frames are counted as lost, want the 2 before the configuration", got)
+	}
+}

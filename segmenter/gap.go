@@ -1,0 +1,71 @@
+package segmenter
+
+import (
+	"weir/media/framelog"
+	"weir/remux/flv"
+)
+
+// Missed tells the Segmenter that the log lost batches before the next one:
+// they had aged out when it came to read them. What follows can be shown from
+// the next key batch on.
+func (s *Segmenter) Missed() *Cut {
+	if s.state.Phase != Live {
+		return nil
+	}
+	s.skip = true
+	return s.close(s.open.end)
+}
+
+// resume goes on at the first key batch after a hole in the log. What the
+// hole held is listed as missing (EXT-X-GAP), so that time goes on: players
+// skip it, and nothing else changes for them. Where the hole's length cannot
+// be known, or nobody would see all of it, a discontinuity stands for it.
+//
+// That the log has a hole depends on when it was read. So it is a decision:
+// the Cut's State has it, and stands right before b, where the log has no hole
+// any more for whoever goes on from there.
+func (s *Segmenter) resume(b *framelog.Batch) *Cut {
+	s.skip = false
+	st := &s.state
+	cut := &Cut{}
+	gaps := s.gaps(b)
+	s.list(cut, gaps...)
+	st.LostBatches++
+	st.Break = st.Break || st.Next() > 0 && len(gaps) == 0
+	s.position = b.First - 1
+	st.Position, st.Timeline = s.position, s.timeline
+	return cut
+}
+
+// gaps returns the entries for what is missing between the last segment and
+// b, and moves the timeline there.
+func (s *Segmenter) gaps(b *framelog.Batch) []Entry {
+	st := &s.state
+	t, _, err := flv.NextTag(b.Tags[min(b.Prelude, len(b.Tags)):])
+	if err != nil || b.Epoch != st.Epoch || !st.InSession || !st.Started || st.Next() == 0 {
+		return nil
+	}
+	timeline := s.timeline
+	timeline.Skip(t.Timestamp)
+	var r reading
+	r.read(b, timeline, s.tracks)
+	missing := millis(r.begin-st.SessionStart) - (st.WallEndMS - st.WallMS)
+	if !r.ok || missing <= 0 || missing > st.WindowMS {
+		return nil
+	}
+	s.timeline = timeline
+	target := 1000 * int64(st.Target)
+	entries := make([]Entry, (missing+target-1)/target)
+	for i := range entries {
+		// Equal parts: none is longer than the target duration.
+		from, to := missing*int64(i)/int64(len(entries)), missing*int64(i+1)/int64(len(entries))
+		entries[i] = Entry{DurationMS: to - from, WallMS: st.WallEndMS + from, Flags: Gap}
+	}
+	if st.Break {
+		entries[0].Flags |= Discontinuity
+		st.Break = false
+	}
+	st.WallEndMS += missing
+	st.LostMS += missing
+	return entries
+}

@@ -1,0 +1,266 @@
+package segmenter
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"weir/media/object"
+)
+
+// listAll writes the playlists of what is saved: of the newest State, where
+// several have come while the store was busy.
+func (p *packager) listAll(ctx context.Context, archive, garden *errand) error {
+	for s := range p.saved {
+		news := []*shipment{s}
+		for len(p.saved) > 0 {
+			s = <-p.saved
+			news = append(news, s)
+		}
+		if s.state.Phase == Live && s.state.Next() > 0 {
+			if err := p.playlists(ctx, s.state); err != nil {
+				return err
+			}
+		}
+		p.worker.Metrics.listed(p, s.state)
+		p.count(news)
+		for _, n := range news {
+			if n.vod {
+				archive.ask(s.state)
+			}
+		}
+		if s.state.Forget {
+			garden.ask(s.state)
+		}
+	}
+	return nil
+}
+
+// counted is what the metrics know of a State's sums.
+type counted struct {
+	frames, batches uint64
+	millis          int64
+}
+
+// count counts what is now listed.
+func (p *packager) count(news []*shipment) {
+	for _, n := range news {
+		if n.cut.Segment != nil {
+			p.worker.Metrics.segment(n.cut.Segment, time.Since(n.began))
+		}
+	}
+	s := news[len(news)-1].state
+	now := counted{s.LostFrames, s.LostBatches, s.LostMS}
+	p.worker.Metrics.lost(now.frames-p.counted.frames, now.batches-p.counted.batches, now.millis-p.counted.millis)
+	p.counted = now
+}
+
+// playlists makes live.m3u8 and the multivariants agree with s.
+func (p *packager) playlists(ctx context.Context, s *State) error {
+	if err := p.putPlaylist(ctx, playlist{key: p.key("live.m3u8"), body: s.livePlaylist(), cache: s.cache()}); err != nil {
+		return err
+	}
+	return p.multivariants(ctx, s)
+}
+
+// multivariants writes the broadcast's multivariant playlist and, while the
+// registry names the broadcast, the stream's. They belong to the owner of
+// the source rendition, and change seldom.
+func (p *packager) multivariants(ctx context.Context, s *State) error {
+	if p.job.Rendition != SourceRendition {
+		return nil
+	}
+	list := "live.m3u8"
+	if s.Phase != Live {
+		list = "vod.m3u8"
+	}
+	uri := path.Join(p.job.Rendition, list)
+	own := playlist{key: broadcastKey(p.job.Stream, p.job.Broadcast, "index.m3u8"), body: s.multivariant(uri), cache: s.cache()}
+	if err := p.putPlaylist(ctx, own); err != nil {
+		return err
+	}
+	entry := playlist{key: entryKey(p.job.Stream), body: s.multivariant(path.Join(p.job.Broadcast, uri)), cache: s.cache()}
+	entry.guard = p.job.Checkpoint.Verify
+	return p.putPlaylist(ctx, entry)
+}
+
+// archive rewrites vod.m3u8 while the broadcast is live. Whatever keeps it
+// from that, the live playlist goes on.
+func (p *packager) archive(ctx context.Context, s *State) error {
+	err := p.putVOD(ctx, s)
+	if err == nil || errors.Is(err, ErrNotOwner) {
+		return err
+	}
+	if ctx.Err() == nil {
+		p.log.Warn("vod.m3u8 is not brought up to date", "error", err)
+	}
+	return nil
+}
+
+// end closes a broadcast whose last segment is stored: VOD, live and
+// multivariant playlists, then the last checkpoint. Nothing else of the line
+// is left.
+func (p *packager) end(ctx context.Context) error {
+	s := p.seg.State().clone()
+	p.decided.apply(s)
+	if s.Phase == Ending && s.Next() > 0 {
+		if err := p.putVOD(ctx, s); err != nil {
+			return err
+		}
+		if err := p.playlists(ctx, s); err != nil {
+			return err
+		}
+	}
+	s.Phase = Closed
+	blob := s.Encode()
+	return retry(ctx, p.log, "close checkpoint", func(ctx context.Context) error {
+		return p.job.Checkpoint.Close(ctx, blob)
+	})
+}
+
+// lists are the playlists that a packager has written or found, by key.
+type lists struct {
+	mu  sync.Mutex
+	all map[string]written
+}
+
+// written is a playlist as it was seen last. An empty etag: there is none.
+type written struct {
+	etag string
+	body []byte
+}
+
+func (l *lists) get(key string) (w written, known bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	w, known = l.all[key]
+	return w, known
+}
+
+func (l *lists) set(key string, w written) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.all == nil {
+		l.all = make(map[string]written)
+	}
+	l.all[key] = w
+}
+
+func (l *lists) forget(key string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.all, key)
+}
+
+// playlist is a playlist to be written.
+type playlist struct {
+	key   string
+	body  []byte
+	cache string
+	// guard, where set, is asked before each attempt whether to write at all.
+	guard func(context.Context) (bool, error)
+}
+
+// putPlaylist writes a playlist over the one that this packager has seen
+// last. One that somebody else has written since is overwritten only if the
+// rendition is still ours.
+func (p *packager) putPlaylist(ctx context.Context, l playlist) error {
+	if seen, _ := p.lists.get(l.key); bytes.Equal(seen.body, l.body) {
+		return nil
+	}
+	err := retry(ctx, p.log, "put playlist", func(ctx context.Context) error {
+		return p.tryPlaylist(ctx, l)
+	})
+	if err != nil {
+		return fmt.Errorf("put playlist %s: %w", l.key, err)
+	}
+	return nil
+}
+
+func (p *packager) tryPlaylist(ctx context.Context, l playlist) error {
+	seen, known := p.lists.get(l.key)
+	if !known {
+		body, info, err := p.worker.Store.Get(ctx, l.key)
+		if err != nil && !errors.Is(err, object.ErrNotExist) {
+			return err
+		}
+		seen = written{etag: info.ETag, body: body}
+		p.lists.set(l.key, seen)
+		if err == nil && bytes.Equal(body, l.body) {
+			return nil
+		}
+		// What was just read may be a newer owner's. Ours to overwrite only if
+		// the rendition is still ours now, after the reading.
+		if _, err := p.job.Checkpoint.Verify(ctx); err != nil {
+			return err
+		}
+	}
+	if l.guard != nil {
+		if ok, err := l.guard(ctx); err != nil || !ok {
+			return err
+		}
+	}
+	o := object.Object{Key: l.key, Body: l.body, ContentType: typePlaylist, CacheControl: l.cache}
+	etag, err := p.worker.Store.Put(ctx, o, object.Condition{Absent: seen.etag == "", Match: seen.etag})
+	if errors.Is(err, object.ErrPrecondition) {
+		p.lists.forget(l.key)
+		_, err := p.job.Checkpoint.Verify(ctx)
+		return errors.Join(err, errAgain)
+	}
+	if err == nil {
+		p.lists.set(l.key, written{etag: etag, body: l.body})
+	}
+	return err
+}
+
+// putVOD renders vod.m3u8 from the index objects and s. It begins behind the
+// last index object that retention has taken away.
+func (p *packager) putVOD(ctx context.Context, s *State) error {
+	first := s.First
+	var entries []Entry
+	if !s.Forget {
+		runs, err := p.runs(ctx, s.First/runLength)
+		if err != nil {
+			return err
+		}
+		for n := len(runs) - 1; n >= 0 && runs[n] != nil; n-- {
+			first = uint64(n) * runLength
+		}
+		for _, run := range runs[first/runLength:] {
+			entries = append(entries, run...)
+		}
+	}
+	return p.putPlaylist(ctx, playlist{key: p.key("vod.m3u8"), body: s.vodPlaylist(first, entries), cache: s.cache()})
+}
+
+// indexReads is how many index objects are read at once: a day of segments
+// has hundreds.
+const indexReads = 8
+
+// runs returns the first n index objects' entries, nil for one that is not
+// there any more.
+func (p *packager) runs(ctx context.Context, n uint64) ([][]Entry, error) {
+	runs := make([][]Entry, n)
+	all, ctx := errgroup.WithContext(ctx)
+	all.SetLimit(indexReads)
+	for i := range n {
+		all.Go(func() error {
+			body, err := p.get(ctx, p.key(runName(i)))
+			if errors.Is(err, object.ErrNotExist) {
+				return nil
+			}
+			if err != nil {
+				return fmt.Errorf("get index object %d: %w", i, err)
+			}
+			runs[i], err = parseRun(i, body)
+			return err
+		})
+	}
+	return runs, all.Wait()
+}
