@@ -135,8 +135,8 @@ func clockAndGo(t *tree, f goFile) (found []finding) {
 }
 
 // walls: who imports whom among our own packages. Tests may besides use
-// storage, whose memory store is the real thing and better than any fake, and
-// internal; where several stages meet, the test belongs to cmd/weir.
+// storage, whose memory store is the real thing and better than any fake,
+// check, which is the judge of what is made here, and internal; where several stages meet, the test belongs to cmd/weir.
 func walls(t *tree) (found []finding) {
 	for _, f := range t.code {
 		room := roomOf(f.dir())
@@ -150,7 +150,7 @@ func walls(t *tree) (found []finding) {
 			if !own || under(p, room) || underAny(p, allowed) {
 				continue
 			}
-			if f.test && underAny(p, []string{"storage", "internal"}) {
+			if f.test && underAny(p, []string{"storage", "check", "internal"}) {
 				continue
 			}
 			found = append(found, t.at(f, s.Pos(), "%s must not import %s: %s", f.dir(), p, whyNot(room, p)))
