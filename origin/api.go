@@ -25,8 +25,10 @@ type Stream struct {
 	// Name is app/name, as in live/alice. State is one of the above.
 	Name  string `json:"name"`
 	State string `json:"state"`
-	// Playlist is where viewers find it. The origin fills it in.
-	Playlist string `json:"playlist"`
+	// Playlist is where viewers find it, once there is something to find: a
+	// stream that has begun has none before its first segment. The origin fills
+	// it in.
+	Playlist string `json:"playlist,omitempty"`
 	// Broadcast is the present broadcast, or the last one; Since is when it
 	// began. UptimeSeconds is how long ago that was, for what has not ended.
 	// The origin fills it in.
@@ -81,10 +83,13 @@ func (h *Handler) streams(w http.ResponseWriter, r *http.Request) {
 		}
 		list = append(list, known...)
 	}
+	points := h.entries.of(r.Context(), list)
 	now := time.Now()
 	for i := range list {
 		s := &list[i]
-		s.Playlist = h.base + "/hls/" + s.Name + "/index.m3u8"
+		if s.Playlist = ""; points[s.Name].there {
+			s.Playlist = h.base + "/hls/" + entryKey(s.Name)
+		}
 		if s.State != Ended && !s.Since.IsZero() {
 			s.UptimeSeconds = max(0, int64(now.Sub(s.Since)/time.Second))
 		}

@@ -2,18 +2,24 @@ package origin
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
+	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"weir/media/object"
 )
 
 var update = flag.Bool("update", false, "write golden files")
@@ -70,7 +76,7 @@ func TestStreamsJSON(t *testing.T) {
 }
 
 func TestStreams(t *testing.T) {
-	given := []Stream{{Name: "live/b", State: Live}, {Name: "live/a", State: Live, Since: time.Now().Add(time.Hour)}}
+	given := []Stream{{Name: "live/b", State: Live}, {Name: "live/alice", State: Live, Since: time.Now().Add(time.Hour)}}
 	baseURL, err := url.Parse("https://cdn.example/weir/")
 	if err != nil {
 		t.Fatal(err)
@@ -84,7 +90,8 @@ func TestStreams(t *testing.T) {
 		{"no registry", Config{}, 200, `{"streams":[]}`},
 		{"none", Config{Streams: streamList{}}, 200, `{"streams":[]}`},
 		{"registry away", Config{Streams: streamList{err: errors.New("nats: no servers")}}, 503, `{"error":"the registry does not answer, try again"}`},
-		{"behind a CDN", Config{Streams: streamList{list: given[:1]}, BaseURL: baseURL}, 200, `{"streams":[{"name":"live/b","state":"live","playlist":"https://cdn.example/weir/hls/live/b/index.m3u8"}]}`},
+		{"behind a CDN", Config{Streams: streamList{list: []Stream{{Name: "live/alice", State: Live}}}, BaseURL: baseURL}, 200, `{"streams":[{"name":"live/alice","state":"live","playlist":"https://cdn.example/weir/hls/live/alice/index.m3u8"}]}`},
+		{"no segment yet", Config{Streams: streamList{list: given[:1]}, BaseURL: baseURL}, 200, `{"streams":[{"name":"live/b","state":"live"}]}`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.cfg.Objects, tt.cfg.Log = store(), quiet()
@@ -97,12 +104,77 @@ func TestStreams(t *testing.T) {
 	// A node whose clock runs ahead makes no negative uptime, and the
 	// registry's own slice stays as it was.
 	res := get(New(Config{Objects: store(), Streams: streamList{list: given}}), "GET", "/api/v1/streams")
-	if got := body(t, res); strings.Contains(got, "uptime") || strings.Index(got, "live/a") > strings.Index(got, "live/b") {
+	if got := body(t, res); strings.Contains(got, "uptime") || strings.Index(got, "live/alice") > strings.Index(got, "live/b") {
 		t.Errorf("got %s", got)
 	}
 	if given[0].Name != "live/b" || given[0].Playlist != "" {
 		t.Errorf("the registry's slice was changed: %+v", given)
 	}
+}
+
+// asked is a store that counts what it is asked for, and answers as told.
+type asked struct {
+	there map[string]bool
+	fails error
+	count atomic.Int64
+}
+
+func (a *asked) Open(_ context.Context, key string) (io.ReadSeekCloser, object.Info, error) {
+	a.count.Add(1)
+	if a.fails != nil {
+		return nil, object.Info{}, a.fails
+	}
+	if !a.there[key] {
+		return nil, object.Info{}, fmt.Errorf("open %s: %w", key, object.ErrNotExist)
+	}
+	return readSeekCloser{strings.NewReader("")}, object.Info{}, nil
+}
+
+type readSeekCloser struct{ io.ReadSeeker }
+
+func (readSeekCloser) Close() error { return nil }
+
+// A playlist is named as soon as it is there, and no longer than that; the
+// store is not asked for what it has just said, and one that does not answer
+// changes nothing.
+func TestPlaylistIsNamedWhenThere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		objects := &asked{there: map[string]bool{"live/a/index.m3u8": true}}
+		list := []Stream{{Name: "live/a", State: Live}, {Name: "live/b", State: Live}, {Name: "live/../x", State: Ended}}
+		h := New(Config{Objects: objects, Streams: streamList{list: list}})
+		look := func(want string, asked int64) {
+			t.Helper()
+			objects.count.Store(0)
+			var answer struct{ Streams []Stream }
+			if err := json.NewDecoder(get(h, "GET", "/api/v1/streams").Body).Decode(&answer); err != nil {
+				t.Fatal(err)
+			}
+			var named []string
+			for _, s := range answer.Streams {
+				if s.Playlist != "" {
+					named = append(named, s.Name)
+				}
+			}
+			if got := strings.Join(named, " "); got != want || objects.count.Load() != asked {
+				t.Errorf("a playlist have %q, want %q; the store was asked %d times, want %d", got, want, objects.count.Load(), asked)
+			}
+		}
+		look("live/a", 2)
+		look("live/a", 0)
+		objects.there["live/b/index.m3u8"] = true
+		time.Sleep(entryAgain)
+		look("live/a live/b", 1)
+		look("live/a live/b", 0)
+		delete(objects.there, "live/a/index.m3u8")
+		time.Sleep(entryFresh)
+		look("live/b", 2)
+		objects.fails = errors.New("the store is away")
+		time.Sleep(entryFresh)
+		look("live/b", 2)
+		look("live/b", 0)
+		time.Sleep(entryAgain)
+		look("live/b", 2)
+	})
 }
 
 func TestServerJSON(t *testing.T) {

@@ -2,7 +2,7 @@
 // playlists and segments with the headers that players and caches need, a
 // JSON list of the streams, and the page to watch them on.
 //
-// It keeps nothing between requests. Any number of origins may serve the same
+// It keeps nothing that matters between requests. Any number of origins may serve the same
 // store, behind a CDN or without one; a store that speaks HTTP itself (a
 // bucket behind a CDN) needs none.
 //
@@ -100,6 +100,7 @@ type Handler struct {
 	base    string // BaseURL without a slash at the end, or ""
 	metrics *metrics
 	fails   *failures
+	entries *entries
 	assets  map[string]*asset
 	policy  string // Content-Security-Policy of the page
 }
@@ -122,6 +123,7 @@ func New(cfg Config) *Handler {
 		cfg:     cfg,
 		metrics: newMetrics(cfg.Registerer),
 		fails:   &failures{log: cfg.Log},
+		entries: &entries{objects: cfg.Objects},
 		assets:  loadAssets(),
 		policy:  contentPolicy(cfg.BaseURL),
 	}

@@ -163,11 +163,12 @@ func TestPagePlays(t *testing.T) {
 	tab.Do("copy a line", chromedp.Click(chromedp.CSS(`[data-copy="ffmpeg-test"]`)))
 	tab.Wait("a copied line is announced", `document.getElementById("said").textContent === "Copied"`)
 
-	publishHLS(t, filepath.Join(dir, "live", "alice"))
 	since := time.Now().Add(-3 * time.Second)
 	alice := Stream{Name: "live/alice", State: Live, Broadcast: "b1", Since: since, Ingest: "node-1", Worker: "worker-7", Epoch: 4, LagSeconds: new(0.2),
 		Video: &Video{Codec: "avc1.64001f", Width: 320, Height: 180, FrameRate: 25}, Audio: &Audio{Codec: "mp4a.40.2", SampleRate: 44100, Channels: 1}}
 	registry.set(alice, Stream{Name: "live/<img src=x onerror=alert(1)>", State: Ended})
+	tab.Wait("what has no segment yet is waited for", `document.getElementById("notice").textContent === "The first segment is on its way…"`)
+	publishHLS(t, filepath.Join(dir, "live", "alice"))
 	tab.Wait("the stream begins by itself", `document.querySelector("video").currentTime > 0.5 && !document.querySelector("video").paused`)
 	first := tab.Eval(`document.querySelector("video").currentTime`)
 	tab.Wait("the picture moves on", `document.querySelector("video").currentTime > 1 + `+first)

@@ -93,16 +93,22 @@ function show() {
 }
 
 /** choose returns the stream that the player is for: the one asked for, or the
- * first there is. It starts the player when that is another broadcast. */
+ * first there is. It starts the player when that is another broadcast, or has
+ * got its playlist. */
 function choose() {
   chosen ??= streams[0]?.name ?? null;
   if (chosen === null) return null;
   const known = streams.find((s) => s.name === chosen);
   const current = known ?? { name: chosen, state: "unknown", playlist: playlistOf(chosen) };
-  const broadcast = `${current.name} ${current.broadcast ?? ""}`;
+  const broadcast = `${current.name} ${current.broadcast ?? ""} ${current.playlist ?? ""}`;
   if (shown !== broadcast) {
     shown = broadcast;
-    player.play(absolute(current.playlist));
+    if (current.playlist) {
+      player.play(absolute(current.playlist));
+    } else { // there is none before the first segment
+      player.stop();
+      playing = "missing";
+    }
   }
   return current;
 }
