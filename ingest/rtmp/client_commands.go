@@ -2,6 +2,7 @@ package rtmp
 
 import (
 	"strings"
+	"unicode/utf8"
 
 	"weir/remux/amf0"
 )
@@ -109,12 +110,57 @@ func (c *Client) refused(info amf0.Properties) error {
 // blank returns a server's text without the stream's name and query, which
 // servers like to repeat and which are secrets.
 func (c *Client) blank(v amf0.Value) string {
-	text := asString(v)
 	name, query, _ := strings.Cut(c.config.Name, "?")
-	for _, secret := range []string{name, query} {
-		if secret != "" {
-			text = strings.ReplaceAll(text, secret, "***")
-		}
-	}
-	return text
+	return blankOut(blankOut(asString(v), query), name)
 }
+
+// blankOut replaces a secret in a text. One that may be a word of the text by
+// chance, such as live, is replaced where it stands for the secret: as the
+// last part of a path, or in quotes; with a digit or a sign in it, wherever it
+// stands by itself.
+func blankOut(text, secret string) string {
+	const blank = "***"
+	letters := !strings.ContainsFunc(secret, func(r rune) bool { return !isLetter(r) })
+	switch {
+	case secret == "":
+		return text
+	case len(secret) > 12 || len(secret) > 7 && !letters:
+		return strings.ReplaceAll(text, secret, blank)
+	}
+	var b strings.Builder
+	for from := 0; ; {
+		i := strings.Index(text[from:], secret)
+		if i < 0 {
+			b.WriteString(text[from:])
+			return b.String()
+		}
+		i += from
+		end := i + len(secret)
+		b.WriteString(text[from:i])
+		if standsAlone(text[:i], text[end:], letters) {
+			b.WriteString(blank)
+		} else {
+			b.WriteString(secret)
+		}
+		from = end
+	}
+}
+
+// standsAlone tells whether what lies between two texts is not within a word;
+// of letters alone, whether it is the last part of a path or in quotes.
+func standsAlone(before, after string, letters bool) bool {
+	last, _ := utf8.DecodeLastRuneInString(before)
+	next, _ := utf8.DecodeRuneInString(after)
+	switch {
+	case isLetter(last) || isSign(last) || isLetter(next) || isSign(next):
+		return false
+	case !letters:
+		return true
+	}
+	return last == '/' && next != '/' || before != "" && strings.ContainsRune("\"'`<([{=", last)
+}
+
+func isLetter(r rune) bool { return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' }
+
+// isSign is for what names have beside letters.
+func isSign(r rune) bool { return r >= '0' && r <= '9' || r == '-' || r == '_' }

@@ -9,6 +9,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"weir/remux/amf0"
 	"weir/remux/flv"
 )
 
@@ -206,5 +207,30 @@ func TestTagTooLong(t *testing.T) {
 	err := w.client.WriteTag(flv.Tag{Type: flv.TagVideo, Data: make([]byte, maxMessageLength+1)})
 	if !errors.Is(err, ErrTagTooLong) {
 		t.Errorf("error %v, want ErrTagTooLong: a chunk header has 24 bits for the length", err)
+	}
+}
+
+// TestServersTextIsBlanked: servers like to repeat what they were told. The
+// name of a publish and its query are secrets, and are never passed on; words
+// that only look like them are left alone, or nobody could read the text.
+func TestServersTextIsBlanked(t *testing.T) {
+	for _, tt := range []struct{ name, text, want string }{
+		{"live", "live/live is published already.", "live/*** is published already."},
+		{"live", "The stream is not live, rtmp://host/live/live was delivered.", "The stream is not live, rtmp://host/live/*** was delivered."},
+		{"live", `Stream "live" is live`, `Stream "***" is live`},
+		{"live", "name=live", "name=***"},
+		{"a", "Another session took over app/a.", "Another session took over app/***."},
+		{"a1", "a1 is busy, wait 1 s; a10 is not, nor is ba1", "*** is busy, wait 1 s; a10 is not, nor is ba1"},
+		{"1", "line 1 of 10", "line *** of 10"},
+		{"k3y-f0r-alice", "k3y-f0r-alice_src of xk3y-f0r-alice", "***_src of x***"},
+		{"correcthorsebattery", "thecorrecthorsebattery", "the***"},
+		{"alice?key=s3cret", "live/alice?key=s3cret is refused: alice has no key=s3cret", "live/***?*** is refused: alice has no ***"},
+		{"äöü", "live/äöü", "live/***"},
+		{"", "nothing", "nothing"},
+	} {
+		c := NewClient(ClientConfig{App: "live", Name: tt.name})
+		if got := c.blank(amf0.String(tt.text)); got != tt.want {
+			t.Errorf("%q in %q: %q, want %q", tt.name, tt.text, got, tt.want)
+		}
 	}
 }
