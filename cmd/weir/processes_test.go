@@ -88,6 +88,7 @@ func failingSegment(plan string) {
 // failing is a store that sends its own process a signal at one moment of a
 // segmenter's life:
 //
+//	sent N  before the put of the Nth segment: what it sends comes late
 //	put N   after the put of the Nth segment, before its checkpoint
 //	cas N   after the checkpoint of the Nth segment, before its playlist
 //	time D  so long after the first put began
@@ -129,13 +130,17 @@ func newFailing(s storage.Store, plan string) *failing {
 
 func (f *failing) Put(ctx context.Context, o object.Object, c object.Condition) (string, error) {
 	segment := strings.HasSuffix(o.Key, ".ts")
-	// A store as slow as a near S3, so that kills find a segmenter at work.
-	time.Sleep(5 * time.Millisecond)
+	// A store as slow as S3 may be, so that kills find a segmenter at work.
+	time.Sleep(20 * time.Millisecond)
 	f.mu.Lock()
 	if segment && f.point == "time" && f.segments == 0 {
 		time.AfterFunc(f.after, f.fire)
 	}
-	if f.point == "cas" && f.segments == f.left && f.left > 0 && strings.HasSuffix(o.Key, "/live.m3u8") {
+	if f.point == "sent" && segment && f.segments+1 == f.left {
+		f.left = 0
+		f.fire()
+	}
+	if f.point == "cas" && f.segments >= f.left && f.left > 0 && strings.HasSuffix(o.Key, "/live.m3u8") {
 		f.left = 0
 		f.fire()
 	}

@@ -22,3 +22,6 @@ func TestSoak(t *testing.T) {
 	}
 	soak(t, 30, long, 600)
 }
+
+// TestZombie, frozen for 20 s.
+func TestSoakZombie(t *testing.T) { zombies(t, 20*time.Second, 30) }

@@ -101,42 +101,6 @@ func TestWorkerEnds(t *testing.T) {
 	}
 }
 
-// A worker is frozen, loses its broadcast, and wakes up: at a random moment,
-// between its put and its checkpoint, between that and its playlist. There is
-// one playlist all the time, and the zombie leaves without a write.
-func TestZombie(t *testing.T) {
-	t.Parallel()
-	for _, tt := range []struct{ name, plan string }{
-		{"anywhere", ""},
-		{"between put and checkpoint", fmt.Sprintf("put 4 %d", syscall.SIGSTOP)},
-		{"between checkpoint and playlist", fmt.Sprintf("cas 4 %d", syscall.SIGSTOP)},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			c := newCluster(t, 1)
-			in, first := c.ingest(t), c.segmenter(t, tt.plan)
-			file := testmedia.MP4(t, small(22))
-			encoders, viewers := c.shows(t, in, file, 1)
-			second := c.segmenter(t, "")
-			if tt.plan == "" {
-				time.Sleep(2 * time.Second)
-				first.send(t, syscall.SIGSTOP)
-			}
-			eventually(t, 20*time.Second, "the second worker owns it", func() bool { return c.owns(t, second, 1) })
-			time.Sleep(3 * time.Second) // the newcomer makes its own segments
-			first.send(t, syscall.SIGCONT)
-			eventually(t, 10*time.Second, "the zombie has left", func() bool {
-				return strings.Contains(first.output.String(), "lost to another worker")
-			})
-			if !c.owns(t, second, 1) {
-				t.Error("the zombie has taken the broadcast back")
-			}
-			pause := c.finish(t, file, encoders, viewers)
-			t.Logf("frozen %s for %v and more: one playlist, all frames once; longest pause %v", tt.name, lease+3*time.Second, pause.Round(time.Millisecond))
-		})
-	}
-}
-
 // joined waits for the end of live/alice, the broadcast that began as prefix,
 // and holds its VOD to what two publishers sent: an unbroken run of the first's
 // frames from its beginning on, which it returns, then all of the second's, and
