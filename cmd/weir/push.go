@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,7 +22,7 @@ type pushCmd struct {
 	URL  string `arg:"" help:"Where to publish, as in rtmp://localhost/live/alice."`
 	Loop bool   `help:"Begin again at the file's end, with timestamps that go on."`
 	Fast bool   `help:"Send as fast as the server takes it, not in real time."`
-	Once bool   `help:"Give up when the connection is lost, instead of connecting again."`
+	Once bool   `help:"Give up when the connection is lost. Without it push connects again for ever, once it was connected; before that it tries for 20 s."`
 }
 
 func (c *pushCmd) Run(ctx context.Context, log *slog.Logger) error {
@@ -47,10 +48,13 @@ func (c *pushCmd) Run(ctx context.Context, log *slog.Logger) error {
 	return err
 }
 
-// The back-off between connections.
+// The back-off between connections, the time for one to be accepted, and that
+// for the first of all: a server that was never there may be a wrong address.
 const (
 	pushRetryFirst = time.Second
 	pushRetryLast  = 10 * time.Second
+	pushAccept     = 30 * time.Second
+	pushPatience   = 20 * time.Second
 )
 
 // pusher publishes a file, over as many connections as it takes.
@@ -59,11 +63,13 @@ type pusher struct {
 	open     func() (io.ReadCloser, error)
 	loop     bool
 	paced    bool
-	again    bool // connect again when the connection is lost
+	again    bool          // connect again when the connection is lost
+	patience time.Duration // for the first connection; 0: pushPatience
 	log      *slog.Logger
 	progress io.Writer // nil: none
 
 	to      *ingest.Publisher // nil: not connected
+	stood   bool              // some connection did
 	headers []flv.Tag         // what a new connection must be told first
 	skip    bool              // until the next key frame
 	ends    [2]trackEnd       // of video, of audio
@@ -206,14 +212,25 @@ func (p *pusher) leave(t flv.Tag) {
 
 // connect makes a connection where there is none.
 func (p *pusher) connect(ctx context.Context) error {
+	began, patience := time.Now(), cmp.Or(p.patience, pushPatience)
+	tries := 0
 	for wait := pushRetryFirst; p.to == nil; wait = min(2*wait, pushRetryLast) {
-		err := p.dial(ctx)
+		limit := pushAccept
+		if !p.stood {
+			limit = max(patience-time.Since(began), time.Second)
+		}
+		err := p.dial(ctx, limit)
 		if err == nil {
 			return nil
 		}
 		refused := (*rtmp.RefusedError)(nil)
 		if !p.again || errors.Is(err, ingest.ErrPublishURL) || errors.As(err, &refused) || ctx.Err() != nil {
 			return err
+		}
+		tries++
+		if took := time.Since(began); !p.stood && took+wait > patience {
+			return fmt.Errorf("push: not connected in %d tries and %v: %w (does an RTMP server run there? see the host and the port, which is 1935 where the URL names none)",
+				tries, took.Round(time.Second), err)
 		}
 		p.log.Warn("not connected, trying again", "error", err, "in", wait)
 		select {
@@ -225,8 +242,11 @@ func (p *pusher) connect(ctx context.Context) error {
 	return nil
 }
 
-// dial connects, and tells the new connection what the ones before were told.
-func (p *pusher) dial(ctx context.Context) error {
+// dial connects, within limit, and tells the new connection what the ones before
+// were told.
+func (p *pusher) dial(ctx context.Context, limit time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
 	to, err := ingest.Dial(ctx, p.url)
 	if err != nil {
 		return err
@@ -236,7 +256,7 @@ func (p *pusher) dial(ctx context.Context) error {
 			return errors.Join(err, to.Abandon())
 		}
 	}
-	p.to, p.skip = to, p.ends[0].seen
+	p.to, p.skip, p.stood = to, p.ends[0].seen, true
 	return nil
 }
 

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"io"
 	"log/slog"
 	"net"
 	"sync/atomic"
@@ -44,10 +42,7 @@ func TestPushGoesWhenAServerDrains(t *testing.T) {
 	addr := ln.Addr().String()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	p := &pusher{
-		url: "rtmp://" + addr + "/live/alice", loop: true, paced: true, again: true, log: slog.New(slog.DiscardHandler),
-		open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(demoClip)), nil },
-	}
+	p := clipPusher(addr)
 	pushed := make(chan error, 1)
 	go func() { pushed <- p.run(ctx) }()
 
