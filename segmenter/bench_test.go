@@ -26,7 +26,9 @@ func BenchmarkPush(b *testing.B) {
 			seq++
 			c := framelog.Batch{Header: x.Header, Tags: x.Tags, Seq: seq}
 			c.Epoch = epoch
-			s.Push(&c)
+			if cut := s.Push(&c); cut != nil && cut.Segment != nil {
+				s.Reuse(cut.Segment.Body)
+			}
 		}
 	}
 }

@@ -8,6 +8,7 @@ package segmenter
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"weir/media"
@@ -29,8 +30,10 @@ type Segmenter struct {
 
 	open    segment
 	reading reading
-	// body is the open segment's, spare one that Reuse gave back.
+	// body is the open segment's, spare one that Reuse gave back; size is the
+	// last one's.
 	body, spare []byte
+	size        int
 }
 
 // segment is the open one.
@@ -271,7 +274,10 @@ func (s *Segmenter) start(r *reading) {
 		o.opensSession = true
 	}
 	o.grid = s.grid(r.dts)
-	s.body = m.AppendTables(s.body[:0])
+	if s.body == nil {
+		s.body, s.spare = s.spare, nil
+	}
+	s.body = m.AppendTables(slices.Grow(s.body[:0], s.size+s.size/8))
 }
 
 // hold keeps a batch while a late track may still come.
@@ -343,7 +349,7 @@ func (s *Segmenter) close(boundary int64) *Cut {
 	cut := &Cut{Segment: &Segment{Sequence: st.Next(), Name: segmentName(st.Next()), Body: s.body, Entry: e}}
 	s.list(cut, e)
 	st.Break = false
-	s.body, s.spare = s.spare[:0], nil
+	s.body, s.size = nil, len(s.body)
 	s.open = segment{}
 	return cut
 }
