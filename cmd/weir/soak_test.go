@@ -26,8 +26,8 @@ func TestKillAnything(t *testing.T) {
 }
 
 // soak runs three ingests, three segmenters and a cluster of three NATS
-// servers under some streams for a while, and kills one of them every few
-// seconds. Each encoder that loses its connection begins its file anew at
+// servers under some streams for a while, and kills or freezes one of them
+// every few seconds. Each encoder that loses its connection begins its file anew at
 // another ingest. In the end every VOD passes weir check, and consists of
 // unbroken runs from the file's beginning on, one for each session.
 func soak(t *testing.T, streams int, long time.Duration, fileSeconds int) {
@@ -47,10 +47,11 @@ func soak(t *testing.T, streams int, long time.Duration, fileSeconds int) {
 	for i := range streams {
 		viewers = append(viewers, watch(t, c.object(c.rendition(t, fmt.Sprint("s", i))+"live.m3u8")))
 	}
-	for end := time.Now().Add(long); time.Now().Before(end); {
+	for s.until = time.Now().Add(long); time.Now().Before(s.until); {
 		s.killOne(t)
 		time.Sleep(2*time.Second + rand.N(2*time.Second))
 	}
+	s.frozen.Wait()
 	stop()
 	encoders.Wait()
 	for i := range streams {
@@ -74,6 +75,8 @@ type soaking struct {
 	workers []*node
 	kills   map[string]int
 	calm    time.Time // until when all NATS servers are left alone
+	frozen  sync.WaitGroup
+	until   time.Time
 
 	mu      sync.Mutex
 	ingests []*node
@@ -94,21 +97,19 @@ func (s *soaking) encode(ctx context.Context, file, name string) {
 	}
 }
 
-// killOne kills one process and starts another in its place.
+// killOne kills one process and starts another in its place, or freezes it for
+// longer than its lease.
 func (s *soaking) killOne(t testing.TB) {
 	t.Helper()
-	switch n := rand.N(8); {
-	case n < 4:
+	ways := []syscall.Signal{syscall.SIGKILL, syscall.SIGTERM, syscall.SIGSTOP}
+	switch n := rand.N(11); {
+	case n < 6:
 		i := rand.N(len(s.workers))
-		with := []syscall.Signal{syscall.SIGKILL, syscall.SIGTERM}[n%2]
-		s.kills["worker "+with.String()]++
-		s.workers[i].send(t, with)
+		s.end(t, "worker", s.workers[i], ways[n%3], lease)
 		s.workers[i] = s.segmenter(t, "")
-	case n < 6 || time.Now().Before(s.calm):
+	case n < 9 || time.Now().Before(s.calm):
 		i := rand.N(len(s.ingests))
-		with := []syscall.Signal{syscall.SIGKILL, syscall.SIGTERM}[n%2]
-		s.kills["ingest "+with.String()]++
-		s.ingests[i].send(t, with)
+		s.end(t, "ingest", s.ingests[i], ways[n%3], nodeLease)
 		fresh := s.ingest(t)
 		s.mu.Lock()
 		s.ingests[i] = fresh
@@ -123,6 +124,30 @@ func (s *soaking) killOne(t testing.TB) {
 		server.start(t)
 		s.calm = time.Now().Add(15 * time.Second)
 	}
+}
+
+// end ends a process for the others. One that is frozen wakes up some seconds
+// after its lease has run out, finds itself replaced, and is asked to go when
+// it has had the time to do harm; where there is no time for that any more, it
+// is killed.
+func (s *soaking) end(t testing.TB, what string, n *node, with syscall.Signal, lease time.Duration) {
+	t.Helper()
+	const awake = 3 * time.Second
+	asleep := lease + time.Second + rand.N(3*time.Second)
+	if with == syscall.SIGSTOP && time.Until(s.until) < asleep+awake {
+		with = syscall.SIGKILL
+	}
+	s.kills[what+" "+with.String()]++
+	n.send(t, with)
+	if with != syscall.SIGSTOP {
+		return
+	}
+	s.frozen.Go(func() {
+		time.Sleep(asleep)
+		_ = n.Process.Signal(syscall.SIGCONT)
+		time.Sleep(awake)
+		_ = n.Process.Signal(syscall.SIGTERM)
+	})
 }
 
 // verify holds all broadcasts in the store to the file.

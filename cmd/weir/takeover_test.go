@@ -20,8 +20,12 @@ import (
 	"weir/media/framelog"
 )
 
-// lease is how long a worker may be silent, as bus has it by default.
-const lease = 3 * time.Second
+// lease is how long a worker may be silent, nodeLease an ingest, as bus has
+// them by default.
+const (
+	lease     = 3 * time.Second
+	nodeLease = 10 * time.Second
+)
 
 // shows publishes n streams, s0 to s<n-1>, and returns viewers of them.
 func (c *cluster) shows(t *testing.T, in *node, file string, n int) (encoders []*process, viewers []*viewer) {
