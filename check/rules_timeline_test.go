@@ -170,6 +170,8 @@ func timelineCases() (all []ruleCase) {
 		// Open GOPs, from the second segment on: cut at the key picture, it is
 		// three pictures from there to the first one that is shown.
 		ruleCase{"SEG-EXTINF-SUM", unbound(open, extinf(0, "2.200")), unbound(open, extinf(0, "2.120"))},
+		// The sound begins a tenth of a second before the first picture.
+		ruleCase{"SEG-EXTINF-SUM", unbound(at(0, func(m *made) { paused(m, 0, 3) }), extinf(0, "2.300")), unbound(at(0, func(m *made) { paused(m, 0, 3) }), extinf(0, "2.000"))},
 		// The last segment has no successor: it may be as long as its video, or
 		// as all of it, but no longer and no shorter.
 		ruleCase{"SEG-EXTINF", unbound(show("the video stops in the last segment"), edit(extinf(2, "3.000"), "TARGETDURATION:2", "TARGETDURATION:3")), unbound(show("the video stops in the last segment"), extinf(2, "0.400"))},

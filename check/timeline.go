@@ -180,9 +180,12 @@ func (m *rendition) checkStep(next *seenSegment, r *Report) {
 		if math.Abs(declared-own) < math.Abs(declared-length) {
 			length = own
 		}
+		if m.run.declared == 0 { // it may begin with its first picture, or with the sound before that
+			m.run.lead = secs(x.minPTS - b.start)
+		}
+		m.run.lead = max(m.run.lead, secs(x.lead()), secs(y.lead()))
 		m.run.elapsed += own
 		m.run.declared += declared
-		m.run.lead = max(m.run.lead, secs(x.lead()), secs(y.lead()))
 		if x.step == 0 { // the one picture stands for all of the segment
 			frame = max(frame, own)
 		} else if difference(y.minPTS, x.end()) > max(media.Clock/10, 2*x.step) {
