@@ -250,7 +250,7 @@ func (c *Checker) bound(m *rendition, p *playlist, size int) {
 	}
 	if size > c.room.text-c.text { // what is kept of it would keep all of it
 		c.tell(p.uri, "M3U-LIMIT", "with the other playlists it has more than %d bytes", c.room.text)
-		*p = playlist{uri: strings.Clone(p.uri), target: p.target, ended: p.ended, multivariant: p.multivariant, media: p.media}
+		*p = playlist{uri: strings.Clone(p.uri), target: p.target, hasTarget: p.hasTarget, ended: p.ended, multivariant: p.multivariant, media: p.media}
 		m.text = 0
 	}
 	c.listed += len(p.segments)

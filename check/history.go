@@ -137,7 +137,7 @@ func (h *history) leave(p *playlist, fail fail) (left []segment) {
 // checkUpdate: a new segment comes within 1.5 target durations
 // [RFC 8216bis 6.2.1]. What the interval of fetching hides is allowed for.
 func (h *history) checkUpdate(now time.Time, p *playlist, fail fail) {
-	if now.IsZero() {
+	if now.IsZero() || h.last.target == 0 {
 		return
 	}
 	limit := seconds(1.5 * float64(h.last.target))

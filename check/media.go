@@ -18,8 +18,10 @@ func (p *playlist) dated() bool {
 // checkMedia checks a media playlist as a whole.
 func (p *playlist) checkMedia(r *Report) {
 	fail := func(rule string, line int, format string, args ...any) { r.add(rule, p.uri, line, format, args...) }
-	if p.target == 0 {
+	if !p.hasTarget {
 		fail("M3U-TARGETDURATION-MISSING", 0, "EXT-X-TARGETDURATION is missing")
+	} else if p.target == 0 {
+		fail("M3U-TARGETDURATION-ZERO", 0, "EXT-X-TARGETDURATION is 0")
 	}
 	if p.target > 10 {
 		fail("M3U-TARGETDURATION-LONG", 0, "EXT-X-TARGETDURATION is %d", p.target)

@@ -19,7 +19,8 @@ type playlist struct {
 	variables    map[string]string
 
 	// Of a media playlist.
-	target                  int // 0: missing
+	target                  int // seconds; 0 where it is missing, too
+	hasTarget               bool
 	mediaSequence           uint64
 	discontinuitySequence   uint64
 	hasDiscontinuitySeq     bool
@@ -208,7 +209,7 @@ func (p *parser) plainTag(l line) {
 	case "EXT-X-INDEPENDENT-SEGMENTS":
 		p.independent = true
 	case "EXT-X-TARGETDURATION":
-		p.target = int(number)
+		p.target, p.hasTarget = int(min(number, 1<<30)), true
 	case "EXT-X-MEDIA-SEQUENCE":
 		p.sequencePlace(l)
 		p.mediaSequence = number

@@ -33,6 +33,7 @@ var playlistRules = []Rule{
 var mediaRules = []Rule{
 	{"M3U-TARGETDURATION", bis + "4.4.3.1", Error, "No EXTINF, rounded to the nearest integer, exceeds EXT-X-TARGETDURATION.", "Raise EXT-X-TARGETDURATION before the first segment goes out (it must not change later), or cut shorter."},
 	{"M3U-TARGETDURATION-MISSING", bis + "4.4.3.1", Error, "A media playlist has EXT-X-TARGETDURATION.", "Add it: the longest segment, rounded."},
+	{"M3U-TARGETDURATION-ZERO", bis + "6.3.4", Warning, "EXT-X-TARGETDURATION is a second or more: clients reload by it.", "Write 1 where all segments are shorter."},
 	{"M3U-TARGETDURATION-LONG", apple + "7.5", Warning, "Target durations are about 6 seconds, 10 at most.", "Cut segments of 6 seconds: long ones delay start and switching."},
 	{"M3U-EXTINF-MISSING", bis + "4.4.4.1", Error, "Every segment has an EXTINF.", "Write #EXTINF:<seconds>, before the URI."},
 	{"M3U-EXTINF-DANGLING", bis + "4.4.4", Error, "Every EXTINF is followed by the URI of its segment.", "Add the URI or drop the tag."},

@@ -58,6 +58,9 @@ func mediaCases() []ruleCase {
 	return []ruleCase{
 		{"M3U-TARGETDURATION", one(edit(vod, "EXTINF:2.000", "EXTINF:2.500")), one(edit(vod, "EXTINF:2.000", "EXTINF:2.499"))},
 		{"M3U-TARGETDURATION-MISSING", one(edit(vod, "#EXT-X-TARGETDURATION:2\n", "")), one(vod)},
+		{"M3U-TARGETDURATION-MISSING", one(edit(vod, "TARGETDURATION:2", "TARGETDURATION:two")), one(edit(vod, "TARGETDURATION:2", "TARGETDURATION:0"))},
+		{"M3U-TARGETDURATION-ZERO", one(edit(vod, "TARGETDURATION:2", "TARGETDURATION:0")), one(edit(strings.ReplaceAll(vod, "2.000", "0.200"), "TARGETDURATION:2", "TARGETDURATION:1"))},
+		{"M3U-TAG-VALUE", one(edit(vod, "TARGETDURATION:2", "TARGETDURATION:two")), one(edit(vod, "TARGETDURATION:2", "TARGETDURATION:0"))},
 		{"M3U-TARGETDURATION-LONG", one(edit(vod, "TARGETDURATION:2", "TARGETDURATION:11")), one(edit(vod, "TARGETDURATION:2", "TARGETDURATION:10"))},
 		{"M3U-EXTINF-MISSING", one(edit(vod, "#EXTINF:2.000,\n", "")), one(vod)},
 		{"M3U-EXTINF-DANGLING", one(edit(vod, "0.ts\n", "")), one(vod)},

@@ -78,7 +78,7 @@ var tags = map[string]tagSpec{
 	"EXT-X-INDEPENDENT-SEGMENTS":   {anywhere, nothing, true, nil},
 	"EXT-X-START":                  {anywhere, list, true, []attributeSpec{{"TIME-OFFSET!", signed, ""}, {"PRECISE", word, "YES NO"}}},
 	"EXT-X-DEFINE":                 {anywhere, list, false, []attributeSpec{{"NAME", quoted, ""}, {"VALUE", quoted, ""}, {"IMPORT", quoted, ""}, {"QUERYPARAM", quoted, ""}}},
-	"EXT-X-TARGETDURATION":         {mediaPlaylist, positive, true, nil},
+	"EXT-X-TARGETDURATION":         {mediaPlaylist, integer, true, nil},
 	"EXT-X-MEDIA-SEQUENCE":         {mediaPlaylist, integer, true, nil},
 	"EXT-X-DISCONTINUITY-SEQUENCE": {mediaPlaylist, integer, true, nil},
 	"EXT-X-ENDLIST":                {mediaPlaylist, nothing, true, nil},
