@@ -39,7 +39,7 @@ func TestPartitionHeals(t *testing.T) {
 	in, wire := c.remote(t, tight...)
 	c.ingest(t)
 	c.segmenter(t, "")
-	file := testmedia.MP4(t, rich(14))
+	file := testmedia.MP4(t, rich(11))
 	encoders, viewers := c.shows(t, in, file, 1)
 	wire.Freeze()
 	began, most := time.Now(), 0.0
@@ -77,7 +77,7 @@ func TestPartitionStays(t *testing.T) {
 	c.segmenter(t, "")
 	b := rich(6)
 	b.Bitrate, b.GOP, b.BFrames = 2_000_000, 10, 1
-	first, second := testmedia.MP4(t, rich(30)), testmedia.MP4(t, b)
+	first, second := testmedia.MP4(t, rich(15)), testmedia.MP4(t, b)
 	sent := newWiretap()
 	one := faultproxy.StartTCP(t, sent.hear, in.rtmp)
 	loop := publishLoop(t, show{first, "rtmp://" + one.Addr + "/live/alice"}, show{second, other.url("alice")})

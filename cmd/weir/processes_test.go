@@ -573,6 +573,9 @@ func (v *viewer) poll() {
 			continue
 		}
 		v.seen[n] = s
+		if strings.Contains(s.tags, "#EXT-X-GAP") {
+			continue // it says that it is not there (RFC 8216bis, 4.4.4.7)
+		}
 		if code, _ := get(v.url[:strings.LastIndexByte(v.url, '/')+1] + s.uri); code != http.StatusOK {
 			v.fail("%s was listed and answers %d", s.uri, code)
 		}

@@ -62,7 +62,7 @@ func soak(t *testing.T, streams int, long time.Duration, fileSeconds int) {
 		pause = max(pause, v.leave().pause)
 	}
 	frames, sessions, broadcasts := s.verify(t, file)
-	if n := c.replicas(t); n != 3 {
+	if n := c.frameLog(t).Config.Replicas; n != 3 {
 		t.Errorf("the log has %d replicas: a node that was not told of three has changed it", n)
 	}
 	conforms(t, c.objects(""))
