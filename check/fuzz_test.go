@@ -16,6 +16,7 @@ func FuzzPlaylist(f *testing.F) {
 		edit(vod, "#EXTINF", "#EXT-X-DEFINE:NAME=\"a\",VALUE=\"b\"\n#EXT-X-DATERANGE:ID=\"{$a}\",START-DATE=\"2026-01-01T00:00:00Z\"\n#EXTINF"),
 		edit(live, "#EXTINF", "#EXT-X-PART-INF:PART-TARGET=.5\n#EXT-X-PART:URI=\"p\",DURATION=.5\n#EXT-X-SKIP:SKIPPED-SEGMENTS=3\n#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"q\"\n#EXTINF"),
 		edit(vod, "SEQUENCE:0", "SEQUENCE:18446744073709551615"),
+		gapped(4, "0.500"), edit(gapped(1, "2.000"), "#EXT-X-GAP", "#EXT-X-DISCONTINUITY\n#EXT-X-GAP"),
 	} {
 		f.Add([]byte(c), []byte(edit(vod, "0.ts", "x.ts")))
 	}
