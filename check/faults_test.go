@@ -43,8 +43,17 @@ func TestFFmpegHasNoErrors(t *testing.T) {
 		"44100 Hz":         {"-ar", "44100"},
 		"29.97 pictures":   {"-r", "30000/1001"},
 		"encoder defaults": {"-g", "250", "-sc_threshold", "40", "-hls_time", "6"},
+		"fmp4 in one file": {"-hls_segment_type", "fmp4", "-hls_flags", "single_file", "-hls_segment_filename", "all.mp4"},
+		"encrypted":        {"-hls_enc", "1", "-hls_enc_key", "0123456789abcdef"},
+		"MP3":              {"-c:a", "libmp3lame"},
+		"open GOPs":        {"-x264opts", "open-gop=1:bframes=5:b-adapt=0"},
+		"a picture in 1 s": {"-r", "1", "-g", "1", "-keyint_min", "1", "-hls_time", "1"},
+		"a picture in 4 s": {"-r", "1/4", "-g", "1", "-keyint_min", "1", "-hls_time", "4"},
+		"an uneven rate":   {"-vf", "select='lt(mod(n,50),10)'", "-vsync", "vfr", "-force_key_frames", "expr:gte(t,n_forced*2)"},
+		"the clock wraps":  {"-output_ts_offset", "95437"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			r, err := Directory(os.DirFS(ffmpegHLS(t, more...)), ".")
 			if err != nil {
 				t.Fatal(err)
