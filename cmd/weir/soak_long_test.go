@@ -25,3 +25,6 @@ func TestSoak(t *testing.T) {
 
 // TestZombie, frozen for 20 s.
 func TestSoakZombie(t *testing.T) { zombies(t, 20*time.Second, 30) }
+
+// TestNATSKilled, with two servers of three gone.
+func TestSoakNATS(t *testing.T) { natsKilled(t, 3, 2) }

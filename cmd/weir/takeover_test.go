@@ -203,33 +203,53 @@ func TestIngestKilled(t *testing.T) {
 		took.Round(time.Millisecond), len(kept), pictures, lost.Round(time.Millisecond), sounds, v.leave().pause.Round(time.Millisecond))
 }
 
-// A second publisher takes over while the first hangs, and later wakes up: in
-// under a second, and the log holds no frame of the first behind the fence.
+// A second publisher takes over while the first hangs, or the ingest that it
+// publishes to, and later wakes up: in under a second, and the log holds no
+// frame of the first behind the fence.
 func TestPublisherTakesOver(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t, 1)
-	in, other := c.ingest(t), c.ingest(t)
-	c.segmenter(t, "")
-	first, second := two(t, 20)
-	hung := publish(t, first, in.url("alice"))
-	prefix := c.rendition(t, "alice")
-	v := watch(t, c.object(prefix+"live.m3u8"))
-	time.Sleep(2 * time.Second)
-	hung.send(t, syscall.SIGSTOP)
-	began := time.Now()
-	e := publish(t, second, other.url("alice"))
-	eventually(t, 5*time.Second, "the second publisher is live", func() bool { x, _ := c.stream(t, "alice"); return x.Epoch == 2 })
-	took := time.Since(began)
-	if took > 2*time.Second {
-		t.Errorf("taken over after %v, want under 1 s on an idle machine", took)
+	for _, tt := range []struct {
+		name   string
+		ingest bool
+		frozen time.Duration
+	}{
+		{"from an encoder that hangs", false, 2 * time.Second},
+		{"from an ingest that hangs", true, 4 * time.Second},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			c := newCluster(t, 1)
+			in, other := c.ingest(t), c.ingest(t)
+			c.segmenter(t, "")
+			first, second := two(t, 20)
+			encoder := publish(t, first, in.url("alice"))
+			prefix := c.rendition(t, "alice")
+			v := watch(t, c.object(prefix+"live.m3u8"))
+			time.Sleep(2 * time.Second)
+			hung := encoder
+			if tt.ingest {
+				hung = in.process
+			}
+			hung.send(t, syscall.SIGSTOP)
+			began := time.Now()
+			e := publish(t, second, other.url("alice"))
+			eventually(t, 5*time.Second, "the second publisher is live", func() bool { x, _ := c.stream(t, "alice"); return x.Epoch == 2 })
+			took := time.Since(began)
+			if took > 2*time.Second {
+				t.Errorf("taken over after %v, want under 1 s on an idle machine", took)
+			}
+			time.Sleep(tt.frozen)
+			hung.send(t, syscall.SIGCONT)
+			<-e.ended
+			<-encoder.ended // its socket was closed
+			kept := c.joined(t, first, second, prefix)
+			if epochs, _ := c.risingEpochs(t, strings.Split(prefix, "/")[2]); epochs != 2 {
+				t.Errorf("the log has %d sessions, want 2", epochs)
+			}
+			t.Logf("%s for %v: second publisher live %v after its start, %d frames of the first were kept, longest pause %v",
+				tt.name, tt.frozen, took.Round(time.Millisecond), len(kept), v.leave().pause.Round(time.Millisecond))
+		})
 	}
-	time.Sleep(2 * time.Second)
-	hung.send(t, syscall.SIGCONT)
-	<-e.ended
-	<-hung.ended // its socket was closed
-	kept := c.joined(t, first, second, prefix)
-	t.Logf("second publisher live %v after its start, beside a hung one of which %d frames were kept, longest pause %v",
-		took.Round(time.Millisecond), len(kept), v.leave().pause.Round(time.Millisecond))
 }
 
 // Publishers race for one stream on two ingests, each as often as it is
@@ -315,31 +335,35 @@ func (c *cluster) frameLog(t testing.TB) *jetstream.StreamInfo {
 // meanwhile, and none is lost.
 func TestNATSKilled(t *testing.T) {
 	t.Parallel()
-	for _, tt := range []struct {
-		name    string
-		servers int
-	}{
-		{"the only server", 1},
-		{"the leader of three", 3},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			c := newCluster(t, tt.servers)
-			in := c.ingest(t)
-			c.segmenter(t, "")
-			file := testmedia.MP4(t, small(14))
-			encoders, viewers := c.shows(t, in, file, 3)
-			victim := c.nats[0]
-			for i, s := range c.nats {
-				if info := c.frameLog(t); info.Cluster != nil && info.Cluster.Leader == fmt.Sprint("n", i) {
-					victim = s
-				}
-			}
-			victim.kill(t)
-			time.Sleep(time.Second)
-			victim.start(t)
-			pause := c.finish(t, file, encoders, viewers)
-			t.Logf("%s killed for 1 s under 3 streams: no frame lost, longest pause %v", tt.name, pause.Round(time.Millisecond))
-		})
+	t.Run("the only server", func(t *testing.T) { t.Parallel(); natsKilled(t, 1, 1) })
+	t.Run("the leader of three", func(t *testing.T) { t.Parallel(); natsKilled(t, 3, 1) })
+}
+
+// natsKilled kills some of the servers, the one that leads the log first.
+func natsKilled(t *testing.T, servers, killed int) {
+	c := newCluster(t, servers)
+	in := c.ingest(t)
+	c.segmenter(t, "")
+	file := testmedia.MP4(t, small(14))
+	encoders, viewers := c.shows(t, in, file, 3)
+	leader := "n0"
+	if info := c.frameLog(t).Cluster; info != nil && info.Leader != "" {
+		leader = info.Leader
 	}
+	var victims []*natsServer
+	for i := range c.nats {
+		if fmt.Sprint("n", i) == leader {
+			victims = append(victims, c.nats[i:]...)
+			victims = append(victims, c.nats[:i]...)[:killed]
+		}
+	}
+	for _, v := range victims {
+		v.kill(t)
+	}
+	time.Sleep(time.Second)
+	for _, v := range victims {
+		v.start(t)
+	}
+	pause := c.finish(t, file, encoders, viewers)
+	t.Logf("%d of %d NATS servers killed for 1 s under 3 streams: no frame lost, longest pause %v", killed, servers, pause.Round(time.Millisecond))
 }
