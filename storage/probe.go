@@ -60,8 +60,9 @@ func Probe(ctx context.Context, s Store, c ProbeConfig) []Finding {
 	if !p.basics(ctx) {
 		return p.findings
 	}
-	p.conditions(ctx)
-	p.races(ctx)
+	if p.conditions(ctx) {
+		p.races(ctx)
+	}
 	p.upkeep(ctx)
 	if c.Base != "" {
 		p.viewers(ctx, c)
@@ -74,13 +75,26 @@ type probe struct {
 	store    Store
 	prefix   string
 	findings []Finding
+	late     bool // a check ran out of time
 }
 
 // found notes the outcome of a check: nil for what is wanted. It tells whether
-// that was so.
+// that was so. Of checks that ran out of time it notes the first: they say
+// nothing of what the store can do.
 func (p *probe) found(check string, err error, otherwise Level, advice string) bool {
 	f := Finding{Check: check, Level: Passed}
-	if err != nil {
+	var advised *advisedError
+	switch {
+	case err == nil:
+	case errors.Is(err, context.DeadlineExceeded) && len(p.findings) > 0:
+		if p.late {
+			return false
+		}
+		p.late = true
+		f = Finding{check, Limited, err.Error(), adviceSlow}
+	case errors.As(err, &advised): // the answer knows better than the question
+		f = Finding{check, otherwise, strings.TrimSuffix(err.Error(), ": "+advised.try), advised.try}
+	default:
 		f = Finding{check, otherwise, err.Error(), advice}
 	}
 	p.findings = append(p.findings, f)
@@ -93,6 +107,7 @@ const (
 	adviceList = "allow s3:ListBucket on the bucket: without it S3 answers 403 for a missing object, and a worker cannot tell a playlist that is not there from one it may not read"
 	adviceIf   = "the store does not support conditional writes: add conditional=false to its URL, and weir checks before it writes; two workers can then be at one playlist for the length of a write, until the lease decides"
 	adviceRace = "the store checks conditions, but not together with the write: of two workers at one playlist both may believe to have written it, until the lease decides"
+	adviceSlow = "the store is slow, and the rest of these checks was not tried: viewers will be behind by some of its answers"
 	adviceLate = "the store is not strongly consistent: a player may see a playlist before its segment; put an origin before it (weir origin), or choose another store"
 )
 
@@ -180,11 +195,16 @@ func wanted(err, want error) error {
 	return err
 }
 
-// conditions tells whether writes can be conditional, at all.
-func (p *probe) conditions(ctx context.Context) {
+// conditions tells whether writes can be conditional, at all. Where the store
+// refuses even to try, all of weir's writes would fail.
+func (p *probe) conditions(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	_, err := p.store.Put(ctx, p.object("b.ts", "first"), object.Condition{Absent: true})
+	if errors.Is(err, errors.ErrUnsupported) {
+		p.findings = append(p.findings, Finding{"create with If-None-Match", Failed, err.Error(), adviceIf})
+		return false
+	}
 	p.found("create with If-None-Match", err, Limited, adviceIf)
 	_, err = p.store.Put(ctx, p.object("a.ts", "second"), object.Condition{Absent: true})
 	p.found("If-None-Match refuses to overwrite", wanted(err, object.ErrPrecondition), Limited, adviceIf)
@@ -199,6 +219,7 @@ func (p *probe) conditions(ctx context.Context) {
 	p.found("If-Match refuses a stale ETag", wanted(err, object.ErrPrecondition), Limited, adviceIf)
 	_, err = p.store.Put(ctx, p.object("none.ts", "fifth"), object.Condition{Match: stale})
 	p.found("If-Match refuses to create", wanted(err, object.ErrPrecondition), Limited, adviceIf)
+	return true
 }
 
 // races tells whether conditions hold where they matter.

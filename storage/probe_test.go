@@ -1,6 +1,7 @@
 package storage_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -8,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"weir/internal/faultproxy"
 	"weir/internal/versitygw"
@@ -96,11 +99,7 @@ func TestProbeFinds(t *testing.T) {
 			"failed: a missing object is missing", "limited: delete an object",
 		}},
 		{"no right to delete", faultproxy.On("DELETE", faultproxy.Refuse(403, "AccessDenied")), []string{"limited: delete an object"}},
-		{"conditions not implemented", unconditional(t, true), []string{
-			"limited: create with If-None-Match", "limited: If-None-Match refuses to overwrite",
-			"limited: overwrite with If-Match", "limited: If-Match refuses a stale ETag", "limited: If-Match refuses to create",
-			"limited: one of eight wins a race to create", "limited: one of eight wins a race to overwrite",
-		}},
+		{"conditions not implemented", unconditional(t, true), []string{"failed: create with If-None-Match", "limited: list objects"}},
 		{"conditions ignored", unconditional(t, false), []string{
 			"limited: If-None-Match refuses to overwrite", "limited: If-Match refuses a stale ETag", "limited: If-Match refuses to create",
 			"limited: one of eight wins a race to create", "limited: one of eight wins a race to overwrite",
@@ -109,6 +108,55 @@ func TestProbeFinds(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			proxy.Set(c.fault)
 			wantFindings(t, storage.Probe(t.Context(), s, storage.ProbeConfig{}), c.want...)
+		})
+	}
+}
+
+// A store that is too slow to be tried is called that, once, and nothing else.
+func TestProbeSlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		wantFindings(t, storage.Probe(t.Context(), tardy{storage.NewMemory()}, storage.ProbeConfig{}), "limited: read after overwriting, five times")
+	})
+}
+
+// tardy is a store that is late with each write.
+type tardy struct{ storage.Store }
+
+func (s tardy) Put(ctx context.Context, o object.Object, c object.Condition) (string, error) {
+	select {
+	case <-time.After(4 * time.Second):
+		return s.Store.Put(ctx, o, c)
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+}
+
+// An answer that tells what is wrong is met with advice of its own, which
+// stands in the error, too: a worker logs it.
+func TestS3Advice(t *testing.T) {
+	proxy, s, _ := behindProxy(t, "&attempt-timeout=1s")
+	for _, c := range []struct {
+		status     int
+		code, want string
+	}{
+		{404, "NoSuchBucket", "create the bucket"},
+		{400, "InvalidBucketName", "correct its name"},
+		{403, "InvalidAccessKeyId", "does not know this access key"},
+		{403, "SignatureDoesNotMatch", "secret key"},
+		{301, "PermanentRedirect", "set region"},
+		{400, "AuthorizationHeaderMalformed", "set region"},
+		{501, "NotImplemented", "checksum=false"},
+	} {
+		t.Run(c.code, func(t *testing.T) {
+			proxy.Set(faultproxy.Refuse(c.status, c.code))
+			_, err := s.Put(t.Context(), object.Object{Key: "k"}, always)
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("put: %v, want advice with %q", err, c.want)
+			}
+			found := storage.Probe(t.Context(), s, storage.ProbeConfig{})[0]
+			if found.Level != storage.Failed || !strings.Contains(found.Advice, c.want) || strings.Contains(found.Detail, c.want) {
+				t.Errorf("probe: %+v, want advice with %q", found, c.want)
+			}
 		})
 	}
 }

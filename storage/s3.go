@@ -39,6 +39,12 @@ import (
 // attempt's timeout later. Whoever repeats such a Put and gets
 // object.ErrPrecondition compares: the same bytes are as good as his own.
 type S3 struct {
+	// Refused, where it is set before the first call, is called when the store
+	// begins to refuse our credentials or our clock, with its answer, and with
+	// nil when it accepts them again. Meanwhile they are renewed; calls fail
+	// where that does not help.
+	Refused func(refusal error)
+
 	config S3Config
 	client *s3.Client
 	prefix string

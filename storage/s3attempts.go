@@ -2,10 +2,12 @@ package storage
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -51,9 +53,13 @@ func (s *S3) attempts(ctx context.Context, count *Count, size int64, do func(con
 		switch {
 		case f.err == nil:
 			s.pace.learn(time.Since(begin))
+			s.accepted(login)
 			return lost, nil
 		case f.stale && !renewed && s.login.renew(login, f.vague):
 			renewed = true
+			if !f.vague {
+				s.refused(login, f.err)
+			}
 		case !f.retry:
 			s.login.renewed(renewed && f.stale)
 			return lost, f.err
@@ -65,6 +71,34 @@ func (s *S3) attempts(ctx context.Context, count *Count, size int64, do func(con
 		lost = lost || f.lost
 		err = f.err
 		wait(ctx, n, f.slow)
+	}
+}
+
+// refused tells of a refusal of credentials of the given age, if it is the
+// first since they were last accepted.
+func (s *S3) refused(age int64, refusal error) {
+	s.login.mu.Lock()
+	defer s.login.mu.Unlock()
+	if s.login.since > 0 {
+		return
+	}
+	s.login.since = age + 1
+	if s.Refused != nil {
+		s.Refused(refusal)
+	}
+}
+
+// accepted tells that a refusal is over, at the first success with credentials
+// that are younger than it.
+func (s *S3) accepted(age int64) {
+	s.login.mu.Lock()
+	defer s.login.mu.Unlock()
+	if s.login.since == 0 || age < s.login.since {
+		return
+	}
+	s.login.since = 0
+	if s.Refused != nil {
+		s.Refused(nil)
 	}
 }
 
@@ -83,6 +117,9 @@ type login struct {
 	cache *aws.CredentialsCache
 	age   atomic.Int64 // how often they were dropped
 	vain  atomic.Int64 // when that last did not help, in Unix nanoseconds
+
+	mu    sync.Mutex
+	since int64 // the age from which on a success ends a refusal; 0: there is none
 }
 
 // vainFor is for how long a renewal that was in vain is not tried again on a
@@ -96,7 +133,7 @@ func (l *login) renew(age int64, guess bool) bool {
 	if guess && time.Since(time.Unix(0, l.vain.Load())) < vainFor {
 		return false
 	}
-	if l.cache != nil && l.age.CompareAndSwap(age, age+1) {
+	if l.age.CompareAndSwap(age, age+1) && l.cache != nil {
 		l.cache.Invalidate()
 	}
 	return true
@@ -145,13 +182,29 @@ func wait(ctx context.Context, n int, slow bool) {
 
 // failure is what an error of an attempt means.
 type failure struct {
-	err   error // with its name, nil for none
-	retry bool  // it may pass
-	lost  bool  // the operation may have been carried out
-	slow  bool  // the store asks for fewer requests
-	stale bool  // new credentials may help, or the time of the server, which the SDK has learnt by now; once
-	vague bool  // stale is a guess
+	err   error  // with its name, nil for none
+	retry bool   // it may pass
+	lost  bool   // the operation may have been carried out
+	slow  bool   // the store asks for fewer requests
+	stale bool   // new credentials may help, or the time of the server, which the SDK has learnt by now; once
+	vague bool   // stale is a guess
+	try   string // what to do about it, where the answer tells
 }
+
+// advising is f with something to try.
+func (f failure) advising(try string) failure {
+	f.try = try
+	return f
+}
+
+// advisedError is an error with what to try.
+type advisedError struct {
+	error
+	try string
+}
+
+func (e *advisedError) Error() string { return e.error.Error() + ": " + e.try }
+func (e *advisedError) Unwrap() error { return e.error }
 
 // What answers mean. Those that name no cause are errors of ours, or of the
 // configuration.
@@ -162,7 +215,11 @@ var (
 	outdated    = failure{err: ErrDenied, stale: true}
 	denied      = failure{err: ErrDenied}
 	full        = failure{err: ErrFull}
-	unsupported = failure{err: errors.ErrUnsupported}
+	unsupported = failure{err: errors.ErrUnsupported, try: "the store lacks something that was asked of it: weir store check tells what; conditional=false and checksum=false in the URL go without the two"}
+	elsewhere   = failure{err: errors.New("bucket is in another region"), try: "set region in the store's URL, or AWS_REGION"}
+	unsigned    = outdated.advising("set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or look at what else gives the credentials")
+	unreachable = unavailable.advising("is the endpoint right, and does this host reach it?")
+	untrusted   = unavailable.advising("AWS_CA_BUNDLE names the file of a private authority")
 )
 
 // codes are the error codes that say more than the status they come with (S3
@@ -183,15 +240,22 @@ var codes = map[string]failure{
 	"ExpiredTokenException":      outdated,
 	"TokenRefreshRequired":       outdated,
 	"InvalidToken":               outdated,
-	"InvalidAccessKeyId":         outdated,
+	"InvalidAccessKeyId":         outdated.advising("the store does not know this access key: check the credentials, and that the endpoint is theirs"),
+	"SignatureDoesNotMatch":      denied.advising("the secret key is not that of this access key: check the credentials"),
 	"RequestTimeTooSkewed":       outdated,
 	"RequestExpired":             outdated,
 	"QuotaExceeded":              full,
 	"XMinioStorageFull":          full,
 	"EntityTooLarge":             full,
 	"NotImplemented":             unsupported,
-	"NoSuchBucket":               {err: errors.New("no such bucket")}, // a 404, but no missing object
+	"NoSuchBucket":               {err: errors.New("no such bucket"), try: adviceBucket}, // a 404, but no missing object
+	"InvalidBucketName":          {err: errors.New("not a bucket's name"), try: adviceBucket},
+	// The answers to a request that was signed for, or sent to, another region.
+	"PermanentRedirect":            elsewhere,
+	"AuthorizationHeaderMalformed": elsewhere,
 }
+
+const adviceBucket = "create the bucket, or correct its name in the store's URL"
 
 // statuses are what other answers mean.
 var statuses = map[int]failure{
@@ -219,8 +283,13 @@ func classify(err error) failure {
 	switch {
 	case known:
 	case status == 0 && unsent(err):
-		f = outdated
-	case status == 0, status >= 500, status < 400: // no answer, or none to be understood
+		f = unsigned
+	case status == 0:
+		f = unreachable
+		if bad := (*tls.CertificateVerificationError)(nil); errors.As(err, &bad) {
+			f = untrusted
+		}
+	case status >= 500, status < 400: // no answer, or none to be understood
 		f = unavailable
 	}
 	// An answer to HEAD has no code: it may be about credentials or the clock.
@@ -230,6 +299,9 @@ func classify(err error) failure {
 	}
 	if f.err != nil {
 		err = fmt.Errorf("%w: %w", f.err, err)
+	}
+	if f.try != "" {
+		err = &advisedError{err, f.try}
 	}
 	f.err = err
 	return f

@@ -118,6 +118,8 @@ func TestS3RenewsRefusedCredentials(t *testing.T) {
 	proxy, _, direct := behindProxy(t, "")
 	given := keyServer(t, func() time.Duration { return time.Hour })
 	s := openS3(t, "s3://"+versitygw.Bucket+"/p?endpoint="+proxy.URL)
+	var told []error // calls come one after another
+	s.Refused = func(refusal error) { told = append(told, refusal) }
 	valid := new(atomic.Int32)
 	proxy.Set(onlyKey(t, valid))
 	for round := range 3 {
@@ -127,6 +129,10 @@ func TestS3RenewsRefusedCredentials(t *testing.T) {
 		if _, err := s.Stat(t.Context(), fmt.Sprintf("round %d/live.m3u8", round)); err != nil {
 			t.Error(err)
 		}
+	}
+	// In the rounds behind the first six uploads are refused at once, each time.
+	if len(told) != 4 || told[0] == nil || told[1] != nil || told[2] == nil || told[3] != nil {
+		t.Errorf("told of %v, want twice of a refusal and of its end", told)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"path"
 	"strconv"
 	"strings"
 	"time"
@@ -84,6 +85,8 @@ func ParseS3(rawURL string) (S3Config, error) {
 		return S3Config{}, fmt.Errorf("parse store URL: %w", withoutURL(err))
 	case u.Scheme != "s3" || u.Host == "" || u.Fragment != "":
 		return S3Config{}, errors.New("parse store URL: not of the form s3://bucket/prefix?parameter=value")
+	case u.Port() != "":
+		return S3Config{}, errors.New("parse store URL: a port behind the bucket's name; the host goes into the parameter endpoint=http://host:port")
 	case u.User != nil:
 		return S3Config{}, errors.New("parse store URL: credentials do not belong into a URL, which ends up in logs; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
 	}
@@ -103,7 +106,7 @@ func ParseS3(rawURL string) (S3Config, error) {
 	}
 	if endpoint != "" {
 		c.Region = "us-east-1"
-		if c.SignPayload, err = isExposed(endpoint); err != nil {
+		if c.SignPayload, err = isExposed(endpoint, c.Bucket); err != nil {
 			return S3Config{}, fmt.Errorf("parse store URL: endpoint: %w", err)
 		}
 	}
@@ -122,13 +125,13 @@ func ParseS3(rawURL string) (S3Config, error) {
 
 // isExposed tells whether what is sent to the endpoint can be altered on its
 // way by others.
-func isExposed(endpoint string) (bool, error) {
+func isExposed(endpoint, bucket string) (bool, error) {
 	u, err := url.Parse(endpoint)
 	switch {
-	case err != nil:
-		return false, withoutURL(err)
-	case u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
 		return false, errors.New("not of the form https://host:port")
+	case path.Base(u.Path) == bucket:
+		return false, errors.New("ends with the bucket's name, which stands before the prefix: s3://bucket/prefix?endpoint=https://host")
 	case u.User != nil || u.RawQuery != "":
 		return false, errors.New("has credentials or a query")
 	}
@@ -154,11 +157,11 @@ func (c *S3Config) set(name string, values []string) (err error) {
 	case "region":
 		c.Region = value
 	case "path-style":
-		c.PathStyle, err = strconv.ParseBool(value)
+		c.PathStyle, err = parseBool(value)
 	case "sign-payload":
-		c.SignPayload, err = strconv.ParseBool(value)
+		c.SignPayload, err = parseBool(value)
 	case "checksum":
-		c.Checksum, err = strconv.ParseBool(value)
+		c.Checksum, err = parseBool(value)
 	case "encryption":
 		c.Encryption = value
 		if value != "AES256" && value != "aws:kms" && value != "aws:kms:dsse" {
@@ -170,7 +173,7 @@ func (c *S3Config) set(name string, values []string) (err error) {
 		c.StorageClass = value
 	case "conditional":
 		var conditional bool
-		conditional, err = strconv.ParseBool(value)
+		conditional, err = parseBool(value)
 		c.Unconditional = !conditional
 	case "tag":
 		c.Tags, err = parseTags(values)
@@ -179,9 +182,20 @@ func (c *S3Config) set(name string, values []string) (err error) {
 			err = errors.New("not positive")
 		}
 	default:
-		err = errors.New("unknown parameter")
+		err = errors.New("unknown parameter; there are " + parameters)
 	}
 	return err
+}
+
+// parameters are the names that set knows.
+const parameters = "endpoint, region, path-style, sign-payload, checksum, conditional, encryption, kms-key, storage-class, tag and attempt-timeout"
+
+func parseBool(text string) (bool, error) {
+	v, err := strconv.ParseBool(text)
+	if err != nil {
+		return false, fmt.Errorf("%q is neither true nor false", text)
+	}
+	return v, nil
 }
 
 // parseTags reads name:value pairs, within the limits of S3 (User Guide,

@@ -82,6 +82,26 @@ func TestParseS3Refuses(t *testing.T) {
 	}
 }
 
+// A URL that is nearly right is answered with what would be.
+func TestParseS3Advises(t *testing.T) {
+	for url, want := range map[string]string{
+		"s3://b?endpont=http://h":          "there are endpoint,",
+		"s3://b?endpoint=127.0.0.1:9000":   "https://host:port",
+		"s3://b?endpoint=localhost:9000":   "https://host:port",
+		"s3://127.0.0.1:9000/b":            "endpoint=http://host:port",
+		"s3://b?endpoint=https://h/b":      "bucket's name",
+		"s3://b?endpoint=https://h/b/":     "bucket's name",
+		"s3://b?conditional=no":            `"no" is neither true nor false`,
+		"s3://b?attempt-timeout=3":         "missing unit",
+		"s3://b?encryption=rot13":          "AES256",
+		"s3://key:pass@b?endpoint=http://": "AWS_ACCESS_KEY_ID",
+	} {
+		if _, err := storage.ParseS3(url); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", url, err, want)
+		}
+	}
+}
+
 func FuzzParseS3(f *testing.F) {
 	f.Add("s3://b/p?endpoint=http://127.0.0.1:9000&region=r&path-style=true&tag=a:b")
 	f.Fuzz(func(t *testing.T, url string) {
