@@ -75,6 +75,7 @@ func (c *originCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	tellRefusals(store, log)
 	b, err := c.natsFlags.open(ctx, "", log)
 	if err != nil {
 		return err

@@ -25,6 +25,7 @@ func (f *segmentFlags) stage(b *bus.Bus, store storage.Store, metrics prometheus
 		Capacity: f.Capacity, Formats: []int{segmenter.StateVersion}, Stall: 3 * segmenter.MaxTarget,
 	})
 	registerWorker(metrics, claims)
+	tellRefusals(store, log)
 	handle := packageClaim(w)
 	if once == nil {
 		return stage{"segmenter", probing(store, log, func(ctx context.Context) error { return claims.Run(ctx, handle) })}, nil

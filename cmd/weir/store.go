@@ -91,6 +91,22 @@ func probing(store storage.Store, log *slog.Logger, run func(context.Context) er
 	}
 }
 
+// tellRefusals logs when a bucket begins to refuse our credentials or our
+// clock, and when it accepts them again.
+func tellRefusals(store storage.Store, log *slog.Logger) {
+	bucket, ok := store.(*storage.S3)
+	if !ok {
+		return
+	}
+	bucket.Refused = func(refusal error) {
+		if refusal == nil {
+			log.Info("the store accepts our credentials again")
+			return
+		}
+		log.Warn("the store refuses our credentials; asking for new ones", "error", refusal)
+	}
+}
+
 // storeSweepCmd sweeps a store.
 type storeSweepCmd struct {
 	URL    string        `arg:"" help:"The store, as --store takes it." placeholder:"URL"`
