@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -14,7 +15,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
@@ -29,13 +29,17 @@ type bucket struct{ *versitygw.Gateway }
 
 func newBucket(t testing.TB) bucket {
 	t.Helper()
-	b := bucket{versitygw.Start(t)}
-	client := b.client(t)
-	policy := `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"s3:GetObject","Resource":"arn:aws:s3:::` + versitygw.Bucket + `/*"}]}`
-	if _, err := client.PutBucketPolicy(t.Context(), &s3.PutBucketPolicyInput{Bucket: aws.String(versitygw.Bucket), Policy: &policy}); err != nil {
-		t.Fatal(err)
-	}
-	_, err := client.PutBucketCors(t.Context(), &s3.PutBucketCorsInput{
+	versitygw.Environment(t)
+	return bucketApart(t)
+}
+
+// bucketApart is newBucket for a test that runs beside others: the credentials
+// are for processes of its own, versitygw.Environ.
+func bucketApart(t testing.TB, flags ...string) bucket {
+	t.Helper()
+	b := bucket{versitygw.StartApart(t, flags...)}
+	b.allow(t, statement{"*", []string{"s3:GetObject"}, "/*"})
+	_, err := b.client().PutBucketCors(t.Context(), &s3.PutBucketCorsInput{
 		Bucket: aws.String(versitygw.Bucket),
 		CORSConfiguration: &types.CORSConfiguration{CORSRules: []types.CORSRule{{
 			AllowedOrigins: []string{"*"}, AllowedMethods: []string{"GET", "HEAD"}, AllowedHeaders: []string{"*"},
@@ -47,14 +51,41 @@ func newBucket(t testing.TB) bucket {
 	return b
 }
 
-// client is the owner's.
-func (b bucket) client(t testing.TB) *s3.Client {
+// statement is one of a bucket policy: who may do what, below the bucket.
+type statement struct {
+	principal string
+	actions   []string
+	resource  string
+}
+
+// allow gives the bucket a policy.
+func (b bucket) allow(t testing.TB, statements ...statement) {
 	t.Helper()
-	c, err := config.LoadDefaultConfig(t.Context(), config.WithRegion("us-east-1"))
+	type document map[string]any
+	var all []document
+	for _, s := range statements {
+		all = append(all, document{
+			"Effect": "Allow", "Principal": s.principal, "Action": s.actions, "Resource": "arn:aws:s3:::" + versitygw.Bucket + s.resource,
+		})
+	}
+	policy, err := json.Marshal(document{"Version": "2012-10-17", "Statement": all})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s3.NewFromConfig(c, func(o *s3.Options) { o.BaseEndpoint, o.UsePathStyle = &b.URL, true })
+	input := &s3.PutBucketPolicyInput{Bucket: aws.String(versitygw.Bucket), Policy: aws.String(string(policy))}
+	if _, err := b.client().PutBucketPolicy(t.Context(), input); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// client is the owner's.
+func (b bucket) client() *s3.Client {
+	return s3.New(s3.Options{
+		Region: "us-east-1", BaseEndpoint: &b.URL, UsePathStyle: true,
+		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: versitygw.AccessKey, SecretAccessKey: versitygw.SecretKey}, nil
+		}),
+	})
 }
 
 // object is where viewers find a key.

@@ -20,6 +20,9 @@ func TestSoakStoreOutage(t *testing.T) {
 	storeOutage(t, b, s, proxy, "outage", testmedia.FLV(t, shortShow(32)), 20*time.Second)
 }
 
+// TestS3LateStore for two minutes: what grows slowly would show.
+func TestSoakLateStore(t *testing.T) { lateShows(t, 120) }
+
 // The store is down for a minute while 20 streams are live: the worker's
 // memory stays within 16 MB for each (broadcastMemory), every frame arrives.
 func TestSoakStoreOutageMemory(t *testing.T) {

@@ -226,7 +226,7 @@ func TestKeepNone(t *testing.T) {
 		t.Errorf("vod.m3u8 lists %d segments, want all 40: a short show loses nothing", n)
 	}
 	conforms(t, b.objects("k", ""))
-	tags, err := b.client(t).GetObjectTagging(t.Context(), &s3.GetObjectTaggingInput{Bucket: aws.String(versitygw.Bucket), Key: aws.String("k/" + prefix + "00000000.ts")})
+	tags, err := b.client().GetObjectTagging(t.Context(), &s3.GetObjectTaggingInput{Bucket: aws.String(versitygw.Bucket), Key: aws.String("k/" + prefix + "00000000.ts")})
 	if err != nil || len(tags.TagSet) != 1 || aws.ToString(tags.TagSet[0].Key) != "weir-keep" || aws.ToString(tags.TagSet[0].Value) != "none" {
 		t.Errorf("a segment's tags are %+v, %v, want weir-keep none", tags, err)
 	}

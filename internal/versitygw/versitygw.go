@@ -40,6 +40,14 @@ type Gateway struct {
 // environment the credentials for it. The flags are versitygw's own.
 func Start(tb testing.TB, flags ...string) *Gateway {
 	tb.Helper()
+	Environment(tb)
+	return StartApart(tb, flags...)
+}
+
+// StartApart starts a server and leaves the environment alone, for tests that
+// run beside others and give Environ to processes of their own.
+func StartApart(tb testing.TB, flags ...string) *Gateway {
+	tb.Helper()
 	binary, err := install()
 	if err != nil {
 		tb.Fatal(err)
@@ -60,7 +68,6 @@ func Start(tb testing.TB, flags ...string) *Gateway {
 	// object: a GET was seen to answer one version's bytes with another's ETag,
 	// and a compare-and-set on that loses updates (1.8.0).
 	g.command = append(g.command, "posix", data)
-	Environment(tb)
 	tb.Cleanup(g.Kill)
 	if err := g.Restart(); err != nil {
 		tb.Fatal(err)
@@ -71,13 +78,38 @@ func Start(tb testing.TB, flags ...string) *Gateway {
 // Environment makes the SDK's default chain find the server's credentials and
 // nothing of the machine's own.
 func Environment(tb testing.TB) {
-	tb.Setenv("AWS_ACCESS_KEY_ID", AccessKey)
-	tb.Setenv("AWS_SECRET_ACCESS_KEY", SecretKey)
-	tb.Setenv("AWS_SESSION_TOKEN", "")
-	tb.Setenv("AWS_PROFILE", "")
-	tb.Setenv("AWS_CONFIG_FILE", os.DevNull)
-	tb.Setenv("AWS_SHARED_CREDENTIALS_FILE", os.DevNull)
-	tb.Setenv("AWS_EC2_METADATA_DISABLED", "true")
+	for _, v := range Environ() {
+		name, value, _ := strings.Cut(v, "=")
+		tb.Setenv(name, value)
+	}
+}
+
+// Environ is what Environment sets, for a process of its own.
+func Environ() []string {
+	return []string{
+		"AWS_ACCESS_KEY_ID=" + AccessKey, "AWS_SECRET_ACCESS_KEY=" + SecretKey, "AWS_SESSION_TOKEN=", "AWS_PROFILE=",
+		"AWS_CONFIG_FILE=" + os.DevNull, "AWS_SHARED_CREDENTIALS_FILE=" + os.DevNull, "AWS_EC2_METADATA_DISABLED=true",
+	}
+}
+
+// CreateAccount makes an account, which may do what bucket policies say. The
+// server must have been started with --iam-dir.
+func (g *Gateway) CreateAccount(access, secret string) error {
+	return g.admin("create-user", "--access", access, "--secret", secret, "--role", "user")
+}
+
+// DeleteAccount ends an account: from then on the server does not know it (if
+// it was started with --iam-cache-disable).
+func (g *Gateway) DeleteAccount(access string) error {
+	return g.admin("delete-user", "--access", access)
+}
+
+func (g *Gateway) admin(command ...string) error {
+	args := append([]string{"admin", "--access", AccessKey, "--secret", SecretKey, "--endpoint-url", g.URL}, command...)
+	if out, err := exec.Command(g.command[0], args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w: %s", command[0], err, out)
+	}
+	return nil
 }
 
 // Restart starts the server again after a Kill, on the same address and

@@ -1,0 +1,148 @@
+//go:build unix
+
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"weir/internal/testmedia"
+	"weir/internal/versitygw"
+)
+
+// platform gives out credentials as container platforms do
+// (AWS_CONTAINER_CREDENTIALS_FULL_URI): of the account of the moment.
+type platform struct {
+	url string
+
+	mu      sync.Mutex
+	account string
+	ends    time.Time
+}
+
+func newPlatform(t testing.TB) *platform {
+	p := new(platform)
+	server := httptest.NewServer(p)
+	t.Cleanup(server.Close)
+	p.url = server.URL
+	return p
+}
+
+// give has the platform give out an account, until ends.
+func (p *platform) give(account string, ends time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.account, p.ends = account, ends
+}
+
+func (p *platform) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_ = json.NewEncoder(w).Encode(map[string]string{ // or the client goes without
+		"AccessKeyId": p.account, "SecretAccessKey": secretOf(p.account), "Expiration": p.ends.UTC().Format(time.RFC3339),
+	})
+}
+
+func secretOf(account string) string { return account + "-secret" }
+
+// environ makes the SDK's default chain ask the platform.
+func (p *platform) environ() []string {
+	return append(versitygw.Environ(), "AWS_ACCESS_KEY_ID=", "AWS_SECRET_ACCESS_KEY=", "AWS_CONTAINER_CREDENTIALS_FULL_URI="+p.url)
+}
+
+// Accounts of a real server end in the middle of live shows: one without
+// warning, one for 10 s without another in its place, several when they were
+// said to. No frame is lost, no object is missing, and the log says once what
+// happened.
+func TestS3Credentials(t *testing.T) {
+	t.Parallel()
+	b := bucketApart(t, "--iam-dir", t.TempDir(), "--iam-cache-disable")
+	input := testmedia.FLV(t, shortShow(16))
+	// The SDK asks anew in the last five minutes of what it was given.
+	far, soon := time.Now().Add(time.Hour), time.Now().Add(time.Minute)
+	account := b.accounts(t, 10)
+	for _, tt := range []struct {
+		name   string
+		events func(t *testing.T, p *platform, a []string)
+		tells  int // how often the log says that credentials are refused, and accepted again
+	}{
+		{"replaced", func(t *testing.T, p *platform, a []string) {
+			p.give(a[1], far)
+			b.end(t, a[0])
+		}, 1},
+		{"away for 10 s", func(t *testing.T, p *platform, a []string) {
+			b.end(t, a[0])
+			time.Sleep(10 * time.Second)
+			p.give(a[1], far)
+		}, 1},
+		{"expiring", func(t *testing.T, p *platform, a []string) {
+			for i := range len(a) - 1 {
+				p.give(a[i+1], soon)
+				time.Sleep(time.Second) // for what is under way
+				b.end(t, a[i])
+			}
+		}, 0},
+	} {
+		own := account[:2]
+		if tt.tells == 0 {
+			own = account[:6]
+		}
+		account = account[len(own):]
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			p := newPlatform(t)
+			p.give(own[0], far)
+			if tt.tells == 0 {
+				p.give(own[0], soon)
+			}
+			prefix := strings.ReplaceAll(tt.name, " ", "-")
+			s, worker := serveApart(t, p.environ(), "--segment", "1s", "--window", "10s", "--store", b.StoreURL(prefix))
+			shows := liveShows(t, b, s, prefix, input, []string{"alice"}, func() {
+				time.Sleep(3 * time.Second)
+				tt.events(t, p, own)
+			})
+			checkShow(t, b, prefix, "alice", shows["alice"], input, nil)
+			conforms(t, b.objects(prefix, ""))
+			said := worker.output.String()
+			for _, line := range []string{"the store refuses our credentials", "the store accepts our credentials again"} {
+				if n := strings.Count(said, line); n != tt.tells {
+					t.Errorf("the log says %d times that %s, want %d times", n, line, tt.tells)
+				}
+			}
+			if strings.Contains(said, secretOf(own[0])) {
+				t.Error("the log tells a secret")
+			}
+			t.Logf("%.0f of %.0f puts failed", s.metric(t, `weir_store_failures_total{operation="put"}`), s.metric(t, `weir_store_requests_total{operation="put"}`))
+		})
+	}
+}
+
+// accounts makes accounts that may do in the bucket what a worker must.
+func (b bucket) accounts(t testing.TB, n int) (names []string) {
+	t.Helper()
+	statements := []statement{{"*", []string{"s3:GetObject"}, "/*"}}
+	for i := range n {
+		name := fmt.Sprint("account", i)
+		if err := b.CreateAccount(name, secretOf(name)); err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, name)
+		statements = append(statements, statement{name, []string{"s3:PutObject", "s3:DeleteObject"}, "/*"}, statement{name, []string{"s3:ListBucket"}, ""})
+	}
+	b.allow(t, statements...)
+	return names
+}
+
+// end ends an account.
+func (b bucket) end(t testing.TB, account string) {
+	t.Helper()
+	if err := b.DeleteAccount(account); err != nil {
+		t.Error(err)
+	}
+}
