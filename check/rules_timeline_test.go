@@ -180,6 +180,9 @@ func timelineCases() (all []ruleCase) {
 		// One track jumps, the other goes on.
 		ruleCase{"SEG-TIMESTAMP", unbound(at(1, func(m *made) { m.audioShift = 100 * media.Clock }), vod), unbound(at(1, func(m *made) { m.audioLate = media.Clock }), vod)},
 		ruleCase{"SEG-TIMESTAMP", unbound(at(1, func(m *made) { m.audioLate = -media.Clock }), vod), unbound(show(stops), vod)},
+		ruleCase{"SEG-TIMESTAMP", unbound(show(silent, at(2, func(m *made) { m.audioShift = -100 * media.Clock })), vod), unbound(show(silent), vod)},
+		ruleCase{"SEG-TIMESTAMP", unbound(show(silent, at(2, func(m *made) { m.audioShift = 100 * media.Clock })), vod), unbound(show(silent), vod)},
+		ruleCase{"SEG-TIMESTAMP", through(gapped(1, "2.000"), func(m *made) { m.audioShift = 100 * media.Clock }), through(gapped(1, "2.000"), nil)},
 		// What is between IDR pictures, not how far apart pictures are.
 		ruleCase{"SEG-KEYFRAMES", unbound(func(_ int, m *made) { m.every, m.gop, m.seconds = 90000, 4, 4 }, strings.ReplaceAll(vod, "2.000", "4.000")), unbound(func(_ int, m *made) { m.every, m.gop, m.seconds = 225000, 1, 5 }, strings.ReplaceAll(vod, "2.000", "5.000"))},
 		ruleCase{"SEG-INTERLEAVE", unbound(at(1, func(m *made) { m.audioLast = true }), vod), unbound(show("a slide show with sound"), vod)},

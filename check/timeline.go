@@ -125,38 +125,49 @@ func (m *rendition) checkTimes(next *seenSegment, fail report) bool {
 	if b.open {
 		longest = max(longest, int64(m.current.target)*media.Clock)
 	}
-	jump := difference(next.start, b.start+ticks(gap.seconds)) - longest
-	back := difference(next.start, b.start+ticks(gap.seconds)) - min(known, declared)
+	length := difference(next.start, b.start+ticks(gap.seconds))
+	jump, back := length-longest, length-min(known, declared)
 	switch {
 	case gap.entries > 0 && (jump > jumped+step || back < -jumped-step):
 		fail("SEG-TIMESTAMP", "it begins %+.3f s from where the gap before it ends", secs(jump))
 		return false
-	case jump > jumped+step:
-		fail("SEG-TIMESTAMP", "it begins %+.3f s from where the segment before ended", secs(jump))
+	case jump > jumped+step, length < -jumped:
+		fail("SEG-TIMESTAMP", "it begins %+.3f s from where the segment before ended", secs(length-known))
 		return false
 	}
 	for _, t := range next.stream.tracks {
-		p := b.stream.stamped(t.pid)
-		if gap.entries == 0 && p != nil && t.kind != 0 && t.stamped && !next.checkTrack(p, t, fail) {
+		if t.kind == 0 || !t.stamped {
+			continue
+		}
+		if d := t.minPTS - next.endBut(t); d > jumped+step {
+			fail("SEG-TIMESTAMP", "%s begins %+.3f s from where this segment ends", t.kind, secs(d))
+			return false
+		}
+		if p := b.stream.stamped(t.pid); p != nil && gap.entries == 0 && !goesOn(p, t, fail) {
 			return false
 		}
 	}
 	return true
 }
 
-// checkTrack: a track goes on from p in the segment before: not behind its end
-// there, and within this segment. It tells whether it does.
-func (x *seenSegment) checkTrack(p, t *track, fail report) bool {
-	step := max(p.step, t.step)
-	jump := difference(t.minPTS, p.end())
-	others := x.start + ticks(x.entry.duration)
+// endBut is where a segment ends by its other tracks and by EXTINF.
+func (x *seenSegment) endBut(t *track) int64 {
+	end := x.start + ticks(x.entry.duration)
 	for _, o := range x.stream.tracks {
 		if o != t && o.kind != 0 && o.stamped {
-			others = max(others, o.end())
+			end = max(end, o.end())
 		}
 	}
+	return end
+}
+
+// goesOn tells whether a track goes on from p, what it was in the segment
+// before.
+func goesOn(p, t *track, fail report) bool {
+	step := max(p.step, t.step)
+	jump := difference(t.minPTS, p.end())
 	switch {
-	case jump < -step-media.Clock/100, t.minPTS > others+jumped+step:
+	case jump < -step-media.Clock/100:
 		fail("SEG-TIMESTAMP", "%s begins %+.3f s from where it ended in the segment before", t.kind, secs(jump))
 		return false
 	case p.step > 0 && jump > max(media.Clock/10, 2*step):
