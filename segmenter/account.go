@@ -64,8 +64,10 @@ const maxCodecs = 8
 func (s *State) declare(o *segment) {
 	if v := o.tracks.video; v != nil {
 		s.declareCodec(v.Codecs())
-		if sps, err := h264.ParseSPS(v.SPS[0]); err == nil && sps.Width*sps.Height > s.Width*s.Height {
-			s.Width, s.Height = sps.Width, sps.Height
+		for _, nal := range v.SPS { // none where they come in band
+			if sps, err := h264.ParseSPS(nal); err == nil && sps.Width*sps.Height > s.Width*s.Height {
+				s.Width, s.Height = sps.Width, sps.Height
+			}
 		}
 	}
 	if o.audio != nil {

@@ -74,3 +74,14 @@ func TestLossesSurviveALateTrack(t *testing.T) {
 		t.Errorf("%d frames are counted as lost, want the 2 before the configuration", got)
 	}
 }
+
+// A configuration may leave the parameter sets to the stream (ISO/IEC
+// 14496-15, 5.3.3.1): then nothing is known of the pictures' size.
+func TestConfigurationWithoutParameterSets(t *testing.T) {
+	s := show(10)
+	s.avc = unhex("014d401fffe000")
+	out := segmentAll(t, newSegmenter(t, settings), record(t, s).batches)
+	if len(out.entries) != 3 || out.state.LostFrames > 0 || out.state.Width > 0 {
+		t.Errorf("%d segments, %d frames lost, width %d; want 3, none, none", len(out.entries), out.state.LostFrames, out.state.Width)
+	}
+}
