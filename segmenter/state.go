@@ -26,6 +26,9 @@ const (
 	MaxTarget = 12 * time.Second
 	// MaxWindowSegments is how many segments a live window may hold.
 	MaxWindowSegments = 240
+	// maxConfig is how long a codec configuration may be, in bytes: many times
+	// what encoders send.
+	maxConfig = 4 << 10
 	// runLength is how many entries an index object holds.
 	runLength = 64
 )
@@ -56,6 +59,8 @@ type Settings struct {
 // Check tells what is wrong with the settings.
 func (s Settings) Check() error {
 	switch {
+	case s.Segment%time.Millisecond != 0 || s.Window%time.Millisecond != 0:
+		return fmt.Errorf("segment duration %v, window %v: want whole milliseconds", s.Segment, s.Window)
 	case s.Segment < time.Second/2 || s.Segment > MaxTarget:
 		return fmt.Errorf("segment duration %v: want 500ms to %v", s.Segment, MaxTarget)
 	case s.Window < 3*s.Segment:
@@ -294,11 +299,12 @@ func (s *State) clone() *State {
 // for Window, and never less than three target durations (RFC 8216, 6.2.2:
 // "The server MUST NOT remove a Media Segment ... if the duration of the
 // Playlist minus the duration of the Media Segment is less than three times
-// the target duration.").
+// the target duration."). But an encoder that comes and goes several times a
+// second gets no more than MaxWindowSegments of its pieces.
 func (s *State) window() int {
 	want := max(s.WindowMS, 3000*int64(s.Target))
 	n := 0
-	for want > 0 && n < len(s.Entries) {
+	for want > 0 && n < min(len(s.Entries), MaxWindowSegments) {
 		n++
 		want -= s.Entries[len(s.Entries)-n].DurationMS
 	}

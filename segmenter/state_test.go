@@ -23,6 +23,8 @@ func TestSettings(t *testing.T) {
 		{Settings{Segment: 0, Window: time.Minute}, "segment duration"},
 		{Settings{Segment: 4 * time.Second, Window: 8 * time.Second}, "at least three segments"},
 		{Settings{Segment: time.Second, Window: time.Hour}, "at most 240 segments"},
+		// A State keeps milliseconds, and would not be within its own limits.
+		{Settings{Segment: 1000900 * time.Microsecond, Window: 240 * 1000900 * time.Microsecond}, "whole milliseconds"},
 	} {
 		if err := tt.set.Check(); tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
 			t.Errorf("%v: %v, want %q", tt.set, err, tt.want)
@@ -123,4 +125,47 @@ func FuzzPush(f *testing.F) {
 			t.Fatalf("the state cannot be read: %v", err)
 		}
 	})
+}
+
+// Whatever an encoder does, the next owner can read what the last one saved,
+// and it is small enough to be saved.
+func TestEveryStateCanBeRead(t *testing.T) {
+	comes := func(seconds float64) source {
+		s := show(seconds)
+		s.audio, s.fps, s.pictureLen = false, 10, 20
+		return s
+	}
+	padded := comes(1)
+	padded.avc = append(bytes.Clone(avc720), make([]byte, 1<<20)...)
+	sound := show(1)
+	sound.video, sound.asc = false, append(bytes.Clone(asc441), make([]byte, 1<<20)...)
+	for _, tt := range []struct {
+		name     string
+		show     source
+		sessions int
+		window   time.Duration
+	}{
+		{"comes and goes each tenth of a second", comes(0.1), 400, time.Minute},
+		{"comes and goes more often than a long window has segments", comes(1.5), 400, MaxWindowSegments * 4 * time.Second},
+		{"a video configuration of a megabyte", padded, 1, time.Minute},
+		{"an audio configuration of a megabyte", sound, 1, time.Minute},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newSegmenter(t, Settings{Segment: 4 * time.Second, Window: tt.window})
+			rec := new(recording)
+			for i := range tt.sessions {
+				rec.batches = rec.batches[:0]
+				rec.session(t, tt.show.tags(), framelog.End|framelog.Lost)
+				for _, b := range rec.batches {
+					if s.Push(b) == nil {
+						continue
+					}
+					blob := s.State().Encode()
+					if _, err := ParseState(blob); err != nil || len(blob) > 16<<10 {
+						t.Fatalf("session %d: a State of %d entries and %d bytes: %v", i, len(s.State().Entries), len(blob), err)
+					}
+				}
+			}
+		})
+	}
 }

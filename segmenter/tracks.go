@@ -2,6 +2,7 @@ package segmenter
 
 import (
 	"bytes"
+	"fmt"
 
 	"weir/media"
 	"weir/media/aac"
@@ -36,9 +37,14 @@ func newTracks(avc, asc []byte) (tracks, error) {
 	return t, nil
 }
 
+var errConfigLong = fmt.Errorf("a codec configuration of more than %d bytes", maxConfig)
+
 func (t *tracks) setVideo(record []byte) error {
 	if bytes.Equal(record, t.avc) {
 		return nil
+	}
+	if len(record) > maxConfig {
+		return errConfigLong
 	}
 	c, err := h264.ParseConfig(record)
 	if err != nil {
@@ -56,6 +62,9 @@ func (t *tracks) setVideo(record []byte) error {
 func (t *tracks) setAudio(config []byte) error {
 	if bytes.Equal(config, t.aac) {
 		return nil
+	}
+	if len(config) > maxConfig {
+		return errConfigLong
 	}
 	c, err := aac.ParseConfig(config)
 	if err != nil {
