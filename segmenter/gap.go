@@ -13,7 +13,10 @@ func (s *Segmenter) Missed() *Cut {
 		return nil
 	}
 	s.skip = true
-	return s.close(s.open.end)
+	changed := s.open.started && !s.tracks.same(&s.open.tracks)
+	cut := s.close(s.open.end)
+	s.state.Break = s.state.Break || changed
+	return cut
 }
 
 // resume goes on at the first key batch after a hole in the log. What the
@@ -28,22 +31,23 @@ func (s *Segmenter) resume(b *framelog.Batch) *Cut {
 	s.skip = false
 	st := &s.state
 	cut := &Cut{}
-	gaps := s.gaps(b)
+	gaps, follows := s.gaps(b)
 	s.list(cut, gaps...)
 	st.LostBatches++
-	st.Break = st.Break || st.Next() > 0 && len(gaps) == 0
+	st.Break = st.Break || st.Next() > 0 && !follows
 	s.position = b.First - 1
-	st.Position, st.Timeline = s.position, s.timeline
+	s.keep()
 	return cut
 }
 
 // gaps returns the entries for what is missing between the last segment and
-// b, and moves the timeline there.
-func (s *Segmenter) gaps(b *framelog.Batch) []Entry {
+// b, and moves the timeline there. follows tells whether b goes on behind them
+// without a discontinuity: with the same tracks.
+func (s *Segmenter) gaps(b *framelog.Batch) (entries []Entry, follows bool) {
 	st := &s.state
 	t, _, err := flv.NextTag(b.Tags[min(b.Prelude, len(b.Tags)):])
 	if err != nil || b.Epoch != st.Epoch || !st.InSession || !st.Started || st.Next() == 0 {
-		return nil
+		return nil, false
 	}
 	timeline := s.timeline
 	timeline.Skip(t.Timestamp)
@@ -51,11 +55,11 @@ func (s *Segmenter) gaps(b *framelog.Batch) []Entry {
 	r.read(b, timeline, s.tracks)
 	missing := millis(r.begin-st.SessionStart) - (st.WallEndMS - st.WallMS)
 	if !r.ok || missing <= 0 || missing > st.WindowMS {
-		return nil
+		return nil, false
 	}
 	s.timeline = timeline
 	target := 1000 * int64(st.Target)
-	entries := make([]Entry, (missing+target-1)/target)
+	entries = make([]Entry, (missing+target-1)/target)
 	for i := range entries {
 		// Equal parts: none is longer than the target duration.
 		from, to := missing*int64(i)/int64(len(entries)), missing*int64(i+1)/int64(len(entries))
@@ -67,5 +71,5 @@ func (s *Segmenter) gaps(b *framelog.Batch) []Entry {
 	}
 	st.WallEndMS += missing
 	st.LostMS += missing
-	return entries
+	return entries, r.tracks.same(&tracks{avc: st.AVC, aac: st.AAC})
 }

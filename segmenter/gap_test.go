@@ -228,3 +228,74 @@ func TestGapConforms(t *testing.T) {
 		t.Errorf("weir check:\n%s", text.String())
 	}
 }
+
+// Where the encoder is another one behind the hole, its segments follow a
+// discontinuity: RFC 8216, 4.3.2.3 wants one where tracks or their parameters
+// change.
+func TestTracksChangeInAHole(t *testing.T) {
+	resized := show(40)
+	resized.changeAt, resized.changeTo = 20, avc360
+	joined := show(40)
+	joined.audioLate = 20
+	late := show(40)
+	late.audioLate = 9 // in the segment that the hole ends, which does not have it
+	for _, tt := range []struct {
+		name string
+		show source
+	}{{"other pictures", resized}, {"a track more", joined}, {"a track that came right before", late}} {
+		t.Run(tt.name, func(t *testing.T) {
+			rec := record(t, tt.show)
+			out := without(t, newSegmenter(t, settings), rec.batches, index(rec.batches, 9.5), index(rec.batches, 22.1))
+			if n, _, breaks := gaps(out.state.Entries); n == 0 || breaks != 1 {
+				t.Errorf("%d gaps and %d discontinuities, want some and one: %v", n, breaks, out.state.Entries)
+			}
+		})
+	}
+}
+
+// A session may begin before the one in front of it ends, by the clocks of
+// two ingest nodes. Its gaps are as long as what is missing all the same.
+func TestGapOfASkewedSession(t *testing.T) {
+	rec := new(recording)
+	rec.session(t, show(90).tags(), framelog.End|framelog.Lost) // of 90 s, the next begins a minute after this one
+	at := len(rec.batches) + 1
+	rec.session(t, show(60).tags(), framelog.Final)
+	out := without(t, newSegmenter(t, settings), rec.batches, at+index(rec.batches, 10), at+index(rec.batches, 20))
+	if n, lost, breaks := gaps(out.state.Entries); n != 3 || lost < 9990 || lost > 10010 || breaks != 1 {
+		t.Errorf("%d gaps of %d ms, %d discontinuities; want 3 of 10 s, and the session's", n, lost, breaks)
+	}
+}
+
+// A log that begins in the middle of a session, before a track that comes
+// late: the one who goes on from the State in front of it has the track in the
+// first segment, too.
+func TestLateTrackBehindAHole(t *testing.T) {
+	s := show(9)
+	s.audioLate = 3.2
+	rec := record(t, s)
+	batches := rec.batches[index(rec.batches, 2):]
+	var bodies [2][]byte
+	for i := range bodies {
+		s := newSegmenter(t, settings)
+		var out output
+		out.take(s, s.Missed())
+		for n, b := range batches {
+			out.take(s, s.Push(b))
+			if n > 0 || i == 0 {
+				continue
+			}
+			state, err := ParseState(s.State().Encode())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if s, err = Restore(state); err != nil {
+				t.Fatal(err)
+			}
+			s.Push(b)
+		}
+		bodies[i] = out.bodies[0]
+	}
+	if !bytes.Equal(bodies[0], bodies[1]) {
+		t.Errorf("segments of %d and %d bytes, want the same", len(bodies[0]), len(bodies[1]))
+	}
+}

@@ -65,6 +65,10 @@ const (
 	lateTrackBytes = 4 << 20
 )
 
+// maxSegmentBytes bounds a segment of an encoder whose clock stands still, or
+// that sends more than anybody could play: it is cut at a message boundary.
+const maxSegmentBytes = 64 << 20
+
 // Segment is a finished segment.
 type Segment struct {
 	// Sequence is its media sequence number, Name its object name within the
@@ -161,7 +165,8 @@ func (s *Segmenter) endSession(b *framelog.Batch) *Cut {
 		cut = &Cut{}
 	}
 	st := &s.state
-	st.Position, st.Epoch, st.InSession = s.position, s.epoch, false
+	s.keep()
+	st.Epoch, st.InSession = s.epoch, false
 	st.Break = st.Next() > 0
 	if b.Flags.Has(framelog.Final) {
 		st.Phase = Ending
@@ -176,7 +181,8 @@ func (s *Segmenter) beginSession(b *framelog.Batch) *Cut {
 	s.epoch = b.Epoch
 	s.timeline.BeginSession()
 	st := &s.state
-	st.Timeline, st.Epoch = s.timeline, s.epoch
+	s.keep()
+	st.Epoch = s.epoch
 	st.Break = st.Next() > 0
 	st.InSession, st.Started = true, false
 	st.WallMS = st.WallEndMS
@@ -193,12 +199,12 @@ func (s *Segmenter) cutBefore(b *framelog.Batch, r *reading) *Cut {
 		return nil
 	}
 	key := b.Flags.Has(framelog.Key)
-	changed := key && !r.tracks.same(&o.tracks)
+	changed := !r.tracks.same(&o.tracks)
 	switch {
 	case s.late(r):
 		s.restart(r.tracks)
 		return nil
-	case changed, key && s.grid(r.dts) != o.grid, r.end-o.start > s.limit():
+	case key && (changed || s.grid(r.dts) != o.grid), r.end-o.start > s.limit(), len(s.body)+len(b.Tags) > maxSegmentBytes:
 		// Where frames are missing for so long that the segment would seem to
 		// outlast the target duration, it ends where its media does.
 		hole := r.begin-o.start > s.limit()
@@ -268,11 +274,14 @@ func (s *Segmenter) start(r *reading) {
 	}
 	o := &s.open
 	*o = segment{started: true, muxer: m, tracks: r.tracks, audio: r.tracks.audio, start: r.begin, dependent: !r.keyed, lost: s.lost}
-	if !s.state.Started {
-		s.state.SessionStart, s.state.GridStart = r.begin, r.dts
-		s.state.Started = true
-		o.opensSession = true
+	if st := &s.state; !st.Started {
+		st.SessionStart, st.GridStart = r.begin, r.dts
+		st.WallMS = max(st.WallMS, st.WallEndMS)
+		st.Started = true
 	}
+	// Whoever goes on from a State that a hole in the log made finds the
+	// session started, by this same batch.
+	o.opensSession = r.begin == s.state.SessionStart
 	o.grid = s.grid(r.dts)
 	if s.body == nil {
 		s.body, s.spare = s.spare, nil
@@ -341,9 +350,8 @@ func (s *Segmenter) close(boundary int64) *Cut {
 	// release may be of any length: what the playlists say stays within limits.
 	boundary = min(boundary, o.start+s.limit())
 	s.body = o.muxer.Flush(s.body)
-	st.Position, st.Timeline, st.Continuity = s.position, s.timeline, o.muxer.Continuity()
-	st.AVC, st.AAC = s.tracks.avc, s.tracks.aac
-	st.Epoch = s.epoch
+	s.keep()
+	st.Continuity, st.Epoch = o.muxer.Continuity(), s.epoch
 	e := s.entry(boundary)
 	s.account(&e)
 	cut := &Cut{Segment: &Segment{Sequence: st.Next(), Name: segmentName(st.Next()), Body: s.body, Entry: e}}
@@ -352,6 +360,13 @@ func (s *Segmenter) close(boundary int64) *Cut {
 	s.body, s.size = nil, len(s.body)
 	s.open = segment{}
 	return cut
+}
+
+// keep has the State stand where the log was read to.
+func (s *Segmenter) keep() {
+	st := &s.state
+	st.Position, st.Timeline = s.position, s.timeline
+	st.AVC, st.AAC = s.tracks.avc, s.tracks.aac
 }
 
 // list appends entries to the State, and takes out what has left the window.

@@ -237,6 +237,28 @@ func TestRestoreAnywhere(t *testing.T) {
 	}
 }
 
+// An encoder whose clock stands still gets segments that end, too.
+func TestClockThatStandsStill(t *testing.T) {
+	s := show(2)
+	s.audio = false
+	rec := new(recording)
+	rec.session(t, s.tags(), 0)
+	frame := flv.AppendTag(nil, flv.Tag{Type: flv.TagVideo, Timestamp: 2000, Data: picture(rand.New(rand.NewPCG(1, 1)), false, 1<<20)})
+	for range 2 * maxSegmentBytes / len(frame) {
+		rec.add(&framelog.Batch{Tags: frame})
+	}
+	rec.add(&framelog.Batch{Header: framelog.Header{Flags: framelog.Final}})
+	out := segmentAll(t, newSegmenter(t, settings), rec.batches)
+	if len(out.entries) != 3 {
+		t.Errorf("%d segments, want 3", len(out.entries))
+	}
+	for i, b := range out.bodies {
+		if len(b) > maxSegmentBytes*21/20 { // MPEG-TS is a little larger than what it holds
+			t.Errorf("segment %d has %d MB, want at most %d", i, len(b)>>20, maxSegmentBytes>>20)
+		}
+	}
+}
+
 func TestDiscontinuities(t *testing.T) {
 	flags := func(o output) string {
 		s := ""
