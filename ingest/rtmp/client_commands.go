@@ -114,17 +114,14 @@ func (c *Client) blank(v amf0.Value) string {
 	return blankOut(blankOut(asString(v), query), name)
 }
 
-// blankOut replaces a secret in a text. One that may be a word of the text by
-// chance, such as live, is replaced where it stands for the secret: as the
-// last part of a path, or in quotes; with a digit or a sign in it, wherever it
-// stands by itself.
+// blankOut replaces a secret in a text: a short one where it stands by itself,
+// as it may be within a word by chance.
 func blankOut(text, secret string) string {
-	const blank = "***"
-	letters := !strings.ContainsFunc(secret, func(r rune) bool { return !isLetter(r) })
+	const blank, short = "***", 8
 	switch {
 	case secret == "":
 		return text
-	case len(secret) > 12 || len(secret) > 7 && !letters:
+	case len(secret) >= short:
 		return strings.ReplaceAll(text, secret, blank)
 	}
 	var b strings.Builder
@@ -137,7 +134,7 @@ func blankOut(text, secret string) string {
 		i += from
 		end := i + len(secret)
 		b.WriteString(text[from:i])
-		if standsAlone(text[:i], text[end:], letters) {
+		if standsAlone(text[:i], text[end:]) {
 			b.WriteString(blank)
 		} else {
 			b.WriteString(secret)
@@ -146,18 +143,11 @@ func blankOut(text, secret string) string {
 	}
 }
 
-// standsAlone tells whether what lies between two texts is not within a word;
-// of letters alone, whether it is the last part of a path or in quotes.
-func standsAlone(before, after string, letters bool) bool {
+// standsAlone tells whether what lies between two texts is not within a word.
+func standsAlone(before, after string) bool {
 	last, _ := utf8.DecodeLastRuneInString(before)
 	next, _ := utf8.DecodeRuneInString(after)
-	switch {
-	case isLetter(last) || isSign(last) || isLetter(next) || isSign(next):
-		return false
-	case !letters:
-		return true
-	}
-	return last == '/' && next != '/' || before != "" && strings.ContainsRune("\"'`<([{=", last)
+	return !isLetter(last) && !isSign(last) && !isLetter(next) && !isSign(next)
 }
 
 func isLetter(r rune) bool { return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' }
