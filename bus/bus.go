@@ -99,6 +99,9 @@ type Bus struct {
 	streams *bucket
 	state   *bucket
 	nodes   *bucket
+	laid    []jetstream.StreamConfig // all of these, as they were when the bus opened
+
+	restoring sync.Mutex // see restore
 
 	mu        sync.Mutex
 	revived   time.Time     // when the embedded JetStream was last started anew

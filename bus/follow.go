@@ -55,6 +55,7 @@ const silent = 2 * time.Second
 // a missing heartbeat, a hole in its sequence) and another one made: after a
 // node's return an old one was seen to answer "no responders" for good.
 func (b *Bus) follow(ctx context.Context, stream jetstream.Stream, f follower) error {
+	var forgotten time.Time // since when NATS does not know the stream
 	for try := 0; ; try++ {
 		began := time.Now()
 		err := b.consume(ctx, stream, f)
@@ -71,6 +72,14 @@ func (b *Bus) follow(ctx context.Context, stream jetstream.Stream, f follower) e
 		b.log.Debug("consumer made anew", "stream", stream.CachedInfo().Config.Name, "err", err)
 		if time.Since(began) > time.Second {
 			try = 0
+		}
+		switch {
+		case !errors.Is(err, jetstream.ErrStreamNotFound):
+			forgotten = time.Time{}
+		case forgotten.IsZero():
+			forgotten = time.Now()
+		case time.Since(forgotten) > forgottenMost:
+			b.restore(ctx)
 		}
 		if pause(ctx, try) != nil {
 			return context.Cause(ctx)

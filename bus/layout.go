@@ -36,6 +36,9 @@ func (b *Bus) lay(ctx context.Context, cfg Config) error {
 		return err
 	}
 	b.shards = shards
+	for _, s := range shards {
+		b.laid = append(b.laid, s.CachedInfo().Config)
+	}
 	if b.retain = shards[0].CachedInfo().Config.MaxAge; cfg.Retain != 0 {
 		b.retain = cfg.Retain
 	}
@@ -47,6 +50,7 @@ func (b *Bus) lay(ctx context.Context, cfg Config) error {
 		if err != nil {
 			return err
 		}
+		b.laid = append(b.laid, s.CachedInfo().Config)
 		*x.to = &bucket{bus: b, stream: s, prefix: "$KV." + x.name + "."}
 	}
 	if b.server != nil {

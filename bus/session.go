@@ -53,8 +53,9 @@ type Session struct {
 	// ended: what follows it must not take its number.
 	undecided bool
 
-	kicked chan struct{}
-	kick   sync.Once
+	registered bool // its broadcast and epoch are set; guarded by bus.mu
+	kicked     chan struct{}
+	kick       sync.Once
 }
 
 // OpenSession registers a session of stream s that begins at now: the first of
@@ -100,7 +101,9 @@ func (s *Session) register(ctx context.Context, now time.Time, c Conflict) (Entr
 		e.Session, e.Node, e.State, e.Since = s.id, s.bus.node, Live, now.UTC()
 		err = s.bus.decide(ctx, &e)
 		if err == nil {
-			s.broadcast, s.epoch = e.Broadcast, e.Epoch
+			s.bus.mu.Lock()
+			defer s.bus.mu.Unlock()
+			s.broadcast, s.epoch, s.registered = e.Broadcast, e.Epoch, true
 			return before, nil
 		}
 		if ignoreConflict(err) != nil {

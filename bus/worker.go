@@ -41,7 +41,8 @@ type Worker struct {
 
 	mu    sync.Mutex
 	keys  map[string]*stateView
-	owned map[string]bool // being claimed, or running
+	owned map[string]bool                    // being claimed, or running
+	leave map[string]context.CancelCauseFunc // of the running ones
 	taken WorkerStats
 }
 
@@ -87,6 +88,7 @@ func NewWorker(b *Bus, cfg WorkerConfig) *Worker {
 		wake:  make(chan struct{}, 1),
 		keys:  make(map[string]*stateView),
 		owned: make(map[string]bool),
+		leave: make(map[string]context.CancelCauseFunc),
 	}
 	w.roster = newRoster(b, workerPrefix, w.stir)
 	return w
@@ -171,12 +173,12 @@ func (w *Worker) stir() {
 // watch follows the state entries.
 func (w *Worker) watch(ctx context.Context) error {
 	return w.bus.state.watch(ctx, "", func(c change) error {
-		w.mu.Lock()
-		defer w.mu.Unlock()
 		if c.value == nil {
-			delete(w.keys, c.key)
+			w.forget(ctx, c.key)
 			return nil
 		}
+		w.mu.Lock()
+		defer w.mu.Unlock()
 		head, _, err := parseState(c.value)
 		if err != nil {
 			w.log.Warn("state entry skipped", "key", c.key, "err", err)
@@ -185,6 +187,21 @@ func (w *Worker) watch(ctx context.Context) error {
 		w.learn(c.key, head, c.rev)
 		return nil
 	}, func() error { return nil })
+}
+
+// forget takes note that an entry has gone. Nobody owns what is not there; but
+// that it has gone may be a mistake of a watch that was interrupted.
+func (w *Worker) forget(ctx context.Context, key string) {
+	w.mu.Lock()
+	delete(w.keys, key)
+	leave := w.leave[key]
+	w.mu.Unlock()
+	if leave == nil {
+		return
+	}
+	if it, err := w.bus.state.get(ctx, key); err == nil && it.value == nil {
+		leave(ErrNotOwner)
+	}
 }
 
 // learn takes note of an entry. w.mu is held.
@@ -298,7 +315,7 @@ func (w *Worker) own(ctx context.Context, d decision, handle func(context.Contex
 	log := w.log.With("stream", c.stream, "broadcast", c.Broadcast(), "rendition", c.Rendition())
 	log.Info("broadcast claimed")
 	began := time.Now()
-	err = handle(ctx, c)
+	err = w.handle(ctx, c, handle)
 	switch {
 	case errors.Is(err, ErrNotOwner):
 		w.mu.Lock()
@@ -319,6 +336,24 @@ func (w *Worker) own(ctx context.Context, d decision, handle func(context.Contex
 		log.Info("broadcast released")
 	}
 	w.giveBack(ctx, c, err != nil && time.Since(began) < time.Minute)
+}
+
+// handle calls the handler, which has to leave when the entry is deleted under
+// it.
+func (w *Worker) handle(ctx context.Context, c *Claim, handle func(context.Context, *Claim) error) error {
+	ctx, leave := context.WithCancelCause(ctx)
+	defer leave(nil)
+	w.mu.Lock()
+	w.leave[c.key] = leave
+	w.mu.Unlock()
+	err := handle(ctx, c)
+	w.mu.Lock()
+	delete(w.leave, c.key)
+	w.mu.Unlock()
+	if cause := context.Cause(ctx); errors.Is(cause, ErrNotOwner) {
+		return cause
+	}
+	return err
 }
 
 // take claims what was decided, and makes sure that the log has an end if the
