@@ -17,8 +17,22 @@ func (d *decisions) apply(s *State) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	s.Forgotten, s.VODLength = d.forgotten, d.vodLength
+	d.nameAll(s.First, s.Entries)
+}
+
+// applyTo puts them into entries, the first of media sequence first, that have
+// left their State.
+func (d *decisions) applyTo(first uint64, entries []Entry) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.nameAll(first, entries)
+}
+
+func (d *decisions) nameAll(first uint64, entries []Entry) {
 	for sequence, uri := range d.names {
-		s.rename(sequence, uri)
+		if i := sequence - first; sequence >= first && i < uint64(len(entries)) {
+			entries[i].URI = uri
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package segmenter
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"path"
@@ -130,10 +131,11 @@ type lists struct {
 	all map[string]written
 }
 
-// written is a playlist as it was seen last. An empty etag: there is none.
+// written is a playlist as it was seen last. An empty etag: there is none. Of
+// its body only the sum is kept: vod.m3u8 grows with its show.
 type written struct {
 	etag string
-	body []byte
+	sum  [sha256.Size]byte
 }
 
 func (l *lists) get(key string) (w written, known bool) {
@@ -171,7 +173,7 @@ type playlist struct {
 // last. One that somebody else has written since is overwritten only if the
 // rendition is still ours.
 func (p *packager) putPlaylist(ctx context.Context, l playlist) error {
-	if seen, _ := p.lists.get(l.key); bytes.Equal(seen.body, l.body) {
+	if seen, _ := p.lists.get(l.key); seen.sum == sha256.Sum256(l.body) {
 		return nil
 	}
 	err := retry(ctx, p.log, "put playlist", func(ctx context.Context) error {
@@ -190,16 +192,18 @@ func (p *packager) tryPlaylist(ctx context.Context, l playlist) error {
 		if err != nil && !errors.Is(err, object.ErrNotExist) {
 			return err
 		}
-		seen = written{etag: info.ETag, body: body}
-		p.lists.set(l.key, seen)
+		seen = written{etag: info.ETag, sum: sha256.Sum256(body)}
 		if err == nil && bytes.Equal(body, l.body) {
+			p.lists.set(l.key, seen)
 			return nil
 		}
-		// What was just read may be a newer owner's. Ours to overwrite only if
-		// the rendition is still ours now, after the reading.
+		// What was just read may be a newer owner's. Ours to overwrite, now and
+		// at the next attempt, only if the rendition is still ours after the
+		// reading.
 		if _, err := p.job.Checkpoint.Verify(ctx); err != nil {
 			return err
 		}
+		p.lists.set(l.key, seen)
 	}
 	if l.guard != nil {
 		if ok, err := l.guard(ctx); err != nil || !ok {
@@ -210,11 +214,13 @@ func (p *packager) tryPlaylist(ctx context.Context, l playlist) error {
 	etag, err := p.worker.Store.Put(ctx, o, object.Condition{Absent: seen.etag == "", Match: seen.etag})
 	if errors.Is(err, object.ErrPrecondition) {
 		p.lists.forget(l.key)
-		_, err := p.job.Checkpoint.Verify(ctx)
-		return errors.Join(err, errAgain)
+		if _, err := p.job.Checkpoint.Verify(ctx); err != nil {
+			return err
+		}
+		return errAgain
 	}
 	if err == nil {
-		p.lists.set(l.key, written{etag: etag, body: l.body})
+		p.lists.set(l.key, written{etag: etag, sum: sha256.Sum256(l.body)})
 	}
 	return err
 }
@@ -225,7 +231,7 @@ func (p *packager) putVOD(ctx context.Context, s *State) error {
 	first := s.First
 	var entries []Entry
 	if !s.Forget {
-		runs, err := p.runs(ctx, s.First/runLength)
+		runs, err := p.runs(ctx, s)
 		if err != nil {
 			return err
 		}
@@ -243,13 +249,14 @@ func (p *packager) putVOD(ctx context.Context, s *State) error {
 // has hundreds.
 const indexReads = 8
 
-// runs returns the first n index objects' entries, nil for one that is not
-// there any more.
-func (p *packager) runs(ctx context.Context, n uint64) ([][]Entry, error) {
-	runs := make([][]Entry, n)
+// runs returns the entries of the index objects in front of s, nil for one that
+// is not there any more. At the end of a broadcast, so is one that is damaged:
+// nobody will ever mend it.
+func (p *packager) runs(ctx context.Context, s *State) ([][]Entry, error) {
+	runs := make([][]Entry, s.First/runLength)
 	all, ctx := errgroup.WithContext(ctx)
 	all.SetLimit(indexReads)
-	for i := range n {
+	for i := range uint64(len(runs)) {
 		all.Go(func() error {
 			body, err := p.get(ctx, p.key(runName(i)))
 			if errors.Is(err, object.ErrNotExist) {
@@ -258,7 +265,10 @@ func (p *packager) runs(ctx context.Context, n uint64) ([][]Entry, error) {
 			if err != nil {
 				return fmt.Errorf("get index object %d: %w", i, err)
 			}
-			runs[i], err = parseRun(i, body)
+			if runs[i], err = parseRun(i, body); err != nil && s.Phase != Live {
+				p.log.Error("vod.m3u8 begins behind an index object that is damaged", "error", err)
+				return nil
+			}
 			return err
 		})
 	}

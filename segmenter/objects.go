@@ -59,31 +59,51 @@ func (p *packager) putSegment(ctx context.Context, s *Segment) error {
 	}
 	// Ours to decide only while the rendition is: the State of the last
 	// boundary cannot be saved again, but the claim can be seen.
-	if _, err := p.job.Checkpoint.Verify(ctx); err != nil {
+	if err := p.verify(ctx); err != nil {
 		return err
 	}
 	sum := sha256.Sum256(s.Body)
 	name := fmt.Sprintf("%08d-%x.ts", s.Sequence, sum[:4])
 	o.Key = p.key(name)
-	if same, err = p.putImmutable(ctx, o); err != nil {
+	if err := p.putOwn(ctx, o); err != nil {
 		return err
-	}
-	if !same {
-		return fmt.Errorf("object %s holds other bytes than its name says", o.Key)
 	}
 	p.decided.rename(s.Sequence, name)
 	return nil
 }
 
+// putRun stores a run of entries.
 func (p *packager) putRun(ctx context.Context, number uint64, entries []Entry) error {
-	o := object.Object{Key: p.key(runName(number)), Body: encodeRun(number, entries), ContentType: typeIndex, CacheControl: cacheForever}
+	return p.putOwn(ctx, object.Object{Key: p.key(runName(number)), Body: encodeRun(number, entries), ContentType: typeIndex, CacheControl: cacheForever})
+}
+
+// putOwn creates an object whose bytes are beyond doubt: its name, or States
+// that are saved, say what it holds. Others under its key are damaged, and are
+// overwritten while the rendition is ours.
+func (p *packager) putOwn(ctx context.Context, o object.Object) error {
 	same, err := p.putImmutable(ctx, o)
-	if err == nil && !same {
-		// Entries follow from the States before, which only owners wrote.
-		_, err := p.job.Checkpoint.Verify(ctx)
-		return errors.Join(err, fmt.Errorf("object %s holds other entries", o.Key))
+	if err != nil || same {
+		return err
 	}
-	return err
+	return retry(ctx, p.log, "mend object", func(ctx context.Context) error {
+		there, info, err := p.worker.Store.Get(ctx, o.Key)
+		if err != nil || bytes.Equal(there, o.Body) {
+			return err
+		}
+		if _, err := p.job.Checkpoint.Verify(ctx); err != nil {
+			return err
+		}
+		_, err = p.worker.Store.Put(ctx, o, object.Condition{Match: info.ETag})
+		return err
+	})
+}
+
+// verify returns ErrNotOwner where the rendition is not ours any more.
+func (p *packager) verify(ctx context.Context) error {
+	return retry(ctx, p.log, "verify claim", func(ctx context.Context) error {
+		_, err := p.job.Checkpoint.Verify(ctx)
+		return err
+	})
 }
 
 // putImmutable creates an object, and tells whether the key now holds these
@@ -120,7 +140,7 @@ func (p *packager) get(ctx context.Context, key string) (body []byte, err error)
 	return body, err
 }
 
-// errAgain has retry go on at once.
+// errAgain has retry go on at once, where it is the first failure.
 var errAgain = errors.New("the object has changed meanwhile")
 
 // The back-off of retries, and the longest that one attempt may take: a store
@@ -152,7 +172,7 @@ func retry(ctx context.Context, log *slog.Logger, what string, do func(context.C
 			return fmt.Errorf("%w: %w", ctx.Err(), err)
 		}
 		pause := wait/2 + rand.N(wait)
-		if errors.Is(err, errAgain) {
+		if errors.Is(err, errAgain) && wait == retryFirst {
 			pause = 0
 		} else if time.Since(told) > complainEvery {
 			told = time.Now()

@@ -281,13 +281,6 @@ func (s *State) Settings() Settings {
 // Next is the media sequence of the next segment: how many there are so far.
 func (s *State) Next() uint64 { return s.First + uint64(len(s.Entries)) }
 
-// rename lists a segment under another name.
-func (s *State) rename(sequence uint64, uri string) {
-	if i := sequence - s.First; sequence >= s.First && i < uint64(len(s.Entries)) {
-		s.Entries[i].URI = uri
-	}
-}
-
 // clone returns a State that later Pushes leave as it is.
 func (s *State) clone() *State {
 	c := *s

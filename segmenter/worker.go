@@ -182,10 +182,11 @@ func (p *packager) run(ctx context.Context) error {
 	defer context.AfterFunc(late, stop)()
 	aside, leave := context.WithCancel(late)
 	archive, garden := newErrand(p.archive), newErrand(p.forget)
-	line.Go(func() error { return archive.run(aside) })
-	line.Go(func() error { return garden.run(aside) })
-	line.Go(func() error { return p.commitAll(late) })
-	line.Go(func() error {
+	station := func(do func() error) { line.Go(func() error { return do() }) }
+	station(func() error { return archive.run(aside) })
+	station(func() error { return garden.run(aside) })
+	station(func() error { return p.commitAll(late) })
+	station(func() error {
 		defer leave()
 		return p.listAll(late, archive, garden)
 	})
@@ -195,15 +196,17 @@ func (p *packager) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		line.Go(func() error {
+		station(func() error {
 			defer done()
 			return p.upload(late, s)
 		})
 		return send(reading, p.cuts, s)
 	}
-	err := p.worker.Source.Read(reading, p.job.Broadcast, p.job.Rendition, p.seg.State().Position,
-		func(b *framelog.Batch, missed bool) error { return p.push(b, missed, ship) })
-	close(p.cuts)
+	err := func() error {
+		defer close(p.cuts)
+		return p.worker.Source.Read(reading, p.job.Broadcast, p.job.Rendition, p.seg.State().Position,
+			func(b *framelog.Batch, missed bool) error { return p.push(b, missed, ship) })
+	}()
 	if failed := line.Wait(); failed != nil {
 		return failed
 	}
@@ -295,11 +298,6 @@ func (p *packager) upload(ctx context.Context, s *shipment) error {
 		}
 		p.recycle(s)
 	}
-	for i, entries := range s.cut.Runs {
-		if err := p.putRun(ctx, s.cut.FirstRun+uint64(i), entries); err != nil {
-			return fmt.Errorf("put index object %d: %w", s.cut.FirstRun+uint64(i), err)
-		}
-	}
 	close(s.stored)
 	return nil
 }
@@ -316,9 +314,9 @@ func (p *packager) recycle(s *shipment) {
 	s.cut.Segment.Body = nil
 }
 
-// commitAll saves the State behind each Cut that is stored, in order. A crash
-// before that: the redo writes the same bytes. After it: the next owner writes
-// the playlists from State.
+// commitAll saves the State behind each Cut that is stored, in order, and
+// before it what has left that. A crash before that: the redo writes the same
+// bytes. After it: the next owner writes the playlists from State.
 func (p *packager) commitAll(ctx context.Context) error {
 	defer close(p.saved)
 	for s := range p.cuts {
@@ -327,6 +325,9 @@ func (p *packager) commitAll(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+		if err := p.putRuns(ctx, s.cut); err != nil {
+			return err
+		}
 		p.decided.apply(s.state)
 		s.vod = s.cut.Segment != nil && p.decided.vodDue(s.state)
 		if err := p.save(ctx, s.state); err != nil {
@@ -334,6 +335,19 @@ func (p *packager) commitAll(ctx context.Context) error {
 		}
 		if err := send(ctx, p.saved, s); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// putRuns stores the entries that a Cut took out of the State. All segments in
+// front of it are stored by now, so that their names are decided.
+func (p *packager) putRuns(ctx context.Context, cut *Cut) error {
+	for i, entries := range cut.Runs {
+		number := cut.FirstRun + uint64(i)
+		p.decided.applyTo(number*runLength, entries)
+		if err := p.putRun(ctx, number, entries); err != nil {
+			return fmt.Errorf("put index object %d: %w", number, err)
 		}
 	}
 	return nil
