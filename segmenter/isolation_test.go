@@ -172,3 +172,84 @@ func (s *counting) Put(ctx context.Context, o object.Object, c object.Condition)
 	}
 	return s.lame.Put(ctx, o, c)
 }
+
+// faulty is a store, and a log, that bring out a fault of ours.
+type faulty struct {
+	tape
+	storage.Store
+	name string // of the object, or "log"
+}
+
+func (s faulty) Read(ctx context.Context, b, r string, after uint64, fn func(*framelog.Batch, bool) error) error {
+	return s.tape.Read(ctx, b, r, after, func(b *framelog.Batch, missed bool) error {
+		if s.name == "log" && b.Seq > 100 {
+			panic("fault")
+		}
+		return fn(b, missed)
+	})
+}
+
+func (s faulty) Put(ctx context.Context, o object.Object, c object.Condition) (string, error) {
+	if s.name != "" && strings.HasSuffix(o.Key, s.name) {
+		panic("fault")
+	}
+	return s.Store.Put(ctx, o, c)
+}
+
+// A fault that one broadcast brings out, wherever, ends that one: the others
+// of the process go on, and nothing of it is left behind.
+func TestFaultIsContained(t *testing.T) {
+	rec := record(t, show(60))
+	for _, name := range []string{"log", "00000003.ts", "live.m3u8", "vod.m3u8"} {
+		synctest.Test(t, func(t *testing.T) { // waits for all goroutines
+			f := faulty{tape{rec.batches}, storage.NewMemory(), name}
+			worker := &Worker{Source: f, Store: f, Settings: settings, Log: quiet, Ahead: NewBudget(1<<20, 8)}
+			err := worker.Package(t.Context(), Job{Stream: alice, Broadcast: broadcast, Rendition: SourceRendition, Checkpoint: new(key).claim()})
+			if err == nil || !strings.Contains(err.Error(), "panic: fault") {
+				t.Errorf("a fault at %s: %v", name, err)
+			}
+		})
+	}
+}
+
+// line is a store at the end of a line that all uploads share.
+type line struct {
+	storage.Store
+	alone time.Duration // how long a segment takes with nothing beside it
+	now   atomic.Int32
+}
+
+func (s *line) Put(ctx context.Context, o object.Object, c object.Condition) (string, error) {
+	if strings.HasSuffix(o.Key, ".ts") {
+		s.now.Add(1)
+		defer s.now.Add(-1)
+		const moment = 100 * time.Millisecond
+		for left := s.alone; left > 0; left -= moment / time.Duration(s.now.Load()) {
+			select {
+			case <-time.After(moment):
+			case <-ctx.Done():
+				return "", ctx.Err()
+			}
+		}
+	}
+	return s.Store.Put(ctx, o, c)
+}
+
+// Uploads that share a line take longer than each alone would. They are given
+// the time, or all of them would be given up and begun again for ever.
+func TestUploadsShareALine(t *testing.T) {
+	rec := record(t, show(60))
+	synctest.Test(t, func(t *testing.T) {
+		store := &line{Store: storage.NewMemory(), alone: 3500 * time.Millisecond}
+		worker := &Worker{Source: tape{rec.batches}, Store: store, Settings: settings, Log: quiet, Ahead: NewBudget(1<<30, 64)}
+		begin := time.Now()
+		if err := worker.Package(t.Context(), Job{Stream: alice, Broadcast: broadcast, Rendition: SourceRendition, Checkpoint: new(key).claim()}); err != nil {
+			t.Fatal(err)
+		}
+		took := time.Since(begin)
+		t.Logf("15 segments that take %v each are there after %v", store.alone, took)
+		if took > 2*time.Minute {
+			t.Errorf("15 segments that take %v each are there after %v", store.alone, took)
+		}
+	})
+}

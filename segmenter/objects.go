@@ -143,10 +143,13 @@ func (p *packager) get(ctx context.Context, key string) (body []byte, err error)
 // errAgain has retry go on at once, where it is the first failure.
 var errAgain = errors.New("the object has changed meanwhile")
 
-// The back-off of retries, and the longest that one attempt may take: a store
-// that hangs is asked again while the segment is worth listing.
+// The back-off of retries, and how long an attempt may take: a store that
+// hangs is asked again while the segment is worth listing. Each attempt may
+// take twice as long as the one before: where uploads share a line that is
+// slower than all of them, none would ever be done.
 const (
-	attemptMost = 10 * time.Second
+	attemptMost = 10 * time.Second // the first
+	attemptLast = 80 * time.Second
 	retryFirst  = 100 * time.Millisecond
 	retryLast   = 2 * time.Second
 )
@@ -158,9 +161,13 @@ const complainEvery = 30 * time.Second
 // frames wait in the log meanwhile.
 func retry(ctx context.Context, log *slog.Logger, what string, do func(context.Context) error) error {
 	began, told := time.Now(), time.Time{}
+	patience := attemptMost
 	for wait := retryFirst; ; wait = min(2*wait, retryLast) {
-		attempt, cancel := context.WithTimeout(ctx, attemptMost)
+		attempt, cancel := context.WithTimeout(ctx, patience)
 		err := do(attempt)
+		if attempt.Err() != nil {
+			patience = min(2*patience, attemptLast)
+		}
 		cancel()
 		switch {
 		case err == nil && !told.IsZero():

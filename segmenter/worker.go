@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -182,7 +183,7 @@ func (p *packager) run(ctx context.Context) error {
 	defer context.AfterFunc(late, stop)()
 	aside, leave := context.WithCancel(late)
 	archive, garden := newErrand(p.archive), newErrand(p.forget)
-	station := func(do func() error) { line.Go(func() error { return do() }) }
+	station := func(do func() error) { line.Go(func() error { return guard(do) }) }
 	station(func() error { return archive.run(aside) })
 	station(func() error { return garden.run(aside) })
 	station(func() error { return p.commitAll(late) })
@@ -202,15 +203,26 @@ func (p *packager) run(ctx context.Context) error {
 		})
 		return send(reading, p.cuts, s)
 	}
-	err := func() error {
+	err := guard(func() error {
 		defer close(p.cuts)
 		return p.worker.Source.Read(reading, p.job.Broadcast, p.job.Rendition, p.seg.State().Position,
 			func(b *framelog.Batch, missed bool) error { return p.push(b, missed, ship) })
-	}()
+	})
 	if failed := line.Wait(); failed != nil {
 		return failed
 	}
 	return err
+}
+
+// guard makes an error of a panic: a broadcast that brings out a fault of ours
+// must not take the others of its process with it.
+func guard(do func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return do()
 }
 
 // push takes a batch of the log, and ships what it brings.
