@@ -73,9 +73,9 @@ type segmentCmd struct {
 	Memory   byteSize `help:"Memory that this process may use: it takes one broadcast for each 16 MB, up to --capacity, and collects garbage in time. Absent: no bound." placeholder:"SIZE"`
 }
 
-// broadcastMemory is what one broadcast may need: a segment of 4 s at
-// 8 Mbit/s, the buffer of the one before, what a reader has in flight, and a
-// collector's room.
+// broadcastMemory is what one broadcast may need while the store is away:
+// three segments of 4 s at 4 Mbit/s (open, on its way, waiting), what a reader
+// has in flight, and a collector's room.
 const broadcastMemory = 16 << 20
 
 func (c *segmentCmd) Run(ctx context.Context, log *slog.Logger) error {
@@ -124,7 +124,7 @@ func (c *segmentCmd) limit() error {
 		}
 		c.Capacity = min(c.Capacity, int(c.Memory/broadcastMemory))
 		c.UploadAhead = min(c.UploadAhead, c.Memory/8)
-		debug.SetMemoryLimit(int64(c.Memory))
+		debug.SetMemoryLimit(int64(c.Memory / 8 * 7)) // the rest is the program itself
 	}
 	if c.Once {
 		c.Capacity = 1
