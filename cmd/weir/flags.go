@@ -73,7 +73,7 @@ type segmentFlags struct {
 	Keep     keep          `help:"How long objects stay: forever; a duration as in 720h, by the tag weir-keep and a lifecycle rule, or weir store sweep; window: while live, only what players may ask for; none: that, and a tag to remove the rest." default:"forever"`
 	Capacity int           `help:"Most broadcasts that this process packages at once." default:"500"`
 	// What runs ahead where a store takes longer for a request than a segment lasts.
-	UploadAhead    byteSize `help:"Memory for segments that are uploaded while an older one of their broadcast still is, over all broadcasts; 0: one after the other." default:"64MB" placeholder:"SIZE"`
+	UploadAhead    byteSize `help:"Memory for segments that are uploaded while an older one of their broadcast still is, over all broadcasts; 0: one after the other." default:"64MB"`
 	UploadRequests int      `help:"Most such uploads at once." default:"64"`
 }
 
