@@ -26,10 +26,11 @@ func publishLoop(t testing.TB, first, second show) *process {
 		first.file, first.url, second.file, second.url))
 }
 
-// watchByCheck has weir check --watch follow a show from now on. clean waits
+// watchByCheck has weir check --watch follow a show once it is there. clean waits
 // for the show's end, and wants no error to have been found.
 func watchByCheck(t testing.TB, url string) (clean func()) {
 	t.Helper()
+	eventually(t, 10*time.Second, url+" is there", func() bool { code, _ := get(url); return code == 200 })
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	var report strings.Builder
