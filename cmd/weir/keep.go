@@ -40,7 +40,7 @@ const keepTag = "weir-keep"
 // tag has a bucket's objects tagged that are not to stay. A directory has no
 // tags: there the sweeper goes by the time of the last write.
 func (k keep) tag(store string) string {
-	if !strings.HasPrefix(store, "s3://") || k.limit == 0 && k.text != "none" {
+	if !strings.HasPrefix(strings.ToLower(store), "s3://") || k.limit == 0 && k.text != "none" {
 		return store
 	}
 	separator := "?"

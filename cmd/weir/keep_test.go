@@ -35,6 +35,9 @@ func TestKeep(t *testing.T) {
 			t.Errorf("%q: accepted", text)
 		}
 	}
+	if got := (keep{text: "none"}).tag("S3://b"); got != "S3://b?tag=weir-keep:none" {
+		t.Errorf("a scheme has no case (RFC 3986, 3.1), and yet S3://b became %s", got)
+	}
 	var k keep
 	if got := k.tag("s3://b"); got != "s3://b" {
 		t.Errorf("without --keep a bucket became %s", got)
