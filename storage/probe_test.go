@@ -161,6 +161,19 @@ func TestS3Advice(t *testing.T) {
 	}
 }
 
+// Where nobody answers, the endpoint may be wrong.
+func TestS3AdvicesWhereNobodyAnswers(t *testing.T) {
+	proxy, s, _ := behindProxy(t, "")
+	proxy.Down()
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	_, err := s.Put(ctx, object.Object{Key: "k"}, always)
+	wantError(t, "put", err, storage.ErrUnavailable)
+	if !strings.Contains(err.Error(), "is the endpoint right") {
+		t.Errorf("put: %v, want advice", err)
+	}
+}
+
 // Told of it, weir does without: it checks before it writes.
 func TestS3WithoutConditionalWrites(t *testing.T) {
 	proxy, s, _ := behindProxy(t, "&conditional=false")

@@ -34,11 +34,11 @@ func newPlatform(t testing.TB) *platform {
 	return p
 }
 
-// give has the platform give out an account, until ends.
-func (p *platform) give(account string, ends time.Time) {
+// give has the platform give out an account, and say how long it will last.
+func (p *platform) give(account string, lasts time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.account, p.ends = account, ends
+	p.account, p.ends = account, time.Now().Add(lasts)
 }
 
 func (p *platform) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
@@ -56,87 +56,106 @@ func (p *platform) environ() []string {
 	return append(versitygw.Environ(), "AWS_ACCESS_KEY_ID=", "AWS_SECRET_ACCESS_KEY=", "AWS_CONTAINER_CREDENTIALS_FULL_URI="+p.url)
 }
 
+// accountsEnd is what happens to the accounts of a platform in mid-show.
+type accountsEnd struct {
+	name     string
+	accounts int
+	given    time.Duration // that the first one is said to last
+	events   func(t testing.TB, b bucket, p *platform, accounts []string)
+	tells    int // how often the log says that credentials are refused, and that they are accepted again
+}
+
+// The SDK asks anew in the last five minutes of what it was given: at each
+// request, where that was soon.
+const far, soon = time.Hour, time.Minute
+
 // Accounts of a real server end in the middle of live shows: one without
 // warning, one for 10 s without another in its place, several when they were
-// said to. No frame is lost, no object is missing, and the log says once what
+// said to; and one may not write at first. No frame is lost, no object is missing, and the log says once what
 // happened.
 func TestS3Credentials(t *testing.T) {
 	t.Parallel()
 	b := bucketApart(t, "--iam-dir", t.TempDir(), "--iam-cache-disable")
 	input := testmedia.FLV(t, shortShow(16))
-	// The SDK asks anew in the last five minutes of what it was given.
-	far, soon := time.Now().Add(time.Hour), time.Now().Add(time.Minute)
-	account := b.accounts(t, 10)
-	for _, tt := range []struct {
-		name   string
-		events func(t *testing.T, p *platform, a []string)
-		tells  int // how often the log says that credentials are refused, and accepted again
-	}{
-		{"replaced", func(t *testing.T, p *platform, a []string) {
+	accounts := b.accounts(t, 11)
+	b.allow(t, rights("/replaced/*", "/away-for-10-s/*", "/as-announced/*")...)
+	for _, tt := range []accountsEnd{
+		{"replaced", 2, far, func(t testing.TB, b bucket, p *platform, a []string) {
 			p.give(a[1], far)
 			b.end(t, a[0])
+			time.Sleep(3 * time.Second) // so that the worker meets it, and no viewer
 		}, 1},
-		{"away for 10 s", func(t *testing.T, p *platform, a []string) {
+		{"away for 10 s", 2, far, func(t testing.TB, b bucket, p *platform, a []string) {
 			b.end(t, a[0])
 			time.Sleep(10 * time.Second)
 			p.give(a[1], far)
 		}, 1},
-		{"expiring", func(t *testing.T, p *platform, a []string) {
+		{"as announced", 6, soon, func(t testing.TB, b bucket, p *platform, a []string) {
 			for i := range len(a) - 1 {
 				p.give(a[i+1], soon)
-				time.Sleep(time.Second) // for what is under way
+				time.Sleep(2 * time.Second) // for what is under way
 				b.end(t, a[i])
 			}
 		}, 0},
+		{"read-only", 1, far, func(t testing.TB, b bucket, _ *platform, _ []string) {
+			time.Sleep(5 * time.Second)
+			b.allow(t, rights("/*")...)
+		}, 0},
 	} {
-		own := account[:2]
-		if tt.tells == 0 {
-			own = account[:6]
-		}
-		account = account[len(own):]
+		own := accounts[:tt.accounts]
+		accounts = accounts[tt.accounts:]
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			p := newPlatform(t)
-			p.give(own[0], far)
-			if tt.tells == 0 {
-				p.give(own[0], soon)
-			}
-			prefix := strings.ReplaceAll(tt.name, " ", "-")
-			s, worker := serveApart(t, p.environ(), "--segment", "1s", "--window", "10s", "--store", b.StoreURL(prefix))
-			shows := liveShows(t, b, s, prefix, input, []string{"alice"}, func() {
-				time.Sleep(3 * time.Second)
-				tt.events(t, p, own)
-			})
-			checkShow(t, b, prefix, "alice", shows["alice"], input, nil)
-			conforms(t, b.objects(prefix, ""))
-			said := worker.output.String()
-			for _, line := range []string{"the store refuses our credentials", "the store accepts our credentials again"} {
-				if n := strings.Count(said, line); n != tt.tells {
-					t.Errorf("the log says %d times that %s, want %d times", n, line, tt.tells)
-				}
-			}
-			if strings.Contains(said, secretOf(own[0])) {
-				t.Error("the log tells a secret")
-			}
-			t.Logf("%.0f of %.0f puts failed", s.metric(t, `weir_store_failures_total{operation="put"}`), s.metric(t, `weir_store_requests_total{operation="put"}`))
+			tt.test(t, b, input, own)
 		})
 	}
 }
 
-// accounts makes accounts that may do in the bucket what a worker must.
+func (tt accountsEnd) test(t *testing.T, b bucket, input string, accounts []string) {
+	p := newPlatform(t)
+	p.give(accounts[0], tt.given)
+	prefix := strings.ReplaceAll(tt.name, " ", "-")
+	s, worker := serveApart(t, p.environ(), "--segment", "1s", "--window", "10s", "--store", b.StoreURL(prefix))
+	shows := liveShows(t, b, s, prefix, input, []string{"alice"}, func() {
+		time.Sleep(2 * time.Second)
+		tt.events(t, b, p, accounts)
+	})
+	checkShow(t, b, prefix, "alice", shows["alice"], input, nil)
+	conforms(t, b.objects(prefix, ""))
+	said := worker.output.String()
+	for _, line := range []string{"the store refuses our credentials", "the store accepts our credentials again"} {
+		if n := strings.Count(said, line); n != tt.tells {
+			t.Errorf("the log says %d times that %s, want %d times", n, line, tt.tells)
+		}
+	}
+	if strings.Contains(said, secretOf(accounts[0])) {
+		t.Error("the log tells a secret")
+	}
+	t.Logf("%.0f of %.0f puts failed", s.metric(t, `weir_store_failures_total{operation="put"}`), s.metric(t, `weir_store_requests_total{operation="put"}`))
+}
+
+// accounts makes accounts.
 func (b bucket) accounts(t testing.TB, n int) (names []string) {
 	t.Helper()
-	statements := []statement{{"*", []string{"s3:GetObject"}, "/*"}}
 	for i := range n {
 		name := fmt.Sprint("account", i)
 		if err := b.CreateAccount(name, secretOf(name)); err != nil {
 			t.Fatal(err)
 		}
 		names = append(names, name)
-		statements = append(statements, statement{name, []string{"s3:PutObject", "s3:DeleteObject"}, "/*"}, statement{name, []string{"s3:ListBucket"}, ""})
 	}
-	b.allow(t, statements...)
 	return names
+}
+
+// rights let everybody read, and do what a worker must below some prefixes.
+// They name no account: versitygw takes no policy that names one which has
+// ended.
+func rights(writable ...string) []statement {
+	all := []statement{{"*", []string{"s3:GetObject"}, "/*"}, {"*", []string{"s3:ListBucket"}, ""}}
+	for _, prefix := range writable {
+		all = append(all, statement{"*", []string{"s3:PutObject", "s3:DeleteObject"}, prefix})
+	}
+	return all
 }
 
 // end ends an account.

@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"strings"
 	"testing"
@@ -22,6 +23,27 @@ func TestSoakStoreOutage(t *testing.T) {
 
 // TestS3LateStore for two minutes: what grows slowly would show.
 func TestSoakLateStore(t *testing.T) { lateShows(t, 120) }
+
+// A store that refuses conditional writes, and a weir that was told so.
+func TestSoakUnconditionalStore(t *testing.T) {
+	b := newBucket(t)
+	proxy := faultproxy.Start(t, b.URL)
+	proxy.Set(func(w http.ResponseWriter, r *http.Request, forward http.Handler) {
+		if r.Header.Get("If-Match")+r.Header.Get("If-None-Match") != "" {
+			faultproxy.Refuse(http.StatusNotImplemented, "NotImplemented")(w, r, forward)
+			return
+		}
+		forward.ServeHTTP(w, r)
+	})
+	if code, text := said(t, "store", "check", storeBehind(proxy, "u")); code != exitFailed || !strings.Contains(text, "add conditional=false") {
+		t.Errorf("store check: exit code %d, want %d and advice:\n%s", code, exitFailed, text)
+	}
+	s := serve(t, "--segment", "2s", "--store", storeBehind(proxy, "u")+"&conditional=false")
+	input := testmedia.FLV(t, shortShow(16))
+	shows := liveShows(t, b, s, "u", input, []string{"alice"}, nil)
+	checkShow(t, b, "u", "alice", shows["alice"], input, nil)
+	conforms(t, b.objects("u", ""))
+}
 
 // The store is down for a minute while 20 streams are live: the worker's
 // memory stays within 16 MB for each (broadcastMemory), every frame arrives.
