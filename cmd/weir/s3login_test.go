@@ -79,6 +79,7 @@ func TestS3Credentials(t *testing.T) {
 	input := testmedia.FLV(t, shortShow(16))
 	accounts := b.accounts(t, 11)
 	b.allow(t, rights("/replaced/*", "/away-for-10-s/*", "/as-announced/*")...)
+	parts := make(map[string]func(*testing.T))
 	for _, tt := range []accountsEnd{
 		{"replaced", 2, far, func(t testing.TB, b bucket, p *platform, a []string) {
 			p.give(a[1], far)
@@ -104,11 +105,9 @@ func TestS3Credentials(t *testing.T) {
 	} {
 		own := accounts[:tt.accounts]
 		accounts = accounts[tt.accounts:]
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			tt.test(t, b, input, own)
-		})
+		parts[tt.name] = func(t *testing.T) { tt.test(t, b, input, own) }
 	}
+	atOnce(t, parts)
 }
 
 func (tt accountsEnd) test(t *testing.T, b bucket, input string, accounts []string) {
