@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"path"
 	"strconv"
 	"strings"
 	"time"
@@ -130,8 +129,8 @@ func isExposed(endpoint, bucket string) (bool, error) {
 	switch {
 	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
 		return false, errors.New("not of the form https://host:port")
-	case path.Base(u.Path) == bucket:
-		return false, errors.New("ends with the bucket's name, which stands before the prefix: s3://bucket/prefix?endpoint=https://host")
+	case strings.Trim(u.Path, "/") == bucket:
+		return false, errors.New("has the bucket's name behind it, which stands before the prefix: s3://bucket/prefix?endpoint=https://host")
 	case u.User != nil || u.RawQuery != "":
 		return false, errors.New("has credentials or a query")
 	}
