@@ -17,7 +17,7 @@ import (
 
 // listAll writes the playlists of what is saved: of the newest State, where
 // several have come while the store was busy.
-func (p *packager) listAll(ctx context.Context, archive, garden *errand) error {
+func (p *packager) listAll(ctx context.Context, entries, archive, garden *errand) error {
 	for s := range p.saved {
 		news := []*shipment{s}
 		for len(p.saved) > 0 {
@@ -25,9 +25,10 @@ func (p *packager) listAll(ctx context.Context, archive, garden *errand) error {
 			news = append(news, s)
 		}
 		if s.state.Phase == Live && s.state.Next() > 0 {
-			if err := p.playlists(ctx, s.state); err != nil {
+			if err := p.listLive(ctx, s.state); err != nil {
 				return err
 			}
+			entries.ask(s.state)
 		}
 		p.worker.Metrics.listed(p, s.state)
 		p.count(news)
@@ -62,13 +63,15 @@ func (p *packager) count(news []*shipment) {
 	p.counted = now
 }
 
-// playlists makes live.m3u8 and the multivariants agree with s.
-func (p *packager) playlists(ctx context.Context, s *State) error {
-	if err := p.putPlaylist(ctx, playlist{key: p.key("live.m3u8"), body: s.livePlaylist(), cache: s.cache()}); err != nil {
-		return err
-	}
-	return p.multivariants(ctx, s)
+// listLive makes live.m3u8 agree with s.
+func (p *packager) listLive(ctx context.Context, s *State) error {
+	return p.putPlaylist(ctx, playlist{key: p.key("live.m3u8"), body: s.livePlaylist(), cache: s.cache()})
 }
+
+// refresh is how often the multivariants are written anew though nothing has
+// changed: a rule of the store that goes by age takes them from no show that
+// is live, and what was deleted by mistake comes back.
+const refresh = time.Hour
 
 // multivariants writes the broadcast's multivariant playlist and, while the
 // registry names the broadcast, the stream's. They belong to the owner of
@@ -82,13 +85,46 @@ func (p *packager) multivariants(ctx context.Context, s *State) error {
 		list = "vod.m3u8"
 	}
 	uri := path.Join(p.job.Rendition, list)
-	own := playlist{key: broadcastKey(p.job.Stream, p.job.Broadcast, "index.m3u8"), body: s.multivariant(uri), cache: s.cache()}
-	if err := p.putPlaylist(ctx, own); err != nil {
-		return err
-	}
-	entry := playlist{key: entryKey(p.job.Stream), body: s.multivariant(path.Join(p.job.Broadcast, uri)), cache: s.cache()}
+	own := playlist{key: p.ownKey(), body: s.multivariant(uri), cache: s.cache(), refresh: refresh}
+	entry := playlist{key: entryKey(p.job.Stream), body: s.multivariant(path.Join(p.job.Broadcast, uri)), cache: s.cache(), refresh: refresh}
 	entry.guard = p.job.Checkpoint.Verify
-	return p.putPlaylist(ctx, entry)
+	both, ctx := errgroup.WithContext(ctx)
+	both.Go(func() error { return p.putPlaylist(ctx, own) })
+	both.Go(func() error { return p.putPlaylist(ctx, entry) })
+	return both.Wait()
+}
+
+// acquaint reads the playlists that an owner before may have left, all at once
+// and before they are to be written: where the store is slow, viewers wait for
+// the first one.
+func (p *packager) acquaint(ctx context.Context) error {
+	keys := []string{p.key("live.m3u8")}
+	if p.job.Rendition == SourceRendition {
+		keys = append(keys, p.ownKey(), entryKey(p.job.Stream))
+	}
+	found := make([]written, len(keys))
+	all, ctx := errgroup.WithContext(ctx)
+	for i, key := range keys {
+		all.Go(func() error {
+			body, info, err := p.worker.Store.Get(ctx, key)
+			if errors.Is(err, object.ErrNotExist) {
+				return nil
+			}
+			found[i] = written{etag: info.ETag, sum: sha256.Sum256(body), at: time.Now()}
+			return err
+		})
+	}
+	if all.Wait() != nil {
+		return nil // whoever is to write one reads it then
+	}
+	// As in tryPlaylist: ours to overwrite, if the rendition is ours now.
+	if _, err := p.job.Checkpoint.Verify(ctx); err != nil {
+		return nil
+	}
+	for i, key := range keys {
+		p.lists.learn(key, found[i])
+	}
+	return nil
 }
 
 // archive rewrites vod.m3u8 while the broadcast is live. Whatever keeps it
@@ -114,7 +150,10 @@ func (p *packager) end(ctx context.Context) error {
 		if err := p.putVOD(ctx, s); err != nil {
 			return err
 		}
-		if err := p.playlists(ctx, s); err != nil {
+		if err := p.listLive(ctx, s); err != nil {
+			return err
+		}
+		if err := p.multivariants(ctx, s); err != nil {
 			return err
 		}
 	}
@@ -136,6 +175,7 @@ type lists struct {
 type written struct {
 	etag string
 	sum  [sha256.Size]byte
+	at   time.Time
 }
 
 func (l *lists) get(key string) (w written, known bool) {
@@ -154,10 +194,18 @@ func (l *lists) set(key string, w written) {
 	l.all[key] = w
 }
 
-func (l *lists) forget(key string) {
+// learn sets what is not known yet.
+func (l *lists) learn(key string, w written) {
+	if _, known := l.get(key); !known {
+		l.set(key, w)
+	}
+}
+
+// forget has every playlist read again: somebody else was at one of them.
+func (l *lists) forget() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	delete(l.all, key)
+	clear(l.all)
 }
 
 // playlist is a playlist to be written.
@@ -167,16 +215,24 @@ type playlist struct {
 	cache string
 	// guard, where set, is asked before each attempt whether to write at all.
 	guard func(context.Context) (bool, error)
+	// refresh, where set, is for how long the same body is not written again.
+	refresh time.Duration
+}
+
+// done tells whether the playlist need not be written over the one seen.
+func (l *playlist) done(seen written, now time.Time) bool {
+	same := seen.etag != "" && seen.sum == sha256.Sum256(l.body)
+	return same && (l.refresh == 0 || now.Sub(seen.at) < l.refresh)
 }
 
 // putPlaylist writes a playlist over the one that this packager has seen
 // last. One that somebody else has written since is overwritten only if the
 // rendition is still ours.
 func (p *packager) putPlaylist(ctx context.Context, l playlist) error {
-	if seen, _ := p.lists.get(l.key); seen.sum == sha256.Sum256(l.body) {
+	if seen, _ := p.lists.get(l.key); l.done(seen, time.Now()) {
 		return nil
 	}
-	err := retry(ctx, p.log, "put playlist", func(ctx context.Context) error {
+	err := retry(ctx, p.log, "put "+l.key, func(ctx context.Context) error {
 		return p.tryPlaylist(ctx, l)
 	})
 	if err != nil {
@@ -192,7 +248,7 @@ func (p *packager) tryPlaylist(ctx context.Context, l playlist) error {
 		if err != nil && !errors.Is(err, object.ErrNotExist) {
 			return err
 		}
-		seen = written{etag: info.ETag, sum: sha256.Sum256(body)}
+		seen = written{etag: info.ETag, sum: sha256.Sum256(body), at: time.Now()}
 		if err == nil && bytes.Equal(body, l.body) {
 			p.lists.set(l.key, seen)
 			return nil
@@ -213,14 +269,14 @@ func (p *packager) tryPlaylist(ctx context.Context, l playlist) error {
 	o := object.Object{Key: l.key, Body: l.body, ContentType: typePlaylist, CacheControl: l.cache}
 	etag, err := p.worker.Store.Put(ctx, o, object.Condition{Absent: seen.etag == "", Match: seen.etag})
 	if errors.Is(err, object.ErrPrecondition) {
-		p.lists.forget(l.key)
+		p.lists.forget()
 		if _, err := p.job.Checkpoint.Verify(ctx); err != nil {
 			return err
 		}
 		return errAgain
 	}
 	if err == nil {
-		p.lists.set(l.key, written{etag: etag, sum: sha256.Sum256(l.body)})
+		p.lists.set(l.key, written{etag: etag, sum: sha256.Sum256(l.body), at: time.Now()})
 	}
 	return err
 }

@@ -36,6 +36,11 @@ func broadcastKey(s media.Stream, broadcast, name string) string {
 	return path.Join(s.String(), broadcast, name)
 }
 
+// ownKey is the multivariant playlist of the packager's broadcast.
+func (p *packager) ownKey() string {
+	return broadcastKey(p.job.Stream, p.job.Broadcast, "index.m3u8")
+}
+
 // key is an object of the packager's rendition.
 func (p *packager) key(name string) string {
 	return broadcastKey(p.job.Stream, p.job.Broadcast, path.Join(p.job.Rendition, name))
@@ -85,7 +90,7 @@ func (p *packager) putOwn(ctx context.Context, o object.Object) error {
 	if err != nil || same {
 		return err
 	}
-	return retry(ctx, p.log, "mend object", func(ctx context.Context) error {
+	return retry(ctx, p.log, "put "+o.Key, func(ctx context.Context) error {
 		there, info, err := p.worker.Store.Get(ctx, o.Key)
 		if err != nil || bytes.Equal(there, o.Body) {
 			return err
@@ -110,7 +115,7 @@ func (p *packager) verify(ctx context.Context) error {
 // bytes. An object that is there already may be our own, of an attempt whose
 // answer was lost, or another worker's identical work.
 func (p *packager) putImmutable(ctx context.Context, o object.Object) (same bool, err error) {
-	err = retry(ctx, p.log, "put object", func(ctx context.Context) error {
+	err = retry(ctx, p.log, "put "+o.Key, func(ctx context.Context) error {
 		_, err := p.worker.Store.Put(ctx, o, object.Condition{Absent: true})
 		if !errors.Is(err, object.ErrPrecondition) {
 			same = err == nil
@@ -126,7 +131,7 @@ func (p *packager) putImmutable(ctx context.Context, o object.Object) (same bool
 // get reads an object, however long the store is away.
 func (p *packager) get(ctx context.Context, key string) (body []byte, err error) {
 	missing := false
-	err = retry(ctx, p.log, "get object", func(ctx context.Context) error {
+	err = retry(ctx, p.log, "get "+key, func(ctx context.Context) error {
 		var err error
 		body, _, err = p.worker.Store.Get(ctx, key)
 		if missing = errors.Is(err, object.ErrNotExist); missing {
@@ -171,7 +176,7 @@ func retry(ctx context.Context, log *slog.Logger, what string, do func(context.C
 		cancel()
 		switch {
 		case err == nil && !told.IsZero():
-			log.Info("succeeded at last", "what", what, "after", time.Since(began).Round(time.Millisecond))
+			log.Info("succeeded at last", "what", what, "after", time.Since(began).Round(time.Millisecond).String())
 			return nil
 		case err == nil, errors.Is(err, ErrNotOwner):
 			return err

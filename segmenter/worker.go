@@ -101,10 +101,10 @@ var errEnding = errors.New("broadcast is ending")
 //	push     cuts the log into segments
 //	upload   stores them, several at a time
 //	commit   saves their States, in order
-//	list     writes the playlists of the newest State that is saved
+//	list     writes the live playlist of the newest State that is saved
 //
-// Beside the line, and never in its way, vod.m3u8 is rewritten and old
-// segments are deleted.
+// Beside the line, and never in its way, the multivariants and vod.m3u8 are
+// rewritten and old segments are deleted.
 type packager struct {
 	worker  *Worker
 	job     Job
@@ -182,14 +182,16 @@ func (p *packager) run(ctx context.Context) error {
 	defer stop()
 	defer context.AfterFunc(late, stop)()
 	aside, leave := context.WithCancel(late)
-	archive, garden := newErrand(p.archive), newErrand(p.forget)
+	entries, archive, garden := newErrand(p.multivariants), newErrand(p.archive), newErrand(p.forget)
 	station := func(do func() error) { line.Go(func() error { return guard(do) }) }
+	station(func() error { return p.acquaint(aside) })
+	station(func() error { return entries.run(aside) })
 	station(func() error { return archive.run(aside) })
 	station(func() error { return garden.run(aside) })
 	station(func() error { return p.commitAll(late) })
 	station(func() error {
 		defer leave()
-		return p.listAll(late, archive, garden)
+		return p.listAll(late, entries, archive, garden)
 	})
 	ship := func(cut *Cut) error {
 		s := &shipment{cut: cut, state: p.seg.State().clone(), began: time.Now(), stored: make(chan struct{})}

@@ -121,8 +121,8 @@ func MakePlan(w Workload, p Prices) (Plan, error) {
 	n := int64(w.Streams) * int64(max(1, w.Renditions))
 	plan.Puts, plan.Gets, plan.Written, plan.Stored = n*plan.Puts, n*plan.Gets, n*plan.Written, n*plan.Stored
 	// The two multivariants of a stream: read and written at its begin,
-	// written at its end.
-	plan.Puts += 4 * int64(w.Streams)
+	// written at its end, and every hour.
+	plan.Puts += (4 + 2*int64((w.Duration-1)/time.Hour)) * int64(w.Streams)
 	plan.Gets += 2 * int64(w.Streams)
 	viewing(&plan, w)
 	plan.bill(w, p)

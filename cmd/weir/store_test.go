@@ -176,7 +176,7 @@ func TestPlan(t *testing.T) {
 		code int
 		want string
 	}{
-		{"--streams 100 --hours 720 --segment 4s --bitrate 4M", 0, "130618800 puts"},
+		{"--streams 100 --hours 720 --segment 4s --bitrate 4M", 0, "130762600 puts"},
 		{"--hours 1 --bitrate 800k --json", 0, `"Puts": 1848`},
 		{"--hours 1 --prices " + prices, 0, "1.85 EUR"},
 		{"--hours=-1", exitUsage, "plan"},
