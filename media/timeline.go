@@ -99,8 +99,8 @@ func (t *Timeline) BeginSession() {
 // milliseconds: however far that is ahead, the encoder's clock has not jumped.
 func (t *Timeline) Skip(ts uint32) {
 	for _, k := range []*Track{&t.Video, &t.Audio} {
-		if ahead := int64(int32(ts-k.Raw)) * ticksPerMilli; k.Seen && ahead > MaxGap/2 {
-			k.Out += ahead - MaxGap/2 // from there on it is believable
+		if k.Seen { // from there on it is believable
+			k.Out = max(k.Out, k.In+int64(int32(ts-k.Raw))*ticksPerMilli+k.Base-MaxGap/2)
 		}
 	}
 }

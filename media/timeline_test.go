@@ -204,3 +204,20 @@ func FuzzTimeline(f *testing.F) {
 		}
 	})
 }
+
+// What was skipped is not skipped twice: the frame behind it may be lost, too,
+// before it is placed.
+func TestSkip(t *testing.T) {
+	var tl Timeline
+	tl.PlaceVideo(0, 0)
+	tl.PlaceAudio(0, 1024, 48000)
+	for _, ts := range []uint32{30000, 30040, 60000, 90000} {
+		tl.Skip(ts)
+	}
+	if dts, _ := tl.PlaceVideo(90000, 0); dts != SessionLead+90000*ms {
+		t.Errorf("video at %d ms, want 90000", (dts-SessionLead)/ms)
+	}
+	if pts := tl.PlaceAudio(90010, 1024, 48000); pts != SessionLead+90010*ms {
+		t.Errorf("audio at %d ms, want 90010", (pts-SessionLead)/ms)
+	}
+}

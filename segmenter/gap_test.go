@@ -299,3 +299,35 @@ func TestLateTrackBehindAHole(t *testing.T) {
 		t.Errorf("segments of %d and %d bytes, want the same", len(bodies[0]), len(bodies[1]))
 	}
 }
+
+// A worker dies behind a gap that it has saved, and the log loses what follows
+// before the next one comes: the media goes on elsewhere, behind a
+// discontinuity. A gap after that is as long as what is missing there.
+func TestHolesUponHoles(t *testing.T) {
+	rec := record(t, show(150))
+	s := newSegmenter(t, settings)
+	push := func(from, to float64) {
+		for _, b := range rec.batches[index(rec.batches, from):index(rec.batches, to)] {
+			s.Push(b)
+		}
+	}
+	push(0, 10)
+	s.Missed()
+	push(28, 28.25)
+	state, err := ParseState(s.State().Encode())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s, err = Restore(state); err != nil {
+		t.Fatal(err)
+	}
+	s.Missed()
+	push(110, 120)
+	_, before, breaks := gaps(s.State().Entries)
+	s.Missed()
+	push(130, 150)
+	_, after, more := gaps(s.State().Entries)
+	if before < 17990 || breaks != 1 || after-before < 9990 || after-before > 10010 || more != 1 {
+		t.Errorf("gaps of %d ms and %d discontinuities, then of %d more and %d; want 18000 and 1, then 10000 more and 1", before, breaks, after-before, more)
+	}
+}

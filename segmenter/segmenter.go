@@ -276,7 +276,6 @@ func (s *Segmenter) start(r *reading) {
 	*o = segment{started: true, muxer: m, tracks: r.tracks, audio: r.tracks.audio, start: r.begin, dependent: !r.keyed, lost: s.lost}
 	if st := &s.state; !st.Started {
 		st.SessionStart, st.GridStart = r.begin, r.dts
-		st.WallMS = max(st.WallMS, st.WallEndMS)
 		st.Started = true
 	}
 	// Whoever goes on from a State that a hole in the log made finds the
@@ -384,10 +383,13 @@ func (s *Segmenter) list(cut *Cut, entries ...Entry) {
 func (s *Segmenter) entry(boundary int64) Entry {
 	o, st := &s.open, &s.state
 	begin := millis(o.start - st.SessionStart)
+	// Wall clocks of ingest nodes differ, and the timeline takes jumps out:
+	// from there on the session's wall clock is what follows on the segments.
+	st.WallMS = max(st.WallMS, st.WallEndMS-begin)
 	e := Entry{
 		DurationMS: max(1, millis(boundary-st.SessionStart)-begin),
 		Bytes:      int64(len(s.body)),
-		WallMS:     max(st.WallMS+begin, st.WallEndMS),
+		WallMS:     st.WallMS + begin,
 	}
 	if st.Break {
 		e.Flags |= Discontinuity

@@ -1,0 +1,582 @@
+package segmenter
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/fstest"
+	"testing/synctest"
+	"time"
+
+	"weir/check"
+	"weir/media/framelog"
+	"weir/media/object"
+	"weir/storage"
+)
+
+// storm is what lies between workers and what they stand on: requests and
+// answers that come late, out of order, twice, or never.
+type storm struct {
+	t     *testing.T
+	store storage.Store
+	mu    sync.Mutex
+	rng   *rand.Rand
+	left  int // requests that something happens to; then the sea is calm
+	late  sync.WaitGroup
+}
+
+func (s *storm) roll(n int) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.rng.IntN(n)
+}
+
+func (s *storm) upTo(d time.Duration) time.Duration {
+	return time.Duration(s.roll(int(d/time.Millisecond)+1)) * time.Millisecond
+}
+
+// fate is what happens to a request.
+type fate int
+
+const (
+	fine     fate = iota
+	slow          // takes seconds
+	refused       // fails, and does nothing
+	unheard       // is done, and fails
+	hanging       // has no answer, and may be done later
+	fates         // how many there are
+	mischief = 6  // one request of so many meets one
+)
+
+func (s *storm) fate() fate {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.left <= 0 || s.rng.IntN(mischief) > 0 {
+		return fine
+	}
+	s.left--
+	return fate(s.rng.IntN(int(fates)))
+}
+
+var errStorm = errors.New("503 Service Unavailable")
+
+// request has do done, or not.
+func (s *storm) request(ctx context.Context, do func() error) error {
+	f, wait := s.fate(), s.upTo(30*time.Millisecond)
+	switch f {
+	case slow:
+		wait = s.upTo(6 * time.Second)
+	case hanging:
+		wait = time.Hour
+	}
+	select {
+	case <-time.After(wait):
+	case <-ctx.Done():
+		if s.roll(2) == 0 { // it is on its way all the same
+			s.late.Go(func() {
+				time.Sleep(s.upTo(30 * time.Second))
+				_ = do() // nobody hears of it
+			})
+		}
+		return ctx.Err()
+	}
+	if f == refused {
+		return errStorm
+	}
+	err := do()
+	if f == unheard {
+		return errStorm
+	}
+	return err
+}
+
+// berth is the checkpoint's key at the leader, where everything is known.
+type berth struct {
+	mu     sync.Mutex
+	owner  int // 0: nobody
+	claims int
+	rev    uint64
+	state  []byte
+	closed bool
+}
+
+// take claims the key, whoever has it.
+func (b *berth) take(r *rower) []byte {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.claims++
+	b.rev++
+	b.owner, r.id, r.rev = b.claims, b.claims, b.rev
+	return b.state
+}
+
+func (b *berth) release(id int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.owner == id {
+		b.owner = 0
+	}
+}
+
+func (b *berth) free() (free, closed bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.owner == 0, b.closed
+}
+
+// save is bus.Claim's: by compare-and-set, and a lost answer is recognised.
+func (b *berth) save(id int, after uint64, state []byte, closed bool) (uint64, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case b.owner != id:
+		return 0, ErrNotOwner
+	case b.rev == after:
+		b.rev, b.state, b.closed = b.rev+1, state, closed
+	case !bytes.Equal(b.state, state):
+		return 0, ErrNotOwner
+	}
+	return b.rev, nil
+}
+
+// rower is one life of a worker. It may be killed, and freeze.
+type rower struct {
+	*storm
+	berth *berth
+	id    int
+	rev   uint64 // Save's alone
+
+	killed, back atomic.Bool
+	mu           sync.Mutex
+	awake        time.Time // frozen until then
+	joined       time.Time // cut off from the log until then
+	fenced       time.Time // when it was told that it is not the owner
+}
+
+var errSunk = fmt.Errorf("%w: killed", ErrNotOwner) // ends Package at once, as a kill would
+
+// do is a request of a life, that must not be begun behind its end.
+func (r *rower) do(ctx context.Context, what string, request func() error) error {
+	r.thaw()
+	if r.back.Load() {
+		r.t.Errorf("life %d: %s after Package had returned", r.id, what)
+	}
+	r.mu.Lock()
+	if !r.fenced.IsZero() && time.Since(r.fenced) > 0 && ctx.Err() == nil {
+		r.t.Errorf("life %d: %s %v after another worker was known to own the rendition", r.id, what, time.Since(r.fenced))
+	}
+	r.mu.Unlock()
+	if r.killed.Load() {
+		return errSunk
+	}
+	err := r.request(ctx, request)
+	r.thaw()
+	if r.killed.Load() {
+		return errSunk
+	}
+	if errors.Is(err, ErrNotOwner) {
+		r.mu.Lock()
+		r.fenced = time.Now()
+		r.mu.Unlock()
+	}
+	return err
+}
+
+// thaw waits until the host goes on.
+func (r *rower) thaw() {
+	r.mu.Lock()
+	wait := time.Until(r.awake)
+	r.mu.Unlock()
+	time.Sleep(wait)
+}
+
+func (r *rower) freeze(d time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.awake = time.Now().Add(d)
+}
+
+func (r *rower) cutOff(d time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.joined = time.Now().Add(d)
+}
+
+// reach fails while the leader of the log cannot be reached.
+func (r *rower) reach() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if time.Now().Before(r.joined) {
+		return errStorm
+	}
+	return nil
+}
+
+func (r *rower) Put(ctx context.Context, o object.Object, c object.Condition) (etag string, err error) {
+	o.Body = bytes.Clone(o.Body) // what is on its way does not change
+	var answer string
+	err = r.do(ctx, "put "+o.Key, func() (err error) {
+		answer, err = r.store.Put(context.Background(), o, c)
+		return err
+	})
+	if err != nil {
+		return "", err
+	}
+	return answer, nil
+}
+
+func (r *rower) Get(ctx context.Context, key string) (body []byte, info object.Info, err error) {
+	var answer struct {
+		body []byte
+		info object.Info
+	}
+	err = r.do(ctx, "get "+key, func() (err error) {
+		answer.body, answer.info, err = r.store.Get(context.Background(), key)
+		return err
+	})
+	if err != nil {
+		return nil, object.Info{}, err
+	}
+	return answer.body, answer.info, nil
+}
+
+func (r *rower) Delete(ctx context.Context, key string) error {
+	return r.do(ctx, "delete "+key, func() error { return r.store.Delete(context.Background(), key) })
+}
+
+func (r *rower) Save(ctx context.Context, state []byte) error { return r.save(ctx, state, false) }
+
+func (r *rower) Close(ctx context.Context, state []byte) error { return r.save(ctx, state, true) }
+
+func (r *rower) save(ctx context.Context, state []byte, closed bool) error {
+	if _, err := ParseState(state); err != nil {
+		r.t.Errorf("nobody can go on from %s: %v", state, err)
+	}
+	var rev uint64
+	after := r.rev
+	err := r.do(ctx, "save", func() (err error) {
+		if err := r.reach(); err != nil {
+			return err
+		}
+		rev, err = r.berth.save(r.id, after, state, closed)
+		return err
+	})
+	if err == nil {
+		r.rev = rev
+	}
+	return err
+}
+
+func (r *rower) Verify(ctx context.Context) (bool, error) {
+	err := r.do(ctx, "verify", func() error {
+		if err := r.reach(); err != nil {
+			return err
+		}
+		r.berth.mu.Lock()
+		defer r.berth.mu.Unlock()
+		if r.berth.owner != r.id {
+			return ErrNotOwner
+		}
+		return nil
+	})
+	return err == nil, err
+}
+
+// forgetful is a log that is written while it is read, and forgets.
+type forgetful struct {
+	tape
+	began  time.Time
+	retain time.Duration // 0: for ever
+}
+
+func (l forgetful) Read(ctx context.Context, _, _ string, after uint64, fn func(*framelog.Batch, bool) error) error {
+	hole, position := false, after
+	for i, b := range l.batches {
+		if b.Seq <= after {
+			continue
+		}
+		at := l.began.Add(time.Duration(i) * 250 * time.Millisecond)
+		select {
+		case <-time.After(time.Until(at)):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		// The last one stays: somebody writes it again where it is not seen.
+		if l.retain > 0 && time.Since(at) > l.retain && !b.Flags.Has(framelog.Final) {
+			hole = true
+			continue
+		}
+		if err := fn(b, hole && b.First != position+1); err != nil {
+			return err
+		}
+		hole, position = false, b.Seq
+	}
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// crew is all that packages a broadcast.
+type crew struct {
+	*storm
+	berth *berth
+	log   forgetful
+	set   Settings
+}
+
+// host is a machine on which one worker after the other lives until the
+// broadcast is closed. Of all lives, so many are cut short.
+func (c *crew) host(short *atomic.Int32) {
+	for {
+		time.Sleep(100*time.Millisecond + c.upTo(2*time.Second))
+		free, closed := c.berth.free()
+		if closed {
+			return
+		}
+		// Now and then somebody alive is taken for dead.
+		if !free && (short.Load() <= 0 || c.roll(20) > 0) {
+			continue
+		}
+		c.live(short.Add(-1) >= 0)
+	}
+}
+
+// live is one life.
+func (c *crew) live(short bool) {
+	r := &rower{storm: c.storm, berth: c.berth}
+	state := c.berth.take(r)
+	ctx, cancel := context.WithCancel(c.t.Context())
+	defer cancel()
+	var told time.Time
+	var end sync.WaitGroup
+	over := make(chan struct{})
+	if short {
+		end.Go(func() {
+			select {
+			case <-time.After(c.upTo(25 * time.Second)):
+			case <-over:
+				return
+			}
+			switch c.roll(4) {
+			case 0: // SIGKILL
+				r.killed.Store(true)
+				cancel()
+			case 1: // SIGTERM
+				told = time.Now()
+				cancel()
+			case 2: // SIGSTOP, and SIGCONT
+				r.freeze(c.upTo(40 * time.Second))
+			case 3: // a broken network; others take it for dead
+				r.cutOff(c.upTo(40 * time.Second))
+				c.berth.release(r.id)
+			}
+		})
+	}
+	worker := &Worker{Source: c.log, Store: r, Settings: c.set, Log: quiet, Ahead: NewBudget(1<<20, 8)}
+	err := worker.Package(ctx, Job{Stream: alice, Broadcast: broadcast, Rendition: SourceRendition, State: state, Checkpoint: r})
+	r.back.Store(true)
+	close(over)
+	end.Wait()
+	if err != nil && !errors.Is(err, ErrNotOwner) && !errors.Is(err, context.Canceled) {
+		c.t.Errorf("life %d ended with %v", r.id, err)
+	}
+	if !told.IsZero() && time.Since(told) > handover {
+		c.t.Errorf("life %d took %v to go, want %v at most", r.id, time.Since(told), handover)
+	}
+	if !r.killed.Load() && !errors.Is(err, ErrNotOwner) {
+		c.berth.release(r.id)
+		return
+	}
+	// Somebody finds out in a while.
+	time.Sleep(time.Second)
+	c.berth.release(r.id)
+}
+
+// audience remembers what playlists said: what they say of a segment never
+// changes, they never go back, and name only what is there.
+type audience struct {
+	t     *testing.T
+	store storage.Store
+	said  map[int]string // of each segment
+	at    map[string]place
+}
+
+// place is how far a playlist has come.
+type place struct {
+	first, end int
+	over       bool
+	etag       string
+}
+
+func newAudience(t *testing.T, s storage.Store) *audience {
+	return &audience{t: t, store: s, said: make(map[int]string), at: make(map[string]place)}
+}
+
+func (a *audience) look() {
+	for _, name := range []string{"live.m3u8", "vod.m3u8"} {
+		body, info, err := a.store.Get(a.t.Context(), source00+name)
+		before := a.at[name]
+		if info.ETag == before.etag && (err == nil || errors.Is(err, object.ErrNotExist)) {
+			continue
+		}
+		if err != nil {
+			a.t.Error(err)
+			return
+		}
+		now := a.read(name, string(body))
+		now.etag = info.ETag
+		if now.first < before.first || now.end < before.end || before.over && !now.over {
+			a.t.Errorf("%s went back from %+v to %+v", name, before, now)
+		}
+		a.at[name] = now
+	}
+}
+
+// entryTags are the tags that belong to a segment.
+var entryTags = []string{"#EXTINF", "#EXT-X-PROGRAM-DATE-TIME", "#EXT-X-DISCONTINUITY", "#EXT-X-GAP"}
+
+func (a *audience) read(name, list string) (p place) {
+	var says []string
+	for line := range strings.SplitSeq(list, "\n") {
+		if n, _ := fmt.Sscanf(line, "#EXT-X-MEDIA-SEQUENCE:%d", &p.first); n == 1 {
+			p.end = p.first
+		}
+		p.over = p.over || line == "#EXT-X-ENDLIST"
+		tag, _, _ := strings.Cut(line, ":")
+		if slices.Contains(entryTags, tag) {
+			says = append(says, line)
+		}
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		if _, err := a.store.Stat(a.t.Context(), source00+line); err != nil && !slices.Contains(says, "#EXT-X-GAP") {
+			a.t.Errorf("%s: %v", name, err)
+		}
+		now := strings.Join(append(says, line), " ")
+		if before, known := a.said[p.end]; known && before != now {
+			a.t.Errorf("%s says of segment %d %q, it was %q", name, p.end, now, before)
+		}
+		a.said[p.end], says = now, nil
+		p.end++
+	}
+	return p
+}
+
+// sail packages a broadcast in a storm, and returns what is left of it.
+func sail(t *testing.T, rec *recording, set Settings, retain time.Duration, seed uint64, look func(storage.Store) func()) map[string]string {
+	s := &storm{t: t, store: storage.NewMemory(), rng: rand.New(rand.NewPCG(seed, 1)), left: 150}
+	c := &crew{storm: s, berth: new(berth), log: forgetful{tape{rec.batches}, time.Now(), retain}, set: set}
+	watch := look(s.store)
+	var short atomic.Int32
+	short.Store(12)
+	var hosts sync.WaitGroup
+	for range 3 {
+		hosts.Go(func() { c.host(&short) })
+	}
+	for began := time.Now(); ; time.Sleep(200 * time.Millisecond) {
+		watch()
+		if _, closed := c.berth.free(); closed {
+			break
+		}
+		if time.Since(began) > time.Hour {
+			t.Fatal("the broadcast has no end")
+		}
+	}
+	hosts.Wait()
+	s.late.Wait()
+	watch()
+	return contents(t, s.store)
+}
+
+// In any weather, with workers that are killed, frozen, told to go, and taken
+// for dead, what is left is what one worker leaves that nothing happens to; and
+// at every moment the playlists are right.
+func TestStorm(t *testing.T) {
+	t.Parallel()
+	rec := new(recording)
+	for i, seconds := range []float64{30, 65} {
+		s := show(seconds)
+		s.pictureLen, s.gop, s.fps, s.seed = 30, 1, 5, uint64(i)
+		rec.session(t, s.tags(), framelog.End|framelog.Lost)
+	}
+	rec.add(&framelog.Batch{Header: framelog.Header{Flags: framelog.Final}})
+	set := Settings{Segment: time.Second, Window: 4 * time.Second}
+	undisturbed := storage.NewMemory()
+	if err := life(t, new(key), undisturbed, rec, set, anyStep); err != nil {
+		t.Fatal(err)
+	}
+	want := contents(t, undisturbed)
+	for seed := range uint64(4) {
+		synctest.Test(t, func(t *testing.T) {
+			got := sail(t, rec, set, 0, seed, func(s storage.Store) func() {
+				return newAudience(t, s).look
+			})
+			if !maps.Equal(got, want) {
+				t.Errorf("seed %d:", seed)
+				sameObjects(t, got, want)
+			}
+		})
+	}
+}
+
+// The same with a log that forgets before it is read: what is left conforms.
+func TestStormWithHoles(t *testing.T) {
+	t.Parallel()
+	rec := new(recording)
+	s := show(90)
+	s.pictureLen, s.gop, s.fps = 30, 1, 5
+	rec.session(t, s.tags(), framelog.Final)
+	set := Settings{Segment: time.Second, Window: 10 * time.Second}
+	for seed := range uint64(4) {
+		synctest.Test(t, func(t *testing.T) {
+			got := sail(t, rec, set, 4*time.Second, seed, func(s storage.Store) func() {
+				return newAudience(t, s).look
+			})
+			all := make(fstest.MapFS)
+			for name, body := range got {
+				all[name] = &fstest.MapFile{Data: []byte(body)}
+			}
+			r, err := check.Directory(all, ".")
+			if err != nil {
+				t.Fatal(err)
+			}
+			delete(r.Counts, "M3U-GAP") // it says so, rightly
+			if r.Errors() > 0 {
+				var text bytes.Buffer
+				if err := r.WriteText(&text); err != nil {
+					t.Fatal(err)
+				}
+				t.Errorf("seed %d: weir check:\n%s", seed, text.String())
+			}
+		})
+	}
+}
+
+// The same with retention: nothing goes that a player may ask for.
+func TestStormThatForgets(t *testing.T) {
+	t.Parallel()
+	rec := new(recording)
+	s := show(220)
+	s.pictureLen, s.gop, s.fps, s.audio = 20, 1, 2, false
+	rec.session(t, s.tags(), framelog.Final)
+	set := Settings{Segment: time.Second, Window: 4 * time.Second, Forget: true}
+	for seed := range uint64(2) {
+		synctest.Test(t, func(t *testing.T) {
+			var watch *keeper
+			sail(t, rec, set, 0, seed, func(s storage.Store) func() {
+				watch = newKeeper(t, s)
+				return watch.look
+			})
+			if left := watch.segments(); left >= 220 {
+				t.Errorf("seed %d: all of the %d segments are left", seed, left)
+			}
+		})
+	}
+}
