@@ -41,12 +41,19 @@ type follower struct {
 	message func(record) error
 	// begun is called when a consumer is there. Optional.
 	begun func(context.Context) error
-	// silence is called whenever no message has come for a while. Optional.
-	silence func() error
+	// silence is called whenever no message has come for a while, though the
+	// consumer lives. Optional.
+	silence func(context.Context) error
 }
 
-// silent is how long a while is.
-const silent = 2 * time.Second
+const (
+	// heartbeat is the rhythm of a consumer that has nothing to deliver. One
+	// that has missed two is given up.
+	heartbeat = time.Second
+	// silent is how long a while is: long enough for a consumer that is dead to
+	// be given up before.
+	silent = 3 * heartbeat
+)
 
 // follow reads a stream until a function of f fails or ctx ends; their error
 // is returned.
@@ -117,7 +124,7 @@ func (b *Bus) consume(ctx context.Context, stream jetstream.Stream, f follower) 
 	messages, err := c.Messages(
 		jetstream.PullMaxMessagesWithBytesLimit(inFlightMessages, inFlightBytes),
 		jetstream.PullExpiry(30*time.Second),
-		jetstream.PullHeartbeat(time.Second))
+		jetstream.PullHeartbeat(heartbeat))
 	if err != nil {
 		return fmt.Errorf("start a consumer: %w", err)
 	}
@@ -148,7 +155,7 @@ func (f follower) next(ctx context.Context, messages jetstream.MessagesContext, 
 		m, err := messages.Next(jetstream.NextContext(wait))
 		cancel()
 		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil && f.silence != nil {
-			if err := f.silence(); err != nil {
+			if err := f.silence(ctx); err != nil {
 				return record{}, handlerError{err}
 			}
 			continue
@@ -264,11 +271,24 @@ func (w *watcher) check() error {
 	return w.sync()
 }
 
-// quiet settles for less when nothing comes any more: the mark of a deletion
-// may have expired before it was delivered.
-func (w *watcher) quiet() error {
+// quiet asks for what does not come: the mark of a deletion may have expired
+// before it was delivered, and the consumer's server may be behind the leader.
+func (w *watcher) quiet(ctx context.Context) error {
 	if !w.looking {
 		return nil
+	}
+	for key := range w.coming {
+		m, err := w.bucket.bus.last(ctx, w.bucket.stream, w.bucket.prefix+key)
+		if err != nil {
+			return nil // the consumer ends with ctx, too
+		}
+		if it := itemOf(m); it.value != nil {
+			w.known[key] = true
+			delete(w.missing, key)
+			if err := w.fn(change{key, it.value, it.rev, m.Time}); err != nil {
+				return err
+			}
+		}
 	}
 	return w.sync()
 }

@@ -414,11 +414,7 @@ func TestListWhileKeysChange(t *testing.T) {
 	b := embedded(t)
 	const keys = 30
 	key := func(i int) string { return fmt.Sprint("k", i%keys) }
-	for i := range keys {
-		if _, err := b.state.put(within(t, time.Second), key(i), []byte("x"), 0, 0); err != nil {
-			t.Fatal(err)
-		}
-	}
+	putKeys(t, b, keys)
 	running(t, func(ctx context.Context) error {
 		for i := 0; ctx.Err() == nil; i += 7 {
 			it, err := b.state.get(ctx, key(i))
