@@ -102,7 +102,7 @@ func (s *soaking) encode(ctx context.Context, file, name string) {
 func (s *soaking) killOne(t testing.TB) {
 	t.Helper()
 	ways := []syscall.Signal{syscall.SIGKILL, syscall.SIGTERM, syscall.SIGSTOP}
-	switch n := rand.N(11); {
+	switch n := rand.N(12); {
 	case n < 6:
 		i := rand.N(len(s.workers))
 		s.end(t, "worker", s.workers[i], ways[n%3], lease)
@@ -118,10 +118,17 @@ func (s *soaking) killOne(t testing.TB) {
 		// Two of three must agree on everything: one is away at a time, and
 		// has the time to catch up.
 		server := s.nats[rand.N(len(s.nats))]
-		s.kills["nats killed"]++
-		server.kill(t)
-		time.Sleep(time.Second)
-		server.start(t)
+		if rand.N(2) == 0 {
+			s.kills["nats stopped"]++
+			server.send(t, syscall.SIGSTOP)
+			time.Sleep(time.Second + rand.N(5*time.Second))
+			server.send(t, syscall.SIGCONT)
+		} else {
+			s.kills["nats killed"]++
+			server.kill(t)
+			time.Sleep(time.Second)
+			server.start(t)
+		}
 		s.calm = time.Now().Add(15 * time.Second)
 	}
 }
