@@ -200,7 +200,7 @@ func (s faulty) Put(ctx context.Context, o object.Object, c object.Condition) (s
 // of the process go on, and nothing of it is left behind.
 func TestFaultIsContained(t *testing.T) {
 	rec := record(t, show(60))
-	for _, name := range []string{"log", "00000003.ts", "live.m3u8", "vod.m3u8"} {
+	for _, name := range []string{"log", "00000003.ts", "live.m3u8", "vod.m3u8", "/index.m3u8"} {
 		synctest.Test(t, func(t *testing.T) { // waits for all goroutines
 			f := faulty{tape{rec.batches}, storage.NewMemory(), name}
 			worker := &Worker{Source: f, Store: f, Settings: settings, Log: quiet, Ahead: NewBudget(1<<20, 8)}

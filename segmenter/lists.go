@@ -89,8 +89,9 @@ func (p *packager) multivariants(ctx context.Context, s *State) error {
 	entry := playlist{key: entryKey(p.job.Stream), body: s.multivariant(path.Join(p.job.Broadcast, uri)), cache: s.cache(), refresh: refresh}
 	entry.guard = p.job.Checkpoint.Verify
 	both, ctx := errgroup.WithContext(ctx)
-	both.Go(func() error { return p.putPlaylist(ctx, own) })
-	both.Go(func() error { return p.putPlaylist(ctx, entry) })
+	for _, l := range []playlist{own, entry} {
+		both.Go(func() error { return guard(func() error { return p.putPlaylist(ctx, l) }) })
+	}
 	return both.Wait()
 }
 
@@ -103,10 +104,10 @@ func (p *packager) acquaint(ctx context.Context) error {
 		keys = append(keys, p.ownKey(), entryKey(p.job.Stream))
 	}
 	found := make([]written, len(keys))
-	all, ctx := errgroup.WithContext(ctx)
+	all, reading := errgroup.WithContext(ctx)
 	for i, key := range keys {
 		all.Go(func() error {
-			body, info, err := p.worker.Store.Get(ctx, key)
+			body, info, err := p.worker.Store.Get(reading, key)
 			if errors.Is(err, object.ErrNotExist) {
 				return nil
 			}

@@ -62,7 +62,10 @@ func (k *key) claim() *claim {
 	return &claim{key: k, revision: k.revision}
 }
 
-func (c *claim) Save(_ context.Context, state []byte) error {
+func (c *claim) Save(ctx context.Context, state []byte) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	c.key.mu.Lock()
 	defer c.key.mu.Unlock()
 	if c.revision != c.key.revision {
@@ -81,7 +84,10 @@ func (c *claim) Close(ctx context.Context, state []byte) error {
 	return nil
 }
 
-func (c *claim) Verify(context.Context) (bool, error) {
+func (c *claim) Verify(ctx context.Context) (bool, error) {
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
 	c.key.mu.Lock()
 	defer c.key.mu.Unlock()
 	if c.revision != c.key.revision {
