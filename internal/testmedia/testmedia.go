@@ -17,10 +17,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 )
@@ -86,21 +88,27 @@ func cached(t testing.TB, s Spec, format string, write func(name string) error) 
 	}
 	sum := sha256.Sum256(fmt.Appendf(nil, "%d %+v", version, s))
 	name := filepath.Join(dir, fmt.Sprintf("%dx%d-%ds-%x.%s", s.Width, s.Height, s.Seconds, sum[:6], format))
+	making, _ := underway.LoadOrStore(name, new(sync.Mutex))
+	making.(*sync.Mutex).Lock()
+	defer making.(*sync.Mutex).Unlock()
 	if _, err := os.Stat(name); err == nil {
 		return name
 	}
-	// Another process may be making the same file: the last rename wins, and
-	// both hold the same thing.
 	tmp := filepath.Join(dir, fmt.Sprintf("tmp-%d-%d.%s", os.Getpid(), time.Now().UnixNano(), format))
 	defer os.Remove(tmp)
 	if err := write(tmp); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Rename(tmp, name); err != nil {
+	// Another process may have made the file meanwhile, and x264 does not make
+	// the same bytes twice: the first one stays, for whoever has begun to use it.
+	if err := os.Link(tmp, name); err != nil && !errors.Is(err, fs.ErrExist) {
 		t.Fatal(err)
 	}
 	return name
 }
+
+// underway has a lock for each file that this process makes, or has made.
+var underway sync.Map
 
 // cacheDir is .cache/testmedia in the checkout that the test runs in.
 func cacheDir() (string, error) {
