@@ -106,8 +106,9 @@ func shortShow(seconds int) testmedia.Spec {
 // From the encoder to the bucket, and from the bucket to the viewer: what is
 // read from S3, with no origin in between, is every frame that was sent.
 func TestS3Frames(t *testing.T) {
-	b := newBucket(t)
-	s := serve(t, "--store", b.StoreURL("shows"), "--segment", "2s")
+	t.Parallel()
+	b := bucketApart(t)
+	s, _ := serveApart(t, versitygw.Environ(), "--store", b.StoreURL("shows"), "--segment", "2s")
 	spec := shortShow(20)
 	input := testmedia.MP4(t, spec)
 	ffmpeg(t, 2, input, s.url("alice"))
@@ -138,8 +139,9 @@ func TestS3Frames(t *testing.T) {
 // A page of anybody's plays a live stream in Chromium, by hls.js, straight from
 // the bucket.
 func TestS3Chromium(t *testing.T) {
-	b := newBucket(t)
-	s := serve(t, "--store", b.StoreURL("shows"), "--segment", "1s", "--window", "10s")
+	t.Parallel()
+	b := bucketApart(t)
+	s, _ := serveApart(t, versitygw.Environ(), "--store", b.StoreURL("shows"), "--segment", "1s", "--window", "10s")
 	show := publish(t, testmedia.MP4(t, shortShow(40)), s.url("alice"))
 	entry := b.object("shows", "live/alice/index.m3u8")
 	eventually(t, 20*time.Second, "the entry point is in the bucket", func() bool {

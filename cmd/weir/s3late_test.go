@@ -41,9 +41,8 @@ func storeBehind(proxy *faultproxy.Proxy, prefix string) string {
 // live with it.
 type lateStore struct {
 	late, segment time.Duration
-	// behind is how long after its end a segment is listed at the latest. The
-	// first listing makes six requests, one after another, where later ones
-	// make one.
+	// behind is how long after its end a segment is listed at the latest: its
+	// put, and the list's, which may wait for the one before.
 	behind time.Duration
 }
 

@@ -23,7 +23,8 @@ import (
 // Then the request arrives, and the worker wakes: it changes nothing that
 // viewers see, and no frame is lost.
 func TestS3Zombie(t *testing.T) {
-	b := newBucket(t)
+	t.Parallel()
+	b := bucketApart(t)
 	proxy := faultproxy.Start(t, b.URL)
 	c := newCluster(t, 1)
 	args := func(endpoint string) []string {
@@ -45,7 +46,7 @@ func TestS3Zombie(t *testing.T) {
 	}
 	proxy.Set(byStream(faults))
 
-	zombie := c.start(t, nil, "segment", args(proxy.URL)...)
+	zombie := c.start(t, versitygw.Environ(), "segment", args(proxy.URL)...)
 	in := c.ingest(t)
 	input := testmedia.FLV(t, shortShow(16))
 	var viewers []*viewer
@@ -59,7 +60,7 @@ func TestS3Zombie(t *testing.T) {
 		viewers = append(viewers, watchEvery(t, 100*time.Millisecond, b.object("z", broadcasts[tt.name]+"live.m3u8")))
 	}
 	eventually(t, 20*time.Second, "one worker has all", func() bool { return c.owns(t, zombie, len(cases)) })
-	heir := c.start(t, nil, "segment", args(b.URL)...)
+	heir := c.start(t, versitygw.Environ(), "segment", args(b.URL)...)
 	held.wait(t, len(cases))
 	zombie.send(t, syscall.SIGSTOP)
 	eventually(t, 20*time.Second, "the other worker has all", func() bool { return c.owns(t, heir, len(cases)) })
