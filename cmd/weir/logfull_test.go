@@ -42,11 +42,11 @@ func TestFullLogWithoutSegmenters(t *testing.T) {
 	c := newCluster(t, 1)
 	in := c.ingest(t, "--log-max", "120KB")
 	away := c.segmenter(t, "")
-	file := testmedia.MP4(t, small(11))
-	encoders, viewers := c.shows(t, in, file, 1)
+	files := []string{testmedia.MP4(t, small(10)), testmedia.MP4(t, small(8))}
+	encoders, viewers := c.shows(t, in, files[0], 1)
 	time.Sleep(time.Second)
 	away.kill(t)
-	encoders = append(encoders, publish(t, file, in.url("s1")))
+	encoders = append(encoders, publish(t, files[1], in.url("s1")))
 	time.Sleep(4 * time.Second)
 	w := c.segmenter(t, "")
 	viewers = append(viewers, watch(t, c.object(c.rendition(t, "s1")+"live.m3u8")))
@@ -55,7 +55,7 @@ func TestFullLogWithoutSegmenters(t *testing.T) {
 		<-encoders[i].ended
 		prefix := c.waitForEnd(t, name, 10*time.Second)
 		viewers[i].leave()
-		holes, pictures, sounds := missing(t, testmedia.Probe(t, file), testmedia.Probe(t, c.object(prefix+"vod.m3u8")))
+		holes, pictures, sounds := missing(t, testmedia.Probe(t, files[i]), testmedia.Probe(t, c.object(prefix+"vod.m3u8")))
 		if holes != 1 {
 			t.Errorf("%s has %d holes, want one", name, holes)
 		}

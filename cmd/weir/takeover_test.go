@@ -344,7 +344,7 @@ func natsKilled(t *testing.T, servers, killed int) {
 	c := newCluster(t, servers)
 	in := c.ingest(t)
 	c.segmenter(t, "")
-	file := testmedia.MP4(t, small(14))
+	file := testmedia.MP4(t, small(11))
 	encoders, viewers := c.shows(t, in, file, 3)
 	leader := "n0"
 	if info := c.frameLog(t).Cluster; info != nil && info.Leader != "" {
