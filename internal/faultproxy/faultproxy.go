@@ -1,6 +1,7 @@
-// Package faultproxy stands between a client and an HTTP server of a test and
-// does what networks and overloaded servers do: it is late, it says 503, it
-// breaks connections in the middle of a body, it loses answers, it is gone.
+// Package faultproxy stands between a client and a server of a test, of HTTP or
+// of any protocol on TCP, and does what networks and overloaded servers do: it
+// is late, it says 503, it breaks connections in the middle of a body, it loses
+// answers, it is gone.
 package faultproxy
 
 import (
