@@ -119,7 +119,11 @@ func (p *packager) acquaint(ctx context.Context) error {
 		return nil // whoever is to write one reads it then
 	}
 	// As in tryPlaylist: ours to overwrite, if the rendition is ours now.
-	if _, err := p.job.Checkpoint.Verify(ctx); err != nil {
+	_, err := p.job.Checkpoint.Verify(ctx)
+	if errors.Is(err, ErrNotOwner) {
+		return err
+	}
+	if err != nil {
 		return nil
 	}
 	for i, key := range keys {
