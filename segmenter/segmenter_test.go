@@ -366,13 +366,13 @@ func TestStateStaysSmall(t *testing.T) {
 		t.Run(fmt.Sprint(set), func(t *testing.T) {
 			// Many short sessions: entries with a discontinuity each.
 			s := newSegmenter(t, set)
-			tags := show(set.Segment.Seconds() + 0.1)
-			tags.fps, tags.pictureLen, tags.gop = 2, 20, set.Segment.Seconds()
-			r := new(recording)
+			source := show(set.Segment.Seconds() + 0.1)
+			source.fps, source.pictureLen, source.gop = 2, 20, set.Segment.Seconds()
+			tags, r := source.tags(), new(recording)
 			var largest int
 			for range 3 * (MaxWindowSegments + runLength) {
 				r.batches = r.batches[:0]
-				r.session(t, tags.tags(), framelog.End|framelog.Lost)
+				r.session(t, tags, framelog.End|framelog.Lost)
 				for _, b := range r.batches {
 					if s.Push(b) != nil {
 						largest = max(largest, len(s.State().Encode()))
