@@ -11,7 +11,7 @@ import (
 )
 
 // Claim is a rendition of a broadcast that this worker owns, until somebody
-// else does. One goroutine at a time may use it.
+// else does. One goroutine at a time may use it, but for Verify.
 type Claim struct {
 	bus    *Bus
 	key    string
