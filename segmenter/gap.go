@@ -49,15 +49,13 @@ func (s *Segmenter) gaps(b *framelog.Batch) (entries []Entry, follows bool) {
 	if err != nil || b.Epoch != st.Epoch || !st.InSession || !st.Started || st.Next() == 0 {
 		return nil, false
 	}
-	timeline := s.timeline
-	timeline.Skip(t.Timestamp)
+	s.timeline.Skip(t.Timestamp)
 	var r reading
-	r.read(b, timeline, s.tracks)
+	r.read(b, s.timeline, s.tracks)
 	missing := millis(r.begin-st.SessionStart) - (st.WallEndMS - st.WallMS)
 	if !r.ok || missing <= 0 || missing > st.WindowMS {
 		return nil, false
 	}
-	s.timeline = timeline
 	target := 1000 * int64(st.Target)
 	entries = make([]Entry, (missing+target-1)/target)
 	for i := range entries {

@@ -207,17 +207,24 @@ func TestGapConforms(t *testing.T) {
 	if err := worker.Package(t.Context(), Job{Stream: alice, Broadcast: broadcast, Rendition: SourceRendition, Checkpoint: k.claim()}); err != nil {
 		t.Fatal(err)
 	}
+	all := contents(t, store)
+	vod := all[source00+"vod.m3u8"]
+	if n := bytes.Count([]byte(vod), []byte("#EXT-X-GAP")); n < 40 || n > 42 {
+		t.Errorf("vod.m3u8 has %d gaps of a second, want the 40 and the rest of a group of pictures", n)
+	}
+	conforms(t, all)
+}
+
+// conforms holds objects against weir check.
+func conforms(t *testing.T, objects map[string]string) {
+	t.Helper()
 	all := make(fstest.MapFS)
-	for name, body := range contents(t, store) {
+	for name, body := range objects {
 		all[name] = &fstest.MapFile{Data: []byte(body)}
 	}
 	r, err := check.Directory(all, ".")
 	if err != nil {
 		t.Fatal(err)
-	}
-	vod := string(all[source00+"vod.m3u8"].Data)
-	if n := bytes.Count([]byte(vod), []byte("#EXT-X-GAP")); n < 40 || n > 42 {
-		t.Errorf("vod.m3u8 has %d gaps of a second, want the 40 and the rest of a group of pictures", n)
 	}
 	delete(r.Counts, "M3U-GAP") // it says so, rightly
 	if r.Errors() > 0 || r.Warnings() > 0 {
@@ -226,6 +233,44 @@ func TestGapConforms(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Errorf("weir check:\n%s", text.String())
+	}
+}
+
+// A hole that is about as long as the longest jump of time that is believed,
+// and longer than the window, is one for both tracks: sound stays with its
+// pictures.
+func TestHoleKeepsSoundAndPicturesTogether(t *testing.T) {
+	s := show(40)
+	s.fps, s.gop, s.pictureLen = 5, 0.2, 40
+	tags := s.tags()
+	for i := range tags {
+		if tags[i].Timestamp >= 10000 {
+			tags[i].Timestamp += 9750 // and the batch that is lost: 10.15 s of video, 9.97 of audio
+		}
+	}
+	rec := new(recording)
+	rec.session(t, tags, framelog.Final)
+	store := storage.NewMemory()
+	worker := &Worker{Source: holed{tape{rec.batches}, 50, 51}, Store: store, Settings: Settings{Segment: time.Second, Window: 5 * time.Second}, Log: quiet}
+	if err := worker.Package(t.Context(), Job{Stream: alice, Broadcast: broadcast, Rendition: SourceRendition, Checkpoint: new(key).claim()}); err != nil {
+		t.Fatal(err)
+	}
+	conforms(t, contents(t, store))
+}
+
+// Of a session, the fence was read, and its first batch was lost. It is a
+// session all the same, with its own tracks.
+func TestBeginIsLost(t *testing.T) {
+	rec := new(recording)
+	rec.session(t, show(20).tags(), 0)
+	begin := len(rec.batches) + 1
+	b := show(40)
+	b.audio = false
+	rec.session(t, b.tags(), 0)
+	out := without(t, newSegmenter(t, settings), rec.batches, begin, begin+20)
+	_, _, breaks := gaps(out.state.Entries)
+	if st := &out.state; !st.InSession || breaks != 1 || st.AAC != nil || st.LostFrames > 0 {
+		t.Errorf("in a session: %t, %d discontinuities, sound %x, %d frames lost; want it in one, one, and none", st.InSession, breaks, st.AAC, st.LostFrames)
 	}
 }
 

@@ -142,7 +142,8 @@ func (s *Segmenter) Push(b *framelog.Batch) *Cut {
 		return nil
 	}
 	var cut *Cut
-	if b.Flags.Has(framelog.Begin) || b.Epoch > s.epoch {
+	// Its first batch, or even its fence, may have been lost.
+	if b.Flags.Has(framelog.Begin) || b.Epoch > s.epoch || !s.state.InSession {
 		cut = s.beginSession(b)
 	}
 	if s.skip {
@@ -180,6 +181,7 @@ func (s *Segmenter) beginSession(b *framelog.Batch) *Cut {
 	cut := s.close(s.open.end)
 	s.epoch = b.Epoch
 	s.timeline.BeginSession()
+	s.tracks = tracks{} // it sends its own
 	st := &s.state
 	s.keep()
 	st.Epoch = s.epoch
