@@ -196,13 +196,16 @@ func (t *Timeline) place(k, other *Track, ts uint32) int64 {
 	}
 	k.In += int64(int32(ts-k.Raw)) * ticksPerMilli
 	k.Raw = ts
-	out := k.In + k.Base
-	if believable(out - k.Out) {
+	// Where the other track jumped first, this one may follow. A jump of about
+	// MaxGap is one for both or for none, whatever each would make of it.
+	out, moved := k.In+k.Base, k.In+t.Base
+	jumped := k.Generation != t.Generation && believable(moved-k.Out)
+	switch {
+	case jumped && distance(moved, other.Out) < distance(out, other.Out), jumped && !believable(out-k.Out):
+		k.Base, k.Generation = t.Base, t.Generation
+		return moved
+	case believable(out - k.Out), k.Base == other.Base && other.Seen && distance(out, other.Out) <= MaxStepBack:
 		return out
-	}
-	if k.Generation != t.Generation && believable(k.In+t.Base-k.Out) {
-		k.Base, k.Generation = t.Base, t.Generation // the other track jumped first
-		return k.In + k.Base
 	}
 	t.Base = k.Out + k.Step - k.In
 	t.Generation++
@@ -230,5 +233,7 @@ func (t *Timeline) placeFirst(k, other *Track) {
 		k.Base, k.Generation = other.Base, other.Generation
 	}
 }
+
+func distance(a, b int64) int64 { return max(a-b, b-a) }
 
 func believable(step int64) bool { return step <= MaxGap && step >= -MaxStepBack }

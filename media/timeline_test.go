@@ -221,3 +221,25 @@ func TestSkip(t *testing.T) {
 		t.Errorf("audio at %d ms, want 90010", (pts-SessionLead)/ms)
 	}
 }
+
+// What is just about too long for one track to be believed, and not for the
+// other, leaves both together, whichever comes first.
+func TestJumpThatOnlyOneTrackBelieves(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		in   []tag // the last two are behind it
+	}{
+		{"the long one first", []tag{v(0), a(0), v(200), a(180), v(10300), a(10120)}},
+		{"the short one first", []tag{v(0), a(0), v(200), a(180), a(10120), v(10300)}},
+	} {
+		var tl Timeline
+		at := make(map[Kind]int64)
+		for _, x := range c.in {
+			dts, _ := tl.placeTag(x)
+			at[x.kind] = dts / ms
+		}
+		if apart := at[Video] - at[Audio]; apart < 0 || apart > 300 {
+			t.Errorf("%s: %d ms apart, want 180, and no more than a picture off", c.name, apart)
+		}
+	}
+}
