@@ -489,9 +489,15 @@ func TestOpenIsRepeatable(t *testing.T) {
 		}
 	})
 	t.Run("waits for a server that is not there", func(t *testing.T) {
+		url := n.ClientURL()
 		n.stop()
-		time.AfterFunc(300*time.Millisecond, n.start)
-		b := open(t, Config{URL: n.ClientURL()})
+		var back sync.WaitGroup
+		back.Go(func() {
+			time.Sleep(300 * time.Millisecond)
+			n.start()
+		})
+		b := open(t, Config{URL: url})
+		back.Wait()
 		if err := b.Ready(within(t, 5*time.Second)); err != nil || !b.Connected() {
 			t.Errorf("ready: %v", err)
 		}
