@@ -253,3 +253,40 @@ func TestUploadsShareALine(t *testing.T) {
 		}
 	})
 }
+
+// A window of three segments over a store that takes as long as five for each
+// answer: the show falls behind, and every segment is listed all the same.
+func TestEverySegmentIsListed(t *testing.T) {
+	a := show(40)
+	a.pictureLen, a.gop, a.fps = 20, 1, 5
+	rec := record(t, a)
+	synctest.Test(t, func(t *testing.T) {
+		store := &remembering{Store: storage.NewMemory(), listed: make(map[string]bool)}
+		worker := &Worker{Source: live{tape{rec.batches}}, Store: tardy{store, 5 * time.Second}, Log: quiet, Ahead: NewBudget(64<<20, 64),
+			Settings: Settings{Segment: time.Second, Window: 3 * time.Second}}
+		job := Job{Stream: alice, Broadcast: broadcast, Rendition: SourceRendition, Checkpoint: new(key).claim()}
+		if err := worker.Package(t.Context(), job); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 40 {
+			if !store.listed[segmentName(uint64(i))] {
+				t.Errorf("segment %d was never in the live playlist", i)
+			}
+		}
+	})
+}
+
+// remembering remembers what live.m3u8 has listed.
+type remembering struct {
+	storage.Store
+	listed map[string]bool
+}
+
+func (s *remembering) Put(ctx context.Context, o object.Object, c object.Condition) (string, error) {
+	if strings.HasSuffix(o.Key, "/live.m3u8") {
+		for line := range strings.SplitSeq(string(o.Body), "\n") {
+			s.listed[line] = true
+		}
+	}
+	return s.Store.Put(ctx, o, c)
+}

@@ -18,30 +18,53 @@ import (
 // listAll writes the playlists of what is saved: of the newest State, where
 // several have come while the store was busy.
 func (p *packager) listAll(ctx context.Context, entries, archive, garden *errand) error {
-	for s := range p.saved {
-		news := []*shipment{s}
-		for len(p.saved) > 0 {
-			s = <-p.saved
-			news = append(news, s)
+	var next *shipment
+	var end uint64 // of what is listed
+	for {
+		var news []*shipment
+		if news, next = p.news(next, end); news == nil {
+			return nil
 		}
-		if s.state.Phase == Live && s.state.Next() > 0 {
-			if err := p.listLive(ctx, s.state); err != nil {
+		s := news[len(news)-1].state
+		if s.Phase == Live && s.Next() > 0 {
+			if err := p.listLive(ctx, s); err != nil {
 				return err
 			}
-			entries.ask(s.state)
+			entries.ask(s)
 		}
-		p.worker.Metrics.listed(p, s.state)
+		end = s.Next()
+		p.worker.Metrics.listed(p, s)
 		p.count(news)
 		for _, n := range news {
 			if n.vod {
-				archive.ask(s.state)
+				archive.ask(s)
 			}
 		}
-		if s.state.Forget {
-			garden.ask(s.state)
+		if s.Forget {
+			garden.ask(s)
 		}
 	}
-	return nil
+}
+
+// news waits for what is saved, first if that was taken already, and takes
+// more of it: as far as the live window of the last one still begins where
+// what is listed ends, so that no segment is left out. next is one that does
+// not.
+func (p *packager) news(first *shipment, end uint64) (news []*shipment, next *shipment) {
+	if first == nil {
+		if first = <-p.saved; first == nil {
+			return nil, nil // there is no more
+		}
+	}
+	news = []*shipment{first}
+	for len(p.saved) > 0 {
+		s := <-p.saved
+		if s.state.Next()-uint64(s.state.window()) > end {
+			return news, s
+		}
+		news = append(news, s)
+	}
+	return news, nil
 }
 
 // counted is what the metrics know of a State's sums.
