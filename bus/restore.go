@@ -6,8 +6,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
-
-	"weir/media"
 )
 
 // forgottenMost is how long NATS may deny that it has a stream of ours before
@@ -18,7 +16,7 @@ const forgottenMost = 5 * time.Second
 // lost. Any number of nodes may do so at once. What was in them is gone: the
 // frames, who publishes and who packages what. Sessions and workers find that
 // out by the registry and by their entries, and begin afresh; see
-// supervisor.see and Worker.watch.
+// supervisor.due and Worker.watch.
 //
 // An embedded server has the disk of its own process, and is started anew under
 // us by revive, when it may deny anything for a while.
@@ -40,29 +38,26 @@ func (b *Bus) restore(ctx context.Context) {
 	}
 }
 
-// evict kicks the sessions of a stream that this node runs, and whose
-// broadcast the registry does not name: what they publish nobody will read.
-func (b *Bus) evict(ctx context.Context, stream media.Stream) error {
-	for _, s := range b.registered(stream) {
-		e, err := b.Entry(ctx, stream)
-		if err != nil {
-			return err
-		}
-		if e.Broadcast != s.broadcast {
-			b.log.Warn("the registry does not know a session any more", "stream", stream, "broadcast", s.broadcast, "session", s.id)
-			s.kick.Do(func() { close(s.kicked) })
-		}
+// evict kicks a session of this node if the registry names another broadcast
+// for its stream, or none: what it publishes nobody will read.
+func (b *Bus) evict(ctx context.Context, s *Session) error {
+	e, err := b.Entry(ctx, s.stream)
+	if err != nil {
+		return err
+	}
+	if e.Broadcast != s.broadcast {
+		b.log.Warn("the registry does not know a session any more", "stream", s.stream, "broadcast", s.broadcast, "session", s.id)
+		s.kick.Do(func() { close(s.kicked) })
 	}
 	return nil
 }
 
-// registered returns the sessions of a stream that this node runs and that
-// are, or were, in the registry.
-func (b *Bus) registered(stream media.Stream) (all []*Session) {
+// publishing returns the sessions of this node that are, or were, in the registry.
+func (b *Bus) publishing() (all []*Session) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, s := range b.sessions {
-		if s.stream == stream && s.registered {
+		if s.registered {
 			all = append(all, s)
 		}
 	}

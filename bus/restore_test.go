@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"weir/media/framelog"
 )
@@ -89,4 +90,25 @@ func TestNATSLosesItsDisk(t *testing.T) {
 		}
 	}
 	t.Logf("session told %v after the server was back", kicked.Round(10*time.Millisecond))
+}
+
+// TestSessionThatTheRegistryForgot: its entry was gone before anybody saw it.
+func TestSessionThatTheRegistryForgot(t *testing.T) {
+	b := embedded(t)
+	s, other := openSession(t, b), openOther(t, b)
+	subject := b.streams.prefix + s.stream.Token()
+	if err := b.streams.stream.Purge(within(t, 5*time.Second), jetstream.WithPurgeSubject(subject)); err != nil {
+		t.Fatal(err)
+	}
+	running(t, supervise(b, time.Minute))
+	select {
+	case <-s.Kicked():
+	case <-time.After(10 * time.Second):
+		t.Error("the session was not told that nobody reads it any more")
+	}
+	select {
+	case <-other.Kicked():
+		t.Error("a session was kicked that the registry knows")
+	case <-time.After(2 * rescan):
+	}
 }

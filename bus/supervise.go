@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"sync"
 	"time"
-
-	"weir/media"
 )
 
 // grace is how long Supervise leaves it to whoever decided something in the
@@ -22,10 +20,7 @@ const grace = 500 * time.Millisecond
 // Nobody compares clocks: a window is measured from when this node saw the
 // entry waiting, which at worst makes it longer.
 func (b *Bus) Supervise(ctx context.Context, window time.Duration) error {
-	s := &supervisor{
-		bus: b, window: window, wake: make(chan struct{}, 1),
-		entries: make(map[string]*sighting), suspects: make(map[media.Stream]bool),
-	}
+	s := &supervisor{bus: b, window: window, wake: make(chan struct{}, 1), entries: make(map[string]*sighting)}
 	s.roster = newRoster(b, nodePrefix, s.stir)
 	life, end := context.WithCancel(ctx)
 	failed := make(chan error, 2)
@@ -50,9 +45,6 @@ type supervisor struct {
 
 	mu      sync.Mutex
 	entries map[string]*sighting // by stream
-	// suspects are streams whose newest broadcast is another one, or none at
-	// all: this node may run a session of the one before.
-	suspects map[media.Stream]bool
 }
 
 // sighting is a revision of an entry, and when it was first seen.
@@ -75,8 +67,7 @@ func (s *supervisor) see(e Entry) error {
 	key := e.Stream.Token()
 	known := s.entries[key]
 	if known != nil && known.Broadcast != e.Broadcast {
-		s.suspects[e.Stream] = true
-		s.stir()
+		s.stir() // this node may run a session of the one before
 	}
 	if e.Broadcast == "" {
 		delete(s.entries, key)
@@ -114,8 +105,10 @@ func (s *supervisor) due(ctx context.Context, now time.Time) []func() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var all []func() error
-	for stream := range s.suspects {
-		all = append(all, func() error { return s.clear(ctx, stream) })
+	for _, x := range s.bus.publishing() {
+		if e := s.entries[x.stream.Token()]; e == nil || e.Broadcast != x.broadcast {
+			all = append(all, func() error { return s.bus.evict(ctx, x) })
+		}
 	}
 	for _, e := range s.entries {
 		since := now.Sub(e.seen)
@@ -135,17 +128,6 @@ func (s *supervisor) due(ctx context.Context, now time.Time) []func() error {
 		}
 	}
 	return all
-}
-
-// clear evicts what a stream's newer broadcast has left behind here.
-func (s *supervisor) clear(ctx context.Context, stream media.Stream) error {
-	err := s.bus.evict(ctx, stream)
-	if err == nil {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		delete(s.suspects, stream)
-	}
-	return err
 }
 
 // orphaned tells whether nobody runs the session of a live entry: its node is
