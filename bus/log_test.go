@@ -268,30 +268,3 @@ func TestReaderMessages(t *testing.T) {
 		})
 	}
 }
-
-func TestLag(t *testing.T) {
-	b := embedded(t)
-	s := openSession(t, b)
-	all := appendBatches(t, s, 100, 1)
-	time.Sleep(50 * time.Millisecond)
-	all = append(all, appendBatches(t, s, 100, 2)...)
-	lag := func(seq uint64) time.Duration {
-		d, err := b.Lag(within(t, 5*time.Second), s.Broadcast(), Source, seq)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return d
-	}
-	if d := lag(all[1].Seq); d != 0 {
-		t.Errorf("who has read all is behind by %v", d)
-	}
-	if d := lag(all[0].Seq); d < 50*time.Millisecond || d > 5*time.Second {
-		t.Errorf("who lacks the last batch is behind by %v", d)
-	}
-	if err := b.shards[0].Purge(within(t, 5*time.Second), jetstream.WithPurgeSequence(all[1].Seq)); err != nil {
-		t.Fatal(err)
-	}
-	if d := lag(all[0].Seq); d != b.retain {
-		t.Errorf("who waits for what has aged out is behind by %v", d)
-	}
-}

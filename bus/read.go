@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -123,23 +122,4 @@ func (r *reader) join(h framelog.Header, m record, continues bool) error {
 func (r *reader) forget() {
 	clear(r.parts)
 	r.parts, r.size = r.parts[:0], 0
-}
-
-// Lag returns how long before the newest message of a rendition the one at seq
-// was stored: how far behind a reader is that has come to seq. A message that
-// has aged out was stored at least Retain ago.
-func (b *Bus) Lag(ctx context.Context, broadcast, rendition string, seq uint64) (time.Duration, error) {
-	subject, stream := b.topic(broadcast, rendition)
-	tail, err := b.last(ctx, stream, subject)
-	if tail == nil || tail.Sequence <= seq || err != nil {
-		return 0, err
-	}
-	m, err := stream.GetMsg(ctx, seq)
-	switch {
-	case errors.Is(err, jetstream.ErrMsgNotFound):
-		return b.retain, nil
-	case err != nil:
-		return 0, fmt.Errorf("measure lag: %w", err)
-	}
-	return tail.Time.Sub(m.Time), nil
 }

@@ -5,7 +5,6 @@ package main
 import (
 	"math"
 	"os"
-	"strings"
 	"testing"
 	"time"
 
@@ -73,13 +72,7 @@ func TestFullLogWithoutSegmenters(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.Errors() > 0 {
-		var text strings.Builder
-		if err := r.WriteText(&text); err != nil {
-			t.Fatal(err)
-		}
-		t.Errorf("weir check:\n%s", text.String())
-	}
+	deserves(t, r)
 }
 
 // missing wants got to be want without some runs, and returns how many there

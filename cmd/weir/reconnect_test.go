@@ -45,13 +45,7 @@ func TestReconnectUnderWatch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.Errors() > 0 {
-		var text strings.Builder
-		if err := r.WriteText(&text); err != nil {
-			t.Fatal(err)
-		}
-		t.Errorf("weir check --watch:\n%s", text.String())
-	}
+	deserves(t, r)
 	if got := s.broadcast(t, "alice"); got != broadcast {
 		t.Errorf("the second encoder began broadcast %s, want it in %s", got, broadcast)
 	}

@@ -129,22 +129,6 @@ func (l lateStore) steady(t *testing.T, delays []time.Duration) {
 	}
 }
 
-// deserves wants a report to have no errors but these.
-func deserves(t testing.TB, r check.Report, rules ...string) {
-	t.Helper()
-	for _, rule := range rules {
-		delete(r.Counts, rule)
-	}
-	if r.Errors() == 0 {
-		return
-	}
-	var text strings.Builder
-	if err := r.WriteText(&text); err != nil {
-		t.Fatal(err)
-	}
-	t.Errorf("weir check --watch:\n%s", text.String())
-}
-
 // source is the prefix of the newest broadcast of live/name, when there is one.
 func (s *server) source(t testing.TB, name string) string {
 	t.Helper()

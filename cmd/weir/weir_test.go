@@ -165,11 +165,28 @@ func conforms(t testing.TB, dir string, but ...string) {
 	if r.Errors() == 0 && r.Warnings() == 0 {
 		return
 	}
+	complain(t, dir, r)
+}
+
+// deserves wants a report to have no errors but these.
+func deserves(t testing.TB, r check.Report, rules ...string) {
+	t.Helper()
+	for _, rule := range rules {
+		delete(r.Counts, rule)
+	}
+	if r.Errors() > 0 {
+		complain(t, "of the show", r)
+	}
+}
+
+// complain fails a test with what weir check says of something.
+func complain(t testing.TB, what string, r check.Report) {
+	t.Helper()
 	var text strings.Builder
 	if err := r.WriteText(&text); err != nil {
 		t.Fatal(err)
 	}
-	t.Errorf("weir check %s:\n%s", dir, text.String())
+	t.Errorf("weir check %s:\n%s", what, text.String())
 }
 
 // impatient gives up where an answer does not come: nothing may hang a test.
