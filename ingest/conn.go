@@ -12,9 +12,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"weir/ingest/rtmp"
 	"weir/media"
 	"weir/remux/flv"
+	"weir/rtmp"
 )
 
 const (

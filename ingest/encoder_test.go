@@ -13,10 +13,10 @@ import (
 	"testing"
 	"time"
 
-	"weir/ingest/rtmp"
 	"weir/internal/testmedia"
 	"weir/media/framelog"
 	"weir/remux/flv"
+	"weir/rtmp"
 )
 
 // captured is what a connection of a capture publishes, by the engine alone.

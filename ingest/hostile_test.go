@@ -18,9 +18,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"weir/ingest/rtmp"
 	"weir/media"
 	"weir/remux/flv"
+	"weir/rtmp"
 )
 
 // canary is a stream key that must appear nowhere.

@@ -11,8 +11,8 @@ import (
 	"sync"
 	"time"
 
-	"weir/ingest/rtmp"
 	"weir/remux/flv"
+	"weir/rtmp"
 )
 
 // Publisher is an encoder's end: it publishes tags to an RTMP server. Its

@@ -9,7 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"weir/ingest/rtmp"
+	"weir/rtmp"
 )
 
 func TestParseTarget(t *testing.T) {

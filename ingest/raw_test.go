@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"weir/remux/amf0"
 	"weir/remux/flv"
+	"weir/rtmp/amf"
 )
 
 // rawClient speaks RTMP by hand, to say what no Client of ours would. It never
@@ -68,15 +68,15 @@ func rawMessage(chunkStream, typ byte, stream, timestamp uint32, payload []byte)
 // command sends a command with arguments that are strings or numbers.
 func (c *rawClient) command(transaction float64, stream uint32, name string, args ...any) {
 	c.t.Helper()
-	p := amf0.Append(nil, amf0.String(name))
-	p = amf0.Append(p, amf0.Number(transaction))
-	p = amf0.Append(p, amf0.Null{})
+	p := amf.Append(nil, amf.String(name))
+	p = amf.Append(p, amf.Number(transaction))
+	p = amf.Append(p, amf.Null{})
 	for _, a := range args {
 		switch a := a.(type) {
 		case string:
-			p = amf0.Append(p, amf0.String(a))
+			p = amf.Append(p, amf.String(a))
 		case float64:
-			p = amf0.Append(p, amf0.Number(a))
+			p = amf.Append(p, amf.Number(a))
 		}
 	}
 	c.message(3, 20, stream, 0, p)
@@ -84,9 +84,9 @@ func (c *rawClient) command(transaction float64, stream uint32, name string, arg
 
 func (c *rawClient) connect(app string) {
 	c.t.Helper()
-	p := amf0.Append(nil, amf0.String("connect"))
-	p = amf0.Append(p, amf0.Number(1))
-	p = amf0.Append(p, amf0.Object{{Name: "app", Value: amf0.String(app)}, {Name: "tcUrl", Value: amf0.String("rtmp://localhost/" + app)}})
+	p := amf.Append(nil, amf.String("connect"))
+	p = amf.Append(p, amf.Number(1))
+	p = amf.Append(p, amf.Object{{Name: "app", Value: amf.String(app)}, {Name: "tcUrl", Value: amf.String("rtmp://localhost/" + app)}})
 	c.message(3, 20, 0, 0, p)
 }
 

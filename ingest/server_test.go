@@ -10,10 +10,10 @@ import (
 	"testing"
 	"time"
 
-	"weir/ingest/rtmp"
 	"weir/media"
 	"weir/media/framelog"
 	"weir/remux/flv"
+	"weir/rtmp"
 )
 
 // show is a short show: headers, two GOPs of 2 s each.

@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"weir/ingest/rtmp"
 	"weir/remux/flv"
+	"weir/rtmp"
 )
 
 // show is a file, and where it is published.

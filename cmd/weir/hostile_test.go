@@ -22,7 +22,7 @@ import (
 	"time"
 
 	"weir/internal/testmedia"
-	"weir/remux/amf0"
+	"weir/rtmp/amf"
 )
 
 // The memory that TestHostile allows a weir serve, see docs/limits.md: what it
@@ -91,13 +91,13 @@ var attacks = []attack{
 		say(nc, shake(), bytes.Repeat(ping, 50_000))
 	}},
 	{"deep AMF", func(_ *rand.Rand, nc net.Conn, _ []byte) {
-		deep := amf0.Append(nil, amf0.String("connect"))
-		deep = amf0.Append(deep, amf0.Number(1))
+		deep := amf.Append(nil, amf.String("connect"))
+		deep = amf.Append(deep, amf.Number(1))
 		deep = append(deep, bytes.Repeat([]byte{3, 0, 1, 'a'}, 8000)...) // objects in objects
 		say(nc, shake(), setChunk(1<<20), rawMessage(3, 20, 0, deep))
 	}},
 	{"wide AMF", func(_ *rand.Rand, nc net.Conn, _ []byte) {
-		wide := amf0.Append(nil, amf0.String("connect"))
+		wide := amf.Append(nil, amf.String("connect"))
 		wide = append(wide, 10, 0xff, 0xff, 0xff, 0xff) // a strict array of 2^32 - 1
 		say(nc, shake(), rawMessage(3, 20, 0, wide))
 	}},
@@ -175,11 +175,11 @@ func setChunk(size uint32) []byte {
 }
 
 func rawCommand(transaction float64, stream uint32, name string, args ...string) []byte {
-	p := amf0.Append(nil, amf0.String(name))
-	p = amf0.Append(p, amf0.Number(transaction))
-	p = amf0.Append(p, amf0.Null{})
+	p := amf.Append(nil, amf.String(name))
+	p = amf.Append(p, amf.Number(transaction))
+	p = amf.Append(p, amf.Null{})
 	for _, a := range args {
-		p = amf0.Append(p, amf0.String(a))
+		p = amf.Append(p, amf.String(a))
 	}
 	return rawMessage(3, 20, stream, p)
 }
@@ -187,9 +187,9 @@ func rawCommand(transaction float64, stream uint32, name string, args ...string)
 // hello is all that a client says until it publishes, as one of three streams
 // that attackers take from each other.
 func hello(r *rand.Rand) []byte {
-	connect := amf0.Append(nil, amf0.String("connect"))
-	connect = amf0.Append(connect, amf0.Number(1))
-	connect = amf0.Append(connect, amf0.Object{{Name: "app", Value: amf0.String("live")}})
+	connect := amf.Append(nil, amf.String("connect"))
+	connect = amf.Append(connect, amf.Number(1))
+	connect = amf.Append(connect, amf.Object{{Name: "app", Value: amf.String("live")}})
 	p := append(shake(), setChunk(8<<20)...)
 	p = append(p, rawMessage(3, 20, 0, connect)...)
 	p = append(p, rawCommand(4, 0, "createStream")...)

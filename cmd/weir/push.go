@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"weir/ingest"
-	"weir/ingest/rtmp"
 	"weir/remux/flv"
+	"weir/rtmp"
 )
 
 // pushCmd publishes a file.

@@ -17,7 +17,6 @@ var rules = []struct {
 }{
 	{"purity", purity},
 	{"walls", walls},
-	{"rtmp alone", rtmpAlone},
 	{"libraries", libraries},
 	{"contexts", contexts},
 	{"comments", comments},
@@ -85,7 +84,7 @@ func TestRules(t *testing.T) {
 	}{
 		{"purity", "socket", "media/a.go", doc + "package p\nimport \"net/http\"", "media is pure and must not import net/http"},
 		{"purity", "renamed import", "remux/flv/a.go", doc + "package p\nimport x \"log/slog\"", "must not import log/slog"},
-		{"purity", "locks", "ingest/rtmp/a.go", doc + "package p\nimport \"sync/atomic\"", "own the value"},
+		{"purity", "locks", "rtmp/a.go", doc + "package p\nimport \"sync/atomic\"", "own the value"},
 		{"purity", "randomness", "check/a.go", doc + "package p\nimport \"math/rand/v2\"", "take the randomness as a parameter"},
 		{"purity", "tests may", "media/a_test.go", doc + "package p\nimport \"os\"", ""},
 		{"purity", "name that only begins alike", "media/a.go", doc + "package p\nimport \"network\"", ""},
@@ -109,11 +108,10 @@ func TestRules(t *testing.T) {
 		{"walls", "test imports test support", "cmd/weir/a_test.go", doc + "package main\nimport \"weir/internal/testmedia\"", ""},
 		{"walls", "new room", "shared/a.go", doc + "package p", "is in no room"},
 		{"walls", "second command", "cmd/tool/a.go", doc + "package main", "is in no room"},
-		{"walls", "command knows all", "cmd/weir/a.go", doc + "package main\nimport (\n\"weir/bus\"\n\"weir/ingest/rtmp\"\n\"weir/media\"\n)", ""},
+		{"walls", "command knows all", "cmd/weir/a.go", doc + "package main\nimport (\n\"weir/bus\"\n\"weir/rtmp\"\n\"weir/media\"\n)", ""},
 		{"walls", "stage knows vocabularies", "bus/a.go", doc + "package p\nimport (\n\"weir/media/framelog\"\n\"weir/remux/flv\"\n)", ""},
 
-		{"rtmp alone", "protocol knows the listener", "ingest/rtmp/a.go", doc + "package p\nimport \"weir/ingest\"", "the protocol does not know the listener"},
-		{"rtmp alone", "listener knows the protocol", "ingest/a.go", doc + "package p\nimport \"weir/ingest/rtmp\"", ""},
+		{"walls", "protocol knows the listener", "rtmp/a.go", doc + "package p\nimport \"weir/ingest\"", "a vocabulary knows no stage"},
 
 		{"libraries", "NATS outside of bus", "ingest/a.go", doc + "package p\nimport \"github.com/nats-io/nats.go\"", "only bus talks NATS"},
 		{"libraries", "NATS in a test", "origin/a_test.go", doc + "package p\nimport \"github.com/nats-io/nats.go\"", "only bus talks NATS"},

@@ -9,7 +9,7 @@ import (
 
 // pure are the rooms without a world: they take bytes, frames and the time,
 // and return values.
-var pure = []string{"media", "remux", "check", "ingest/rtmp"}
+var pure = []string{"media", "remux", "rtmp", "hls", "check"}
 
 // world are the imports that no pure room has, with what to do instead.
 var world = []struct{ path, instead string }{
@@ -39,13 +39,15 @@ var clock = map[string]bool{
 var stages = []string{"ingest", "bus", "segmenter", "storage", "origin", "check"}
 
 // vocabularies are what stages may share.
-var vocabularies = []string{"media", "remux"}
+var vocabularies = []string{"media", "remux", "rtmp", "hls"}
 
 // rooms are the top-level rooms and what each may import of our own, itself
 // aside. A new room is made only for a new stage, or a tool of its own.
 var rooms = map[string][]string{
 	"media":     nil,
 	"remux":     {"media"},
+	"rtmp":      {"media", "remux/flv"},
+	"hls":       {"media", "remux"},
 	"ingest":    vocabularies,
 	"bus":       vocabularies,
 	"segmenter": vocabularies,
@@ -175,25 +177,9 @@ func whyNot(room, imported string) string {
 	case under(imported, "internal"):
 		return "internal is for tests and tools, it does not ship"
 	case slices.Contains(stages, room):
-		return "stages share only the vocabularies (media, remux); declare the one to three methods you need, cmd/weir wires them"
+		return "stages share only the vocabularies (media, remux, rtmp, hls); declare the one to three methods you need, cmd/weir wires them"
 	}
 	return "a vocabulary knows no stage"
-}
-
-// rtmpAlone: ingest/rtmp is a protocol without sockets that a stage happens
-// to hold; it is pure because it does not know that stage.
-func rtmpAlone(t *tree) (found []finding) {
-	for _, f := range t.code {
-		if !under(f.dir(), "ingest/rtmp") {
-			continue
-		}
-		for _, s := range f.ast.Imports {
-			if p := importPath(s); under(p, module+"/ingest") && !under(p, module+"/ingest/rtmp") {
-				found = append(found, t.at(f, s.Pos(), "%s must not import %s: the protocol does not know the listener", f.dir(), p))
-			}
-		}
-	}
-	return found
 }
 
 // libraries: who imports which module of others.

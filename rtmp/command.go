@@ -3,7 +3,7 @@ package rtmp
 import (
 	"errors"
 
-	"weir/remux/amf0"
+	"weir/rtmp/amf"
 )
 
 // command is a command message: its name, its transaction id, the command
@@ -13,9 +13,9 @@ import (
 type command struct {
 	name        string
 	transaction float64
-	object      amf0.Properties
+	object      amf.Properties
 	// arg is nil where there is none.
-	arg amf0.Value
+	arg amf.Value
 	// stream is the message stream it came on.
 	stream uint32
 }
@@ -27,14 +27,14 @@ func decodeCommand(m message) (command, error) {
 	if m.typ == typeCommandAMF3 {
 		payload = skipFormat(payload)
 	}
-	vs, err := amf0.DecodeAll(payload)
+	vs, err := amf.DecodeAll(payload)
 	if err != nil && len(vs) < 3 {
 		return command{}, brokeAMF("RTMP 7.1.1", "a command is made of AMF values", err)
 	}
 	if len(vs) == 0 {
 		return command{}, broke("RTMP 7.1.1", "a command has a name")
 	}
-	name, ok := vs[0].(amf0.String)
+	name, ok := vs[0].(amf.String)
 	if !ok {
 		return command{}, broke("RTMP 7.1.1", "a command begins with its name, a string")
 	}
@@ -43,7 +43,7 @@ func decodeCommand(m message) (command, error) {
 		c.transaction, _ = asNumber(vs[1])
 	}
 	if len(vs) > 2 {
-		c.object = amf0.PropertiesOf(vs[2])
+		c.object = amf.PropertiesOf(vs[2])
 	}
 	if len(vs) > 3 {
 		c.arg = vs[3]
@@ -63,18 +63,18 @@ func skipFormat(payload []byte) []byte {
 
 // brokeAMF names the rule of AMF that was broken in place of what came.
 func brokeAMF(section, rule string, err error) error {
-	if e, ok := errors.AsType[*amf0.Error](err); ok {
+	if e, ok := errors.AsType[*amf.Error](err); ok {
 		return &PeerError{Rule: rule, Section: section, Got: e.Error()}
 	}
 	return broke(section, rule)
 }
 
 // asNumber reads a number, or a boolean where some encoders put one.
-func asNumber(v amf0.Value) (float64, bool) {
+func asNumber(v amf.Value) (float64, bool) {
 	switch v := v.(type) {
-	case amf0.Number:
+	case amf.Number:
 		return float64(v), true
-	case amf0.Boolean:
+	case amf.Boolean:
 		if v {
 			return 1, true
 		}
@@ -83,24 +83,24 @@ func asNumber(v amf0.Value) (float64, bool) {
 	return 0, false
 }
 
-func asString(v amf0.Value) string {
-	s, _ := v.(amf0.String)
+func asString(v amf.Value) string {
+	s, _ := v.(amf.String)
 	return string(s)
 }
 
 // writeCommand sends a command message on a message stream.
-func (c *conn) writeCommand(stream uint32, name string, transaction float64, vs ...amf0.Value) {
-	payload := amf0.Append(nil, amf0.String(name), amf0.Number(transaction))
-	payload = amf0.Append(payload, vs...)
+func (c *conn) writeCommand(stream uint32, name string, transaction float64, vs ...amf.Value) {
+	payload := amf.Append(nil, amf.String(name), amf.Number(transaction))
+	payload = amf.Append(payload, vs...)
 	c.out.write(chunkStreamCommand, message{typ: typeCommandAMF0, stream: stream, payload: payload})
 }
 
 // status is the information object of onStatus and of the answers to connect
 // [RTMP 7.2.1.1, 7.2.2].
-func status(level, code, description string) amf0.Object {
-	return amf0.Object{
-		{Name: "level", Value: amf0.String(level)},
-		{Name: "code", Value: amf0.String(code)},
-		{Name: "description", Value: amf0.String(description)},
+func status(level, code, description string) amf.Object {
+	return amf.Object{
+		{Name: "level", Value: amf.String(level)},
+		{Name: "code", Value: amf.String(code)},
+		{Name: "description", Value: amf.String(description)},
 	}
 }

@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"time"
 
-	"weir/remux/amf0"
 	"weir/remux/flv"
+	"weir/rtmp/amf"
 )
 
 // ClientConfig configures a Client.
@@ -145,7 +145,7 @@ func (c *Client) Output() []byte { return c.output() }
 func (c *Client) Publishing() bool { return c.state == statePublishing && c.err == nil }
 
 // onMetaData is the AMF0 string that the metadata of a stream begins with.
-var onMetaData = amf0.Append(nil, amf0.String("onMetaData"))
+var onMetaData = amf.Append(nil, amf.String("onMetaData"))
 
 // WriteTag appends a tag to the output. Metadata goes out behind
 // "@setDataFrame", so that the server keeps it for those who come later.
@@ -176,9 +176,9 @@ func (c *Client) WriteTag(t flv.Tag) error {
 // closes the connection when that is written.
 func (c *Client) Unpublish() {
 	if c.err == nil && (c.state == statePublish || c.state == statePublishing) {
-		name := amf0.String(c.config.Name)
-		c.writeCommand(0, "FCUnpublish", transactionFCUnpublish, amf0.Null{}, name)
-		c.writeCommand(0, "deleteStream", transactionDeleteStream, amf0.Null{}, amf0.Number(c.stream))
+		name := amf.String(c.config.Name)
+		c.writeCommand(0, "FCUnpublish", transactionFCUnpublish, amf.Null{}, name)
+		c.writeCommand(0, "deleteStream", transactionDeleteStream, amf.Null{}, amf.Number(c.stream))
 	}
 	c.state = stateEnded
 }

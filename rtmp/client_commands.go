@@ -4,18 +4,18 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"weir/remux/amf0"
+	"weir/rtmp/amf"
 )
 
 // handshook connects. The chunk size goes first, as OBS sends it.
 func (c *Client) handshook() {
 	c.out.setChunkSize(c.config.ChunkSize)
-	c.writeCommand(0, "connect", transactionConnect, amf0.Object{
-		{Name: "app", Value: amf0.String(c.config.App)},
-		{Name: "type", Value: amf0.String("nonprivate")},
-		{Name: "flashVer", Value: amf0.String(c.config.FlashVersion)},
-		{Name: "tcUrl", Value: amf0.String(c.config.TCURL)},
-		{Name: "capsEx", Value: amf0.Number(reconnectBit)},
+	c.writeCommand(0, "connect", transactionConnect, amf.Object{
+		{Name: "app", Value: amf.String(c.config.App)},
+		{Name: "type", Value: amf.String("nonprivate")},
+		{Name: "flashVer", Value: amf.String(c.config.FlashVersion)},
+		{Name: "tcUrl", Value: amf.String(c.config.TCURL)},
+		{Name: "capsEx", Value: amf.Number(reconnectBit)},
 	})
 }
 
@@ -43,20 +43,20 @@ func (c *Client) handle(m message) error {
 // handleResult takes the next step of a publish: connect, then releaseStream,
 // FCPublish and createStream at once, then publish [RTMP 7.2.2.6].
 func (c *Client) handleResult(cmd *command) error {
-	name := amf0.String(c.config.Name)
+	name := amf.String(c.config.Name)
 	switch {
 	case c.state == stateConnect && cmd.transaction == transactionConnect:
 		c.state = stateCreateStream
-		c.writeCommand(0, "releaseStream", transactionReleaseStream, amf0.Null{}, name)
-		c.writeCommand(0, "FCPublish", transactionFCPublish, amf0.Null{}, name)
-		c.writeCommand(0, "createStream", transactionCreateStream, amf0.Null{})
+		c.writeCommand(0, "releaseStream", transactionReleaseStream, amf.Null{}, name)
+		c.writeCommand(0, "FCPublish", transactionFCPublish, amf.Null{}, name)
+		c.writeCommand(0, "createStream", transactionCreateStream, amf.Null{})
 	case c.state == stateCreateStream && cmd.transaction == transactionCreateStream:
 		id, ok := asNumber(cmd.arg)
 		if !ok {
 			return broke("RTMP 7.2.1.3", "the answer to createStream holds a stream's number")
 		}
 		c.state, c.stream = statePublish, flags(id)
-		c.writeCommand(c.stream, "publish", transactionPublish, amf0.Null{}, name, amf0.String("live"))
+		c.writeCommand(c.stream, "publish", transactionPublish, amf.Null{}, name, amf.String("live"))
 	case cmd.transaction == transactionPublish:
 		// Some servers answer publish with a result and no status.
 		c.published("NetStream.Publish.Start", "")
@@ -69,14 +69,14 @@ func (c *Client) handleResult(cmd *command) error {
 func (c *Client) handleError(cmd *command) error {
 	switch cmd.transaction {
 	case transactionConnect, transactionCreateStream, transactionPublish:
-		return c.refused(amf0.PropertiesOf(cmd.arg))
+		return c.refused(amf.PropertiesOf(cmd.arg))
 	}
 	return nil
 }
 
 // handleStatus reads an onStatus [RTMP 7.2.2].
 func (c *Client) handleStatus(cmd *command) error {
-	info := amf0.PropertiesOf(cmd.arg)
+	info := amf.PropertiesOf(cmd.arg)
 	code := asString(info.Get("code"))
 	switch {
 	case asString(info.Get("level")) == "error":
@@ -103,13 +103,13 @@ func (c *Client) published(code, description string) {
 	}
 }
 
-func (c *Client) refused(info amf0.Properties) error {
+func (c *Client) refused(info amf.Properties) error {
 	return &RefusedError{Code: asString(info.Get("code")), Description: c.blank(info.Get("description"))}
 }
 
 // blank returns a server's text without the stream's name and query, which
 // servers like to repeat and which are secrets.
-func (c *Client) blank(v amf0.Value) string {
+func (c *Client) blank(v amf.Value) string {
 	name, query, _ := strings.Cut(c.config.Name, "?")
 	return blankOut(blankOut(asString(v), query), name)
 }

@@ -9,8 +9,8 @@ import (
 
 	"pgregory.net/rapid"
 
-	"weir/remux/amf0"
 	"weir/remux/flv"
+	"weir/rtmp/amf"
 )
 
 // wire carries bytes between a client and a server in pieces that split
@@ -229,7 +229,7 @@ func TestServersTextIsBlanked(t *testing.T) {
 		{"", "nothing", "nothing"},
 	} {
 		c := NewClient(ClientConfig{App: "live", Name: tt.name})
-		if got := c.blank(amf0.String(tt.text)); got != tt.want {
+		if got := c.blank(amf.String(tt.text)); got != tt.want {
 			t.Errorf("%q in %q: %q, want %q", tt.name, tt.text, got, tt.want)
 		}
 	}

@@ -19,7 +19,7 @@ import (
 )
 
 // captures is where the recordings of real clients are; see README.md there.
-const captures = "../../testdata/captures"
+const captures = "../testdata/captures"
 
 // truth is what the recorder found in one connection, by a decoder that is not
 // ours.

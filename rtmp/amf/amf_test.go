@@ -1,4 +1,4 @@
-package amf0
+package amf
 
 import (
 	"bytes"
@@ -174,7 +174,7 @@ func TestDecodeAll(t *testing.T) {
 	if diff := cmp.Diff([]Value{String("a"), Null{}}, vs); diff != "" {
 		t.Error("values (-want +got):\n" + diff)
 	}
-	const want = "amf0: at byte 5: the marker is not one of a value [AMF0 2.1]"
+	const want = "amf: at byte 5: the marker is not one of a value [AMF0 2.1]"
 	if err == nil || err.Error() != want {
 		t.Errorf("error %v, want %s", err, want)
 	}

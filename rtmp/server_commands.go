@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"weir/remux/amf0"
+	"weir/rtmp/amf"
 )
 
 // handleCommand obeys a command. Before connect there is no other.
@@ -22,7 +22,7 @@ func (s *Server) handleCommand(m message) error {
 		return broke("RTMP 7.2.1.1", "a connection is connected once")
 	case "createStream":
 		s.lastStream++
-		s.writeCommand(0, "_result", c.transaction, amf0.Null{}, amf0.Number(s.lastStream))
+		s.writeCommand(0, "_result", c.transaction, amf.Null{}, amf.Number(s.lastStream))
 	case "publish":
 		return s.handlePublish(&c)
 	case "FCPublish":
@@ -36,9 +36,9 @@ func (s *Server) handleCommand(m message) error {
 	case "play", "play2":
 		s.writeStatus(c.stream, "error", "NetStream.Play.StreamNotFound", "This server takes publishers only.")
 	case "releaseStream", "FCSubscribe", "FCUnsubscribe", "_checkbw", "ping":
-		s.result(&c, amf0.Undefined{})
+		s.result(&c, amf.Undefined{})
 	case "getStreamLength":
-		s.result(&c, amf0.Number(0))
+		s.result(&c, amf.Number(0))
 	case "_result", "_error", "onStatus", "onBWDone", "close":
 		// Answers to nothing that was asked, and goodbyes.
 	default:
@@ -49,16 +49,16 @@ func (s *Server) handleCommand(m message) error {
 
 // result answers a command. GStreamer gives its commands the transaction id 0,
 // which asks for no answer.
-func (s *Server) result(c *command, v amf0.Value) {
+func (s *Server) result(c *command, v amf.Value) {
 	if c.transaction != 0 {
-		s.writeCommand(0, "_result", c.transaction, amf0.Null{}, v)
+		s.writeCommand(0, "_result", c.transaction, amf.Null{}, v)
 	}
 }
 
 // refuseCall answers a command that is not known [RTMP 7.2.1.2].
 func (s *Server) refuseCall(c *command) {
 	if c.transaction != 0 {
-		s.writeCommand(0, "_error", c.transaction, amf0.Null{},
+		s.writeCommand(0, "_error", c.transaction, amf.Null{},
 			status("error", "NetConnection.Call.Failed", "This server does not know the command."))
 	}
 }
@@ -118,10 +118,10 @@ func (s *Server) writeBandwidth(window uint32) {
 // in it will be understood.
 func (s *Server) writeConnectResult(transaction, encoding float64) {
 	info := append(status("status", "NetConnection.Connect.Success", "Connection succeeded."),
-		amf0.Property{Name: "objectEncoding", Value: amf0.Number(encoding)})
-	s.writeCommand(0, "_result", transaction, amf0.Object{
-		{Name: "fmsVer", Value: amf0.String("FMS/3,0,1,123")},
-		{Name: "capabilities", Value: amf0.Number(31)},
+		amf.Property{Name: "objectEncoding", Value: amf.Number(encoding)})
+	s.writeCommand(0, "_result", transaction, amf.Object{
+		{Name: "fmsVer", Value: amf.String("FMS/3,0,1,123")},
+		{Name: "capabilities", Value: amf.Number(31)},
 	}, info)
 }
 
@@ -152,10 +152,10 @@ func (s *Server) handlePublish(c *command) error {
 // handleFCPublish answers FCPublish twice over: some encoders wait for its
 // result, Livestream Studio and others for onFCPublish.
 func (s *Server) handleFCPublish(c *command) {
-	s.result(c, amf0.Undefined{})
-	s.writeCommand(0, "onFCPublish", 0, amf0.Null{}, amf0.Object{
-		{Name: "code", Value: amf0.String("NetStream.Publish.Start")},
-		{Name: "description", Value: amf0.String(asString(c.arg))},
+	s.result(c, amf.Undefined{})
+	s.writeCommand(0, "onFCPublish", 0, amf.Null{}, amf.Object{
+		{Name: "code", Value: amf.String("NetStream.Publish.Start")},
+		{Name: "description", Value: amf.String(asString(c.arg))},
 	})
 }
 
@@ -165,7 +165,7 @@ func (s *Server) handleFCPublish(c *command) {
 func (s *Server) handleFCUnpublish(c *command) {
 	name, _, _ := strings.Cut(asString(c.arg), "?")
 	s.unpublish(slices.IndexFunc(s.publishes, func(p publish) bool { return p.name == name }))
-	s.result(c, amf0.Undefined{})
+	s.result(c, amf.Undefined{})
 }
 
 // handleDeleteStream ends the publish on the message stream that the argument
@@ -189,7 +189,7 @@ func (s *Server) unpublish(i int) {
 // writeStatus sends an onStatus on a message stream [RTMP 7.2.2]. GStreamer
 // ignores one on another stream than it publishes on.
 func (s *Server) writeStatus(stream uint32, level, code, description string) {
-	s.writeCommand(stream, "onStatus", 0, amf0.Null{}, status(level, code, description))
+	s.writeCommand(stream, "onStatus", 0, amf.Null{}, status(level, code, description))
 }
 
 // Accept answers the publish on a message stream: the encoder begins to send.
@@ -223,8 +223,8 @@ func (s *Server) RequestReconnect(description, tcURL string) bool {
 	}
 	info := status("status", "NetConnection.Connect.ReconnectRequest", description)
 	if tcURL != "" {
-		info = append(info, amf0.Property{Name: "tcUrl", Value: amf0.String(tcURL)})
+		info = append(info, amf.Property{Name: "tcUrl", Value: amf.String(tcURL)})
 	}
-	s.writeCommand(0, "onStatus", 0, amf0.Null{}, info)
+	s.writeCommand(0, "onStatus", 0, amf.Null{}, info)
 	return true
 }

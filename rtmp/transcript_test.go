@@ -13,8 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"weir/remux/amf0"
 	"weir/remux/flv"
+	"weir/rtmp/amf"
 )
 
 var update = flag.Bool("update", false, "rewrite the answers in testdata/transcripts")
@@ -136,7 +136,7 @@ func (d *dialogue) event(e Event) {
 
 // readable writes AMF0 values as JSON, and what is none as hex.
 func readable(p []byte) string {
-	vs, err := amf0.DecodeAll(p)
+	vs, err := amf.DecodeAll(p)
 	if err != nil || len(vs) == 0 {
 		return hex.EncodeToString(p)
 	}
@@ -227,7 +227,7 @@ func (d *dialogue) send(step string) {
 		if m.typ == typeCommandAMF3 || m.typ == typeDataAMF3 {
 			m.payload = []byte{0}
 		}
-		m.payload = amf0.Append(m.payload, parse(d.t, rest)...)
+		m.payload = amf.Append(m.payload, parse(d.t, rest)...)
 	}
 	d.peer.write(3, m)
 	if m.typ == typeSetChunkSize {
@@ -242,7 +242,7 @@ func (d *dialogue) call(step string) {
 	var args []string
 	name, rest, _ := strings.Cut(step, " ")
 	for _, v := range parse(d.t, rest) {
-		args = append(args, strings.Trim(values([]amf0.Value{v}), `"`))
+		args = append(args, strings.Trim(values([]amf.Value{v}), `"`))
 	}
 	number := func() uint32 {
 		id, err := strconv.ParseUint(args[0], 10, 32)
@@ -273,20 +273,20 @@ func (d *dialogue) call(step string) {
 
 // values writes AMF0 values as JSON, one after the other; undefined stands for
 // itself.
-func values(vs []amf0.Value) string {
+func values(vs []amf.Value) string {
 	var parts []string
 	for _, v := range vs {
 		switch v := v.(type) {
-		case amf0.Null:
+		case amf.Null:
 			parts = append(parts, "null")
-		case amf0.Undefined:
+		case amf.Undefined:
 			parts = append(parts, "undefined")
-		case amf0.StrictArray:
+		case amf.StrictArray:
 			parts = append(parts, "["+strings.ReplaceAll(values(v), " ", ",")+"]")
-		case amf0.Object, amf0.ECMAArray, amf0.TypedObject:
+		case amf.Object, amf.ECMAArray, amf.TypedObject:
 			var members []string
-			for _, p := range amf0.PropertiesOf(v) {
-				members = append(members, strconv.Quote(p.Name)+":"+values([]amf0.Value{p.Value}))
+			for _, p := range amf.PropertiesOf(v) {
+				members = append(members, strconv.Quote(p.Name)+":"+values([]amf.Value{p.Value}))
 			}
 			parts = append(parts, "{"+strings.Join(members, ",")+"}")
 		default:
@@ -301,7 +301,7 @@ func values(vs []amf0.Value) string {
 }
 
 // parse reads values from JSON, one after the other.
-func parse(t *testing.T, text string) (vs []amf0.Value) {
+func parse(t *testing.T, text string) (vs []amf.Value) {
 	dec := json.NewDecoder(bytes.NewReader([]byte(text)))
 	for dec.More() {
 		vs = append(vs, parseValue(t, dec))
@@ -309,28 +309,28 @@ func parse(t *testing.T, text string) (vs []amf0.Value) {
 	return vs
 }
 
-func parseValue(t *testing.T, dec *json.Decoder) amf0.Value {
+func parseValue(t *testing.T, dec *json.Decoder) amf.Value {
 	token, err := dec.Token()
 	if err != nil {
 		t.Fatalf("parse values: %v", err)
 	}
 	switch v := token.(type) {
 	case float64:
-		return amf0.Number(v)
+		return amf.Number(v)
 	case bool:
-		return amf0.Boolean(v)
+		return amf.Boolean(v)
 	case string:
-		return amf0.String(v)
+		return amf.String(v)
 	case json.Delim:
-		var object amf0.Object
-		var array amf0.StrictArray
+		var object amf.Object
+		var array amf.StrictArray
 		for dec.More() {
 			if v == '[' {
 				array = append(array, parseValue(t, dec))
 				continue
 			}
-			name := parseValue(t, dec).(amf0.String)
-			object = append(object, amf0.Property{Name: string(name), Value: parseValue(t, dec)})
+			name := parseValue(t, dec).(amf.String)
+			object = append(object, amf.Property{Name: string(name), Value: parseValue(t, dec)})
 		}
 		if _, err := dec.Token(); err != nil {
 			t.Fatal(err)
@@ -340,5 +340,5 @@ func parseValue(t *testing.T, dec *json.Decoder) amf0.Value {
 		}
 		return object
 	}
-	return amf0.Null{}
+	return amf.Null{}
 }

@@ -3,24 +3,24 @@ package rtmp
 import (
 	"bytes"
 
-	"weir/remux/amf0"
+	"weir/rtmp/amf"
 )
 
 // setDataFrame is the AMF0 string "@setDataFrame". In front of script data it
 // tells the server to keep the rest for those who come later; the rest is what
 // an FLV file holds.
-var setDataFrame = amf0.Append(nil, amf0.String("@setDataFrame"))
+var setDataFrame = amf.Append(nil, amf.String("@setDataFrame"))
 
 // scriptData returns the body of the FLV script tag in a data message
 // [RTMP 7.1.2]. AMF0 is taken as it is; AMF3 becomes AMF0.
 func scriptData(m message) ([]byte, error) {
 	body := m.payload
 	if m.typ == typeDataAMF3 {
-		vs, err := amf0.DecodeAll(skipFormat(body))
+		vs, err := amf.DecodeAll(skipFormat(body))
 		if err != nil {
 			return nil, brokeAMF("RTMP 7.1.2", "a data message is made of AMF values", err)
 		}
-		body = amf0.Append(nil, vs...)
+		body = amf.Append(nil, vs...)
 	}
 	return bytes.TrimPrefix(body, setDataFrame), nil
 }

@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"weir/remux/amf0"
 	"weir/remux/flv"
+	"weir/rtmp/amf"
 )
 
 // script writes what a peer sends, message by message.
@@ -23,8 +23,8 @@ func newScript() *script {
 	return s
 }
 
-func (s *script) command(stream uint32, vs ...amf0.Value) *script {
-	return s.message(chunkStreamCommand, typeCommandAMF0, stream, 0, amf0.Append(nil, vs...))
+func (s *script) command(stream uint32, vs ...amf.Value) *script {
+	return s.message(chunkStreamCommand, typeCommandAMF0, stream, 0, amf.Append(nil, vs...))
 }
 
 func (s *script) message(id uint8, typ messageType, stream, timestamp uint32, payload []byte) *script {
@@ -33,13 +33,13 @@ func (s *script) message(id uint8, typ messageType, stream, timestamp uint32, pa
 }
 
 func (s *script) connect() *script {
-	return s.command(0, amf0.String("connect"), amf0.Number(1), amf0.Object{
-		{Name: "app", Value: amf0.String("live")}, {Name: "tcUrl", Value: amf0.String("rtmp://localhost/live")},
+	return s.command(0, amf.String("connect"), amf.Number(1), amf.Object{
+		{Name: "app", Value: amf.String("live")}, {Name: "tcUrl", Value: amf.String("rtmp://localhost/live")},
 	})
 }
 
 func (s *script) publish(stream uint32, name string) *script {
-	return s.command(stream, amf0.String("publish"), amf0.Number(0), amf0.Null{}, amf0.String(name))
+	return s.command(stream, amf.String("publish"), amf.Number(0), amf.Null{}, amf.String(name))
 }
 
 // published is a session up to its publish, with this chunk size.
@@ -50,10 +50,10 @@ func published(chunkSize uint32) *script {
 }
 
 // deep is an AMF0 value that is nested n times.
-func deep(n int) amf0.Value {
-	var v amf0.Value = amf0.Null{}
+func deep(n int) amf.Value {
+	var v amf.Value = amf.Null{}
 	for range n {
-		v = amf0.Object{{Name: "a", Value: v}}
+		v = amf.Object{{Name: "a", Value: v}}
 	}
 	return v
 }
@@ -71,11 +71,11 @@ var brokenSessions = []struct {
 	{"another command first", newScript().publish(1, key), "RTMP 7.2.1.1"},
 	{"connect twice", newScript().connect().connect(), "RTMP 7.2.1.1"},
 	{"command without a name", newScript().command(0), "RTMP 7.1.1"},
-	{"command with a number for a name", newScript().command(0, amf0.Number(1)), "RTMP 7.1.1"},
-	{"command object nested too deep", newScript().command(0, amf0.String("connect"), amf0.Number(1), deep(17)), "RTMP 7.1.1"},
+	{"command with a number for a name", newScript().command(0, amf.Number(1)), "RTMP 7.1.1"},
+	{"command object nested too deep", newScript().command(0, amf.String("connect"), amf.Number(1), deep(17)), "RTMP 7.1.1"},
 	{
 		"command object that is no AMF",
-		newScript().connect().message(3, typeCommandAMF0, 1, 0, amf0.Append(nil, amf0.String(key))[:8]), "RTMP 7.1.1",
+		newScript().connect().message(3, typeCommandAMF0, 1, 0, amf.Append(nil, amf.String(key))[:8]), "RTMP 7.1.1",
 	},
 	{"chunk size of 0", newScript().message(2, typeSetChunkSize, 0, 0, make([]byte, 4)), "RTMP 5.4.1"},
 	{"chunk size of 2^31", newScript().message(2, typeSetChunkSize, 0, 0, []byte{0x80, 0, 0, 0}), "RTMP 5.4.1"},
@@ -115,7 +115,7 @@ func pings(n int) *script {
 func calls(n int) *script {
 	s := newScript().connect()
 	for range n {
-		s.command(0, amf0.String(key), amf0.Number(2), amf0.Null{})
+		s.command(0, amf.String(key), amf.Number(2), amf.Null{})
 	}
 	return s
 }
@@ -143,9 +143,9 @@ func TestServerBroken(t *testing.T) {
 func TestServerAtTheLimits(t *testing.T) {
 	for name, p := range map[string][]byte{
 		"MaxMessage": published(4096).message(6, typeVideo, 1, 0, make([]byte, 1<<20)).buf,
-		"command":    published(4096).message(3, typeCommandAMF0, 1, 0, append(amf0.Append(nil, amf0.String("x")), make([]byte, maxCommand-4)...)).buf,
+		"command":    published(4096).message(3, typeCommandAMF0, 1, 0, append(amf.Append(nil, amf.String("x")), make([]byte, maxCommand-4)...)).buf,
 		"publishes":  manyPublishes(maxPublishes).buf,
-		"AMF depth":  newScript().connect().command(0, amf0.String("x"), amf0.Number(0), deep(amf0.MaxDepth)).buf,
+		"AMF depth":  newScript().connect().command(0, amf.String("x"), amf.Number(0), deep(amf.MaxDepth)).buf,
 	} {
 		t.Run(name, func(t *testing.T) {
 			receive(t, NewServer(ServerConfig{MaxMessage: 1 << 20}), start, p)
@@ -227,7 +227,7 @@ func TestTagsBeforeTheAnswer(t *testing.T) {
 	}
 	s.Refuse(1, "NetStream.Publish.BadName", "no")
 	p.take()
-	p.message(6, typeVideo, 1, 0, []byte{0x17, 0}).command(0, amf0.String("deleteStream"), amf0.Number(0), amf0.Null{}, amf0.Number(1))
+	p.message(6, typeVideo, 1, 0, []byte{0x17, 0}).command(0, amf.String("deleteStream"), amf.Number(0), amf.Null{}, amf.Number(1))
 	if events := receive(t, s, start, p.buf); len(events) > 0 {
 		t.Errorf("events %v after a refusal", lines(events))
 	}

@@ -1,4 +1,4 @@
-package amf0
+package amf
 
 import "fmt"
 
@@ -15,7 +15,7 @@ type Error struct {
 
 // Error returns the rule, its section and the offset.
 func (e *Error) Error() string {
-	return fmt.Sprintf("amf0: at byte %d: %s [%s]", e.Offset, e.Rule, e.Section)
+	return fmt.Sprintf("amf: at byte %d: %s [%s]", e.Offset, e.Rule, e.Section)
 }
 
 func (d *decoder) fail(rule, section string) error {

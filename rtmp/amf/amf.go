@@ -1,4 +1,4 @@
-// Package amf0 decodes and appends AMF0, the values of RTMP commands and of
+// Package amf decodes and appends AMF0, the values of RTMP commands and of
 // FLV script data.
 //
 // Values are a closed set of Go types, one for each marker. Objects keep their
@@ -8,7 +8,7 @@
 // Source: Adobe, Action Message Format -- AMF 0, cited as [AMF0]. A value in
 // AMF3, switched to for one value [AMF0 3.1], is decoded to its AMF0 twin; its
 // source is Adobe, Action Message Format -- AMF 3, cited as [AMF3].
-package amf0
+package amf
 
 // MaxDepth is how many objects and arrays may be nested in each other. The
 // deepest known in the field is three, in the maps of enhanced RTMP's connect.

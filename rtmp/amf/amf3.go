@@ -1,4 +1,4 @@
-package amf0
+package amf
 
 import "strconv"
 
