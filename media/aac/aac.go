@@ -58,6 +58,9 @@ type Config struct {
 	ExtensionRate int
 
 	rateIndex uint8
+	// program are the elements of a frame in their order, where a
+	// program_config_element tells them.
+	program []element
 }
 
 // rates is table 1.18, by samplingFrequencyIndex.
@@ -172,13 +175,20 @@ func (c *Config) general(r *bits.Reader) {
 	}
 	r.Skip(1) // extensionFlag
 	if c.ChannelConfig == 0 {
-		c.Channels = programChannels(r)
+		c.program = readProgram(r)
+		for _, e := range c.program {
+			c.Channels++
+			if e.id == idCPE {
+				c.Channels++
+			}
+		}
 	}
 }
 
-// programChannels reads a program_config_element (4.4.1.1) and counts its
-// channels.
-func programChannels(r *bits.Reader) int {
+// readProgram reads a program_config_element (4.4.1.1). A frame has its
+// elements in the same order: front, side, back, then the effects channels
+// (4.5.2.1).
+func readProgram(r *bits.Reader) []element {
 	r.Skip(4 + 2 + 4) // element_instance_tag, object_type, sampling_frequency_index
 	front, side, back := r.Bits(4), r.Bits(4), r.Bits(4)
 	lfe, assoc, coupling := r.Bits(2), r.Bits(3), r.Bits(4)
@@ -187,19 +197,22 @@ func programChannels(r *bits.Reader) int {
 			r.Skip(size)
 		}
 	}
-	n := 0
+	var all []element
 	for range front + side + back {
-		n++
+		e := element{id: idSCE}
 		if r.Flag() { // is_cpe: a channel pair
-			n++
+			e.id = idCPE
 		}
-		r.Skip(4)
+		e.tag = uint8(r.Bits(4))
+		all = append(all, e)
 	}
-	n += int(lfe)
-	r.Skip(int(4*lfe + 4*assoc + 5*coupling))
+	for range lfe {
+		all = append(all, element{idLFE, uint8(r.Bits(4))})
+	}
+	r.Skip(int(4*assoc + 5*coupling))
 	r.Align()
 	r.Skip(8 * int(r.Bits(8))) // comment_field_data
-	return n
+	return all
 }
 
 // The syncExtensionTypes of backward compatible signalling (1.6.2.1).
