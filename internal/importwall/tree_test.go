@@ -72,7 +72,7 @@ func load(root fs.FS) (*tree, error) {
 				nested = append(nested, p+"/")
 			}
 			return nil
-		case !d.Type().IsRegular():
+		case !d.Type().IsRegular(), p == ".git": // a file in a linked work tree
 			return nil
 		}
 		return t.add(root, p, nested)
