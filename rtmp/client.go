@@ -1,13 +1,8 @@
 package rtmp
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
 	"time"
-
-	"weir/remux/flv"
-	"weir/rtmp/amf"
 )
 
 // ClientConfig configures a Client.
@@ -97,14 +92,6 @@ func (e *RefusedError) Error() string {
 	return fmt.Sprintf("rtmp: the server refused: %s: %s", e.Code, e.Description)
 }
 
-// The errors of WriteTag.
-var (
-	// ErrNotPublishing: the server has not accepted the publish, or it is over.
-	ErrNotPublishing = errors.New("rtmp: not publishing")
-	// ErrTagTooLong: the tag does not fit in a message.
-	ErrTagTooLong = errors.New("rtmp: the tag is longer than a message can be")
-)
-
 // NewClient returns the publisher's end of a connection of which no byte was
 // written. Its Output already holds the beginning of the handshake.
 func NewClient(config ClientConfig) *Client {
@@ -143,42 +130,3 @@ func (c *Client) Output() []byte { return c.output() }
 
 // Publishing reports whether the server accepted the publish and it goes on.
 func (c *Client) Publishing() bool { return c.state == statePublishing && c.err == nil }
-
-// onMetaData is the AMF0 string that the metadata of a stream begins with.
-var onMetaData = amf.Append(nil, amf.String("onMetaData"))
-
-// WriteTag appends a tag to the output. Metadata goes out behind
-// "@setDataFrame", so that the server keeps it for those who come later.
-func (c *Client) WriteTag(t flv.Tag) error {
-	if !c.Publishing() {
-		return ErrNotPublishing
-	}
-	m := message{typ: messageType(t.Type), stream: c.stream, timestamp: t.Timestamp, payload: t.Data}
-	id := uint8(chunkStreamData)
-	switch t.Type {
-	case flv.TagAudio:
-		id = chunkStreamAudio
-	case flv.TagVideo:
-		id = chunkStreamVideo
-	case flv.TagScript:
-		if bytes.HasPrefix(t.Data, onMetaData) {
-			m.payload = append(bytes.Clone(setDataFrame), t.Data...)
-		}
-	}
-	if len(m.payload) > maxMessageLength {
-		return ErrTagTooLong
-	}
-	c.out.write(id, m)
-	return nil
-}
-
-// Unpublish appends the clean end of the publish to the output. The caller
-// closes the connection when that is written.
-func (c *Client) Unpublish() {
-	if c.err == nil && (c.state == statePublish || c.state == statePublishing) {
-		name := amf.String(c.config.Name)
-		c.writeCommand(0, "FCUnpublish", transactionFCUnpublish, amf.Null{}, name)
-		c.writeCommand(0, "deleteStream", transactionDeleteStream, amf.Null{}, amf.Number(c.stream))
-	}
-	c.state = stateEnded
-}

@@ -1,10 +1,6 @@
 package rtmp
 
-import (
-	"time"
-
-	"weir/remux/flv"
-)
+import "time"
 
 // ServerConfig configures a Server. Its zero value is ready to use.
 type ServerConfig struct {
@@ -36,14 +32,6 @@ type Server struct {
 	// publishes are the publishes that were neither ended nor refused.
 	publishes []publish
 	events    []Event
-}
-
-// publish is one stream that the peer publishes.
-type publish struct {
-	stream uint32
-	// name is without its query.
-	name     string
-	answered bool
 }
 
 // maxMessageLength is the longest message that a chunk header can declare.
@@ -124,38 +112,4 @@ func (s *Server) handle(m message) error {
 	}
 	// Shared objects, and types that are not known, are passed over.
 	return nil
-}
-
-// handleMedia makes an event of a message that belongs to a publish. Others
-// are passed over: they are the tail of a publish that was ended or refused.
-func (s *Server) handleMedia(m message) error {
-	if s.find(m.stream) < 0 || len(m.payload) == 0 {
-		// An empty message is silence [E-RTMP]: there is nothing to keep.
-		return nil
-	}
-	tag := flv.Tag{Timestamp: m.timestamp, Data: m.payload}
-	switch m.typ {
-	case typeAudio, typeVideo:
-		tag.Type = flv.TagType(m.typ)
-	case typeDataAMF0, typeDataAMF3:
-		body, err := scriptData(m)
-		if err != nil {
-			return err
-		}
-		tag.Type, tag.Data = flv.TagScript, body
-	default:
-		return nil
-	}
-	s.events = append(s.events, Event{Type: EventTag, StreamID: m.stream, Tag: tag})
-	return nil
-}
-
-// find returns the index of the publish on a message stream, or -1.
-func (s *Server) find(stream uint32) int {
-	for i := range s.publishes {
-		if s.publishes[i].stream == stream {
-			return i
-		}
-	}
-	return -1
 }

@@ -1,9 +1,10 @@
 package rtmp
 
 import (
-	"strings"
-	"unicode/utf8"
+	"bytes"
+	"errors"
 
+	"weir/remux/flv"
 	"weir/rtmp/amf"
 )
 
@@ -107,50 +108,49 @@ func (c *Client) refused(info amf.Properties) error {
 	return &RefusedError{Code: asString(info.Get("code")), Description: c.blank(info.Get("description"))}
 }
 
-// blank returns a server's text without the stream's name and query, which
-// servers like to repeat and which are secrets.
-func (c *Client) blank(v amf.Value) string {
-	name, query, _ := strings.Cut(c.config.Name, "?")
-	return blankOut(blankOut(asString(v), query), name)
-}
+// The errors of WriteTag.
+var (
+	// ErrNotPublishing: the server has not accepted the publish, or it is over.
+	ErrNotPublishing = errors.New("rtmp: not publishing")
+	// ErrTagTooLong: the tag does not fit in a message.
+	ErrTagTooLong = errors.New("rtmp: the tag is longer than a message can be")
+)
 
-// blankOut replaces a secret in a text: a short one where it stands by itself,
-// as it may be within a word by chance.
-func blankOut(text, secret string) string {
-	const blank, short = "***", 8
-	switch {
-	case secret == "":
-		return text
-	case len(secret) >= short:
-		return strings.ReplaceAll(text, secret, blank)
+// onMetaData is the AMF0 string that the metadata of a stream begins with.
+var onMetaData = amf.Append(nil, amf.String("onMetaData"))
+
+// WriteTag appends a tag to the output. Metadata goes out behind
+// "@setDataFrame", so that the server keeps it for those who come later.
+func (c *Client) WriteTag(t flv.Tag) error {
+	if !c.Publishing() {
+		return ErrNotPublishing
 	}
-	var b strings.Builder
-	for from := 0; ; {
-		i := strings.Index(text[from:], secret)
-		if i < 0 {
-			b.WriteString(text[from:])
-			return b.String()
+	m := message{typ: messageType(t.Type), stream: c.stream, timestamp: t.Timestamp, payload: t.Data}
+	id := uint8(chunkStreamData)
+	switch t.Type {
+	case flv.TagAudio:
+		id = chunkStreamAudio
+	case flv.TagVideo:
+		id = chunkStreamVideo
+	case flv.TagScript:
+		if bytes.HasPrefix(t.Data, onMetaData) {
+			m.payload = append(bytes.Clone(setDataFrame), t.Data...)
 		}
-		i += from
-		end := i + len(secret)
-		b.WriteString(text[from:i])
-		if standsAlone(text[:i], text[end:]) {
-			b.WriteString(blank)
-		} else {
-			b.WriteString(secret)
-		}
-		from = end
 	}
+	if len(m.payload) > maxMessageLength {
+		return ErrTagTooLong
+	}
+	c.out.write(id, m)
+	return nil
 }
 
-// standsAlone tells whether what lies between two texts is not within a word.
-func standsAlone(before, after string) bool {
-	last, _ := utf8.DecodeLastRuneInString(before)
-	next, _ := utf8.DecodeRuneInString(after)
-	return !isLetter(last) && !isSign(last) && !isLetter(next) && !isSign(next)
+// Unpublish appends the clean end of the publish to the output. The caller
+// closes the connection when that is written.
+func (c *Client) Unpublish() {
+	if c.err == nil && (c.state == statePublish || c.state == statePublishing) {
+		name := amf.String(c.config.Name)
+		c.writeCommand(0, "FCUnpublish", transactionFCUnpublish, amf.Null{}, name)
+		c.writeCommand(0, "deleteStream", transactionDeleteStream, amf.Null{}, amf.Number(c.stream))
+	}
+	c.state = stateEnded
 }
-
-func isLetter(r rune) bool { return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' }
-
-// isSign is for what names have beside letters.
-func isSign(r rune) bool { return r >= '0' && r <= '9' || r == '-' || r == '_' }
