@@ -7,6 +7,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"weir/check/playlist"
+	"weir/check/report"
 )
 
 // BenchmarkHour checks a VOD of one hour, 1800 segments of two seconds: the
@@ -50,8 +53,8 @@ func BenchmarkPlaylist(b *testing.B) {
 	b.SetBytes(int64(len(body)))
 	b.ReportAllocs()
 	for b.Loop() {
-		var r Report
-		parse("p.m3u8", body, nil, &r).checkMedia(&r)
+		var r report.Report
+		playlist.Parse("p.m3u8", body, nil, &r).CheckMedia(&r)
 		if len(r.Counts) > 0 {
 			b.Fatal(r.Findings)
 		}

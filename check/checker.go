@@ -3,12 +3,15 @@ package check
 import (
 	"crypto/sha256"
 	"errors"
-	"maps"
 	"path"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"weir/check/playlist"
+	"weir/check/report"
+	"weir/check/stream"
 )
 
 // Kind is what a Want asks for.
@@ -32,7 +35,7 @@ type Want struct {
 	Offset, Length int64
 
 	of    *rendition
-	entry segment
+	entry playlist.Segment
 }
 
 // Object is the answer to a Want.
@@ -66,10 +69,10 @@ type Config struct {
 // answers, in that order. It has no clock and does no I/O.
 type Checker struct {
 	cfg    Config
-	report Report
+	report report.Report
 	queue  []Want
 
-	root       *playlist // the multivariant playlist, or nil
+	root       *playlist.Playlist // the multivariant playlist, or nil
 	renditions []*rendition
 	byURI      map[string]*rendition
 	once       map[string]map[string]bool // of each playlist: the rules told
@@ -89,7 +92,7 @@ func New(root string, cfg Config) *Checker {
 		cfg: cfg, queue: []Want{{URI: root, Kind: Playlist}},
 		byURI: map[string]*rendition{}, once: map[string]map[string]bool{}, reloads: map[string]time.Time{},
 	}
-	c.room.listed, c.room.text = maxListed, maxText
+	c.room.listed, c.room.text = playlist.MaxListed, playlist.MaxText
 	return c
 }
 
@@ -98,7 +101,7 @@ func resolvePath(base, ref string) string {
 	if strings.Contains(ref, "://") || strings.HasPrefix(ref, "data:") {
 		return ref
 	}
-	ref = unescape(cutQuery(ref))
+	ref = playlist.Unescape(playlist.Path(ref))
 	if strings.HasPrefix(ref, "/") {
 		return path.Clean(ref[1:])
 	}
@@ -152,13 +155,13 @@ func (c *Checker) Put(now time.Time, w Want, o Object) {
 		c.putPlaylist(now, w, o)
 	case Initialization:
 		c.report.Bytes += int64(len(o.Body))
-		if !w.entry.encrypted {
-			checkInitialization(o.Body, func(rule, format string, args ...any) { c.report.add(rule, w.URI, 0, format, args...) })
+		if !w.entry.Encrypted {
+			stream.CheckInitialization(o.Body, func(rule, format string, args ...any) { c.report.Add(rule, w.URI, 0, format, args...) })
 		}
 	case Segment:
 		c.remember(w, o.Body)
 		e := w.entry
-		e.uri = w.URI
+		e.URI = w.URI
 		w.of.take(e, o.Body, &c.report)
 	case Departed:
 		c.remember(w, o.Body)
@@ -169,17 +172,17 @@ func (c *Checker) Put(now time.Time, w Want, o Object) {
 func (c *Checker) missing(now time.Time, w Want, err error, live bool) {
 	switch {
 	case errors.Is(err, ErrElsewhere):
-		c.report.note("What is on other servers, or above the directory of the check, was not looked at.")
+		c.report.Note("What is on other servers, or above the directory of the check, was not looked at.")
 		if w.Kind == Segment {
 			w.of.broken(&c.report)
 		}
 	case w.Kind == Departed:
-		c.report.add("LIVE-GONE", w.URI, 0, "it just left the playlist: %v", err)
+		c.report.Add("LIVE-GONE", w.URI, 0, "it just left the playlist: %v", err)
 	case live:
-		c.report.add("LIVE-UNAVAILABLE", w.URI, 0, "%v", err)
+		c.report.Add("LIVE-UNAVAILABLE", w.URI, 0, "%v", err)
 		c.schedule(now, w.of)
 	default:
-		c.report.add("OBJ-MISSING", w.URI, 0, "%v", err)
+		c.report.Add("OBJ-MISSING", w.URI, 0, "%v", err)
 		if w.Kind == Segment {
 			w.of.broken(&c.report)
 		}
@@ -197,7 +200,7 @@ func (c *Checker) remember(w Want, body []byte) {
 	}
 	sum := sha256.Sum256(body)
 	if before, ok := w.of.sums[key]; ok && before != sum {
-		c.report.add("LIVE-REUSED", w.URI, 0, "its bytes are not those of the last time")
+		c.report.Add("LIVE-REUSED", w.URI, 0, "its bytes are not those of the last time")
 	}
 	if w.Kind == Departed {
 		delete(w.of.sums, key)
@@ -213,18 +216,18 @@ func (c *Checker) putPlaylist(now time.Time, w Want, o Object) {
 	}
 	var variables map[string]string
 	if c.root != nil {
-		variables = c.root.variables
+		variables = c.root.Variables
 	}
 	p := checkVersion(w.URI, string(o.Body), variables, &c.report, c.once[w.URI])
-	if w.of == nil && p.multivariant && !p.media {
+	if w.of == nil && p.Multivariant && !p.Media {
 		c.root = p
-		p.checkMultivariant(&c.report)
+		p.CheckMultivariant(&c.report)
 		c.follow(p)
 		return
 	}
-	if p.multivariant {
+	if p.Multivariant {
 		if w.of != nil {
-			c.report.add("MVP-NESTED", w.URI, 0, "it is a multivariant playlist")
+			c.report.Add("MVP-NESTED", w.URI, 0, "it is a multivariant playlist")
 		}
 		return
 	}
@@ -238,43 +241,43 @@ func (c *Checker) putPlaylist(now time.Time, w Want, o Object) {
 }
 
 // bound cuts from a playlist what is more than may be kept of all of them.
-func (c *Checker) bound(m *rendition, p *playlist, size int) {
+func (c *Checker) bound(m *rendition, p *playlist.Playlist, size int) {
 	if m.current != nil {
-		c.listed -= len(m.current.segments)
+		c.listed -= len(m.current.Segments)
 		c.text -= m.text
 	}
 	m.text = size
-	if room := c.room.listed - c.listed; len(p.segments) > room {
-		c.tell(p.uri, "M3U-LIMIT", "with the other playlists it lists more than %d segments", c.room.listed)
-		p.segments = slices.Clone(p.segments[:room])
+	if room := c.room.listed - c.listed; len(p.Segments) > room {
+		c.tell(p.URI, "M3U-LIMIT", "with the other playlists it lists more than %d segments", c.room.listed)
+		p.Segments = slices.Clone(p.Segments[:room])
 	}
 	if size > c.room.text-c.text { // what is kept of it would keep all of it
-		c.tell(p.uri, "M3U-LIMIT", "with the other playlists it has more than %d bytes", c.room.text)
-		*p = playlist{uri: strings.Clone(p.uri), target: p.target, hasTarget: p.hasTarget, ended: p.ended, multivariant: p.multivariant, media: p.media}
+		c.tell(p.URI, "M3U-LIMIT", "with the other playlists it has more than %d bytes", c.room.text)
+		*p = playlist.Playlist{URI: strings.Clone(p.URI), Target: p.Target, HasTarget: p.HasTarget, Ended: p.Ended, Multivariant: p.Multivariant, Media: p.Media}
 		m.text = 0
 	}
-	c.listed += len(p.segments)
+	c.listed += len(p.Segments)
 	c.text += m.text
 }
 
 // follow asks for the playlists that a multivariant playlist lists.
-func (c *Checker) follow(p *playlist) {
+func (c *Checker) follow(p *playlist.Playlist) {
 	ask := func(uri string) {
 		if uri == "" {
 			return
 		}
-		uri = c.cfg.Resolve(p.uri, uri)
-		if c.byURI[uri] == nil && len(c.renditions) < maxVariants {
+		uri = c.cfg.Resolve(p.URI, uri)
+		if c.byURI[uri] == nil && len(c.renditions) < playlist.MaxVariants {
 			m := c.rendition(uri)
-			m.independent = p.independent
+			m.independent = p.Independent
 			c.queue = append(c.queue, Want{URI: uri, Kind: Playlist, of: m})
 		}
 	}
-	for i := range p.variants {
-		ask(p.variants[i].uri)
+	for i := range p.Variants {
+		ask(p.Variants[i].URI)
 	}
-	for _, t := range p.renditions {
-		ask(t.value("URI"))
+	for _, t := range p.Renditions {
+		ask(t.Value("URI"))
 	}
 }
 
@@ -286,16 +289,16 @@ func (c *Checker) rendition(uri string) *rendition {
 }
 
 // version takes in a version of a media playlist, and asks for what is new.
-func (c *Checker) version(now time.Time, m *rendition, p *playlist) {
-	left := m.history.observe(now, p, &c.report)
+func (c *Checker) version(now time.Time, m *rendition, p *playlist.Playlist) {
+	left := m.history.Observe(now, p, &c.report)
 	m.current = p
-	m.wasLive = m.wasLive || !p.ended
-	for i := range p.segments {
-		s := &p.segments[i]
-		if m.started && s.sequence < m.asked {
+	m.wasLive = m.wasLive || !p.Ended
+	for i := range p.Segments {
+		s := &p.Segments[i]
+		if m.started && s.Sequence < m.asked {
 			continue
 		}
-		m.started, m.asked = true, s.sequence+1
+		m.started, m.asked = true, s.Sequence+1
 		m.pass(s)
 		c.ask(m, s)
 	}
@@ -308,31 +311,31 @@ func (c *Checker) version(now time.Time, m *rendition, p *playlist) {
 			c.queue = append(c.queue, w)
 		}
 	}
-	if !p.ended && p.kind != "VOD" {
+	if !p.Ended && p.Kind != "VOD" {
 		c.schedule(now, m)
 	}
 }
 
 // want is the Want for an entry.
-func (c *Checker) want(m *rendition, s segment) Want {
-	w := Want{URI: c.cfg.Resolve(m.uri, s.uri), Kind: Segment, of: m, entry: s}
-	if s.hasRange {
-		w.Offset, w.Length = s.offset, s.length
+func (c *Checker) want(m *rendition, s playlist.Segment) Want {
+	w := Want{URI: c.cfg.Resolve(m.uri, s.URI), Kind: Segment, of: m, entry: s}
+	if s.HasRange {
+		w.Offset, w.Length = s.Offset, s.Length
 	}
 	return w
 }
 
 // ask asks for a segment, and for its initialization the first time.
-func (c *Checker) ask(m *rendition, s *segment) {
-	if c.cfg.PlaylistsOnly || s.gap {
+func (c *Checker) ask(m *rendition, s *playlist.Segment) {
+	if c.cfg.PlaylistsOnly || s.Gap {
 		return
 	}
-	if s.init != nil && s.init.uri != "" {
-		uri := c.cfg.Resolve(m.uri, s.init.uri)
-		key := uri + "@" + strconv.FormatInt(s.init.offset, 10)
-		if !m.inits[key] && len(m.inits) < maxVariables {
+	if s.Init != nil && s.Init.URI != "" {
+		uri := c.cfg.Resolve(m.uri, s.Init.URI)
+		key := uri + "@" + strconv.FormatInt(s.Init.Offset, 10)
+		if !m.inits[key] && len(m.inits) < playlist.MaxVariables {
 			m.inits[key] = true
-			c.queue = append(c.queue, Want{URI: uri, Kind: Initialization, Offset: s.init.offset, Length: s.init.length, of: m, entry: *s})
+			c.queue = append(c.queue, Want{URI: uri, Kind: Initialization, Offset: s.Init.Offset, Length: s.Init.Length, of: m, entry: *s})
 		}
 	}
 	c.queue = append(c.queue, c.want(m, *s))
@@ -346,27 +349,14 @@ func (c *Checker) schedule(now time.Time, m *rendition) {
 	}
 	target := 1
 	if m.current != nil {
-		target = max(m.current.target, 1)
+		target = max(m.current.Target, 1)
 	}
-	c.reloads[m.uri] = now.Add(max(seconds(float64(target))/3, 250*time.Millisecond))
-}
-
-// clone copies a report, so that more can be added to it.
-func (r *Report) clone() Report {
-	out := *r
-	out.Findings, out.Notes, out.Counts = slices.Clone(r.Findings), slices.Clone(r.Notes), maps.Clone(r.Counts)
-	if out.Findings == nil {
-		out.Findings = []Finding{}
-	}
-	if out.Counts == nil {
-		out.Counts = map[string]int{}
-	}
-	return out
+	c.reloads[m.uri] = now.Add(max(playlist.Duration(float64(target))/3, 250*time.Millisecond))
 }
 
 // Report returns what was found so far, with what only the whole shows.
-func (c *Checker) Report() Report {
-	r := c.report.clone()
+func (c *Checker) Report() report.Report {
+	r := c.report.Clone()
 	for _, m := range c.renditions {
 		m.checkWhole(&r)
 	}
@@ -375,4 +365,30 @@ func (c *Checker) Report() Report {
 		c.compareVariants(&r)
 	}
 	return r
+}
+
+// checkVersion parses and checks a version of a media playlist; once holds the
+// rules that earlier versions broke, which are not told again.
+func checkVersion(uri, text string, variables map[string]string, r *report.Report, once map[string]bool) *playlist.Playlist {
+	var here report.Report
+	p := playlist.Parse(uri, text, variables, &here)
+	if !p.Multivariant {
+		p.CheckMedia(&here)
+	}
+	r.Playlists++
+	r.Bytes += int64(len(text))
+	broken := map[string]bool{}
+	for _, f := range here.Findings {
+		if !once[f.Rule] {
+			r.Add(f.Rule, f.Where, f.Line, "%s", f.Text)
+		}
+		broken[f.Rule] = true
+	}
+	for rule := range broken {
+		if more := here.Counts[rule] - report.MaxPerRule; more > 0 && !once[rule] {
+			r.Counts[rule] += more
+		}
+		once[rule] = true
+	}
+	return p
 }

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"weir/check/report"
 )
 
 // maxObject is the largest object that is read from a file system.
@@ -24,29 +26,29 @@ var (
 // Directory checks what lies in a file system: the presentation of root, if
 // that is a playlist, or every presentation below it, if it is a directory.
 // The error is about root itself; what is missing below is a finding.
-func Directory(fsys fs.FS, root string) (Report, error) {
+func Directory(fsys fs.FS, root string) (report.Report, error) {
 	info, err := fs.Stat(fsys, root)
 	if err != nil {
-		return Report{}, fmt.Errorf("check directory: %w", err)
+		return report.Report{}, fmt.Errorf("check directory: %w", err)
 	}
 	if !info.IsDir() {
 		return file(fsys, root, map[string]bool{}), nil
 	}
 	names, err := playlistsBelow(fsys, root)
 	if err != nil {
-		return Report{}, fmt.Errorf("check directory: %w", err)
+		return report.Report{}, fmt.Errorf("check directory: %w", err)
 	}
 	if len(names) == 0 {
-		return Report{}, fmt.Errorf("check directory: %w", errNoPlaylist)
+		return report.Report{}, fmt.Errorf("check directory: %w", errNoPlaylist)
 	}
-	var all Report
+	var all report.Report
 	seen := map[string]bool{}
 	for _, name := range names {
 		if !seen[name] {
-			all.merge(file(fsys, name, seen))
+			all.Merge(file(fsys, name, seen))
 		}
 	}
-	return all.clone(), nil
+	return all.Clone(), nil
 }
 
 // playlistsBelow finds the playlists, multivariant ones first: what these
@@ -70,7 +72,7 @@ func playlistsBelow(fsys fs.FS, root string) ([]string, error) {
 
 // file checks the presentation of one playlist, and notes in seen the
 // playlists that belong to it.
-func file(fsys fs.FS, name string, seen map[string]bool) Report {
+func file(fsys fs.FS, name string, seen map[string]bool) report.Report {
 	c := New(name, Config{})
 	for w, ok := c.Next(time.Time{}); ok; w, ok = c.Next(time.Time{}) {
 		if w.Kind == Playlist {
@@ -131,30 +133,4 @@ func plain(err error) error {
 		return e.Err
 	}
 	return err
-}
-
-// merge adds another report.
-func (r *Report) merge(o Report) {
-	if r.Counts == nil {
-		r.Counts = map[string]int{}
-	}
-	kept := map[string]int{}
-	for _, f := range r.Findings {
-		kept[f.Rule]++
-	}
-	for _, f := range o.Findings {
-		if kept[f.Rule]++; kept[f.Rule] <= maxPerRule {
-			r.Findings = append(r.Findings, f)
-		}
-	}
-	for rule, n := range o.Counts {
-		r.Counts[rule] += n
-	}
-	for _, n := range o.Notes {
-		r.note(n)
-	}
-	r.Playlists += o.Playlists
-	r.Segments += o.Segments
-	r.Bytes += o.Bytes
-	r.Seconds += o.Seconds
 }

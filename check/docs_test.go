@@ -6,6 +6,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"weir/check/report"
 )
 
 var update = flag.Bool("update", false, "rewrite the table of rules in docs/check.md")
@@ -23,7 +25,7 @@ func TestDocumentation(t *testing.T) {
 	}
 	var want bytes.Buffer
 	want.WriteString("\n")
-	if err := WriteRules(&want); err != nil {
+	if err := report.WriteRules(&want); err != nil {
 		t.Fatal(err)
 	}
 	if *update {

@@ -9,6 +9,10 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"weir/check/playlist"
+	"weir/check/report"
+	"weir/check/stream"
 )
 
 // ffmpegHLS makes HLS of a test picture and a tone with the real ffmpeg: 12 s
@@ -129,7 +133,7 @@ func TestPlantedFaults(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !r.Has(f.rule) || rulesByID[f.rule].Severity != Error {
+			if !r.Has(f.rule) || report.ByID[f.rule].Severity != report.Error {
 				t.Errorf("want the error %s, found %v", f.rule, r.Findings)
 			}
 		})
@@ -150,7 +154,7 @@ func noIDR(b []byte) []byte {
 func TestPlantedHistory(t *testing.T) {
 	for _, f := range []struct {
 		name, rule string
-		r          Report
+		r          report.Report
 	}{
 		{"DISCONTINUITY-SEQUENCE wrong after sliding", "LIVE-DISCONTINUITY-SEQUENCE", versions(version(2), version(3), edit(version(4), "DISCONTINUITY-SEQUENCE:2", "DISCONTINUITY-SEQUENCE:1"))},
 		{"sequence going back", "LIVE-SEQUENCE-BACK", versions(version(0), version(1), version(2), version(1))},
@@ -217,7 +221,7 @@ func TestSecretsStayOut(t *testing.T) {
 // TestElsewhere: what a directory's playlists name on servers, or above the
 // directory, is not missing; what is no file is.
 func TestElsewhere(t *testing.T) {
-	one := func(uri string) Report {
+	one := func(uri string) report.Report {
 		return files("d/v.m3u8", edit(vod, "1.ts", uri), "d/0.ts", string(soundSegments(1)[0]), "d/dir/x", "", "2.ts", "")
 	}
 	for _, uri := range []string{"https://example.com/1.ts", "http://example.com/1.ts?x=1", "../../1.ts", "data:video/mp2t;base64,Rw=="} {
@@ -234,8 +238,8 @@ func TestElsewhere(t *testing.T) {
 
 // TestBounds: a hostile presentation costs bounded work and findings.
 func TestBounds(t *testing.T) {
-	many := "#EXTM3U\n" + strings.Repeat("#EXT-X-STREAM-INF:AUDIO=\"a\"\nv.m3u8\n", 2*maxVariants)
-	if r := one(many); !r.Has("M3U-LIMIT") || len(r.Findings) > maxPerRule*len(r.Counts) {
+	many := "#EXTM3U\n" + strings.Repeat("#EXT-X-STREAM-INF:AUDIO=\"a\"\nv.m3u8\n", 2*playlist.MaxVariants)
+	if r := one(many); !r.Has("M3U-LIMIT") || len(r.Findings) > report.MaxPerRule*len(r.Counts) {
 		t.Errorf("%d findings, M3U-LIMIT: %v", len(r.Findings), r.Has("M3U-LIMIT"))
 	}
 	deep := "#EXTM3U\n#EXT-X-DEFINE:NAME=\"a\",VALUE=\"" + strings.Repeat("x", 1000) + "\"\n#EXTINF:1,\n" + strings.Repeat("{$a}", 1000) + "\n"
@@ -254,8 +258,8 @@ func TestBoundsTogether(t *testing.T) {
 	for i := range playlists {
 		fmt.Fprintf(&names, "#EXT-X-STREAM-INF:BANDWIDTH=1\n%d.m3u8\n", i)
 	}
-	if c := New("m.m3u8", Config{}); c.room.listed != maxListed || c.room.text != maxText {
-		t.Errorf("the bounds are %+v, want %d segments and %d bytes", c.room, maxListed, maxText)
+	if c := New("m.m3u8", Config{}); c.room.listed != playlist.MaxListed || c.room.text != playlist.MaxText {
+		t.Errorf("the bounds are %+v, want %d segments and %d bytes", c.room, playlist.MaxListed, playlist.MaxText)
 	}
 	for _, tt := range []struct{ listed, text, want int }{
 		{playlists * each, playlists * len(list), playlists * each},
@@ -277,7 +281,7 @@ func TestBoundsTogether(t *testing.T) {
 		}
 		kept, r := 0, c.Report()
 		for _, m := range c.renditions {
-			kept += cap(m.current.segments)
+			kept += cap(m.current.Segments)
 		}
 		if c.listed != tt.want || kept > 2*tt.want+each || c.text > tt.text || r.Has("M3U-LIMIT") != (tt.want < playlists*each) {
 			t.Errorf("of %d segments and %d bytes it keeps %d in room for %d, and %d bytes; want %d segments. Findings: %v", tt.listed, tt.text, c.listed, kept, c.text, tt.want, r.Counts)
@@ -291,8 +295,8 @@ func TestGoldenSegment(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := readStream(golden, false, func(rule, format string, args ...any) { t.Errorf("%s: "+format, append([]any{rule}, args...)...) })
-	if len(s.tracks) != 2 || s.main() == nil || s.main().frames == 0 {
-		t.Errorf("it found %d tracks", len(s.tracks))
+	s := stream.Read(golden, false, func(rule, format string, args ...any) { t.Errorf("%s: "+format, append([]any{rule}, args...)...) })
+	if len(s.Tracks) != 2 || s.Main() == nil || s.Main().Frames == 0 {
+		t.Errorf("it found %d tracks", len(s.Tracks))
 	}
 }

@@ -5,6 +5,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"weir/check/report"
+	"weir/check/stream"
 )
 
 // FuzzPlaylist feeds one playlist to everything that reads playlists: a
@@ -21,11 +24,11 @@ func FuzzPlaylist(f *testing.F) {
 		f.Add([]byte(c), []byte(edit(vod, "0.ts", "x.ts")))
 	}
 	f.Fuzz(func(t *testing.T, text, later []byte) {
-		l := NewLive("p.m3u8?a=%62")
-		l.Put(at, text)
-		l.Put(at.Add(4*time.Second), later)
-		l.Put(at.Add(9*time.Second), text)
-		sane(t, l.Report())
+		l := followed{c: New("p.m3u8?a=%62", Config{Watch: true, PlaylistsOnly: true})}
+		l.put(at, string(text))
+		l.put(at.Add(4*time.Second), string(later))
+		l.put(at.Add(9*time.Second), string(text))
+		sane(t, l.c.Report())
 
 		c := New("p.m3u8", Config{Watch: true})
 		for i, now := 0, at; i < 50; i++ {
@@ -55,7 +58,7 @@ func FuzzSegment(f *testing.F) {
 	f.Add((&made{seconds: 0.2, noVideo: true}).bytes(), (&made{seconds: 0.2, noAudio: true}).bytes())
 	f.Add(small[:len(small)-7], without(bytes.Clone(small), 188*3, 188))
 	f.Add([]byte("\x00\x00\x00\x10styp\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x18moof\x00\x00\x00\x10traf\x00\x00\x00\x08tfdt\x00\x00\x00\x08mdat"), []byte("WEBVTT"))
-	f.Add([]byte("ID3\x04"+timestampOwner), []byte{0xFF, 0xF1, 0x50, 0x80})
+	f.Add([]byte("ID3\x04"+stream.TimestampOwner), []byte{0xFF, 0xF1, 0x50, 0x80})
 	f.Fuzz(func(t *testing.T, first, second []byte) {
 		c := New("v.m3u8", Config{})
 		for w, ok := c.Next(time.Time{}); ok; w, ok = c.Next(time.Time{}) {
@@ -69,8 +72,8 @@ func FuzzSegment(f *testing.F) {
 			c.Put(time.Time{}, w, Object{Body: body})
 		}
 		sane(t, c.Report())
-		checkInitialization(first, func(rule, _ string, _ ...any) {
-			if _, ok := rulesByID[rule]; !ok {
+		stream.CheckInitialization(first, func(rule, _ string, _ ...any) {
+			if _, ok := report.ByID[rule]; !ok {
 				t.Errorf("%s is no rule", rule)
 			}
 		})
@@ -78,20 +81,20 @@ func FuzzSegment(f *testing.F) {
 }
 
 // sane: findings are of rules, printable and bounded.
-func sane(t *testing.T, r Report) {
+func sane(t *testing.T, r report.Report) {
 	t.Helper()
 	kept := map[string]int{}
 	for _, f := range r.Findings {
-		if _, ok := rulesByID[f.Rule]; !ok || f.Severity == 0 {
+		if _, ok := report.ByID[f.Rule]; !ok || f.Severity == 0 {
 			t.Errorf("%s is no rule", f.Rule)
 		}
-		if len(f.Text) > 500 || len(f.Where) > 250 || strings.ContainsFunc(f.Text+f.Where, isControl) {
+		if len(f.Text) > 500 || len(f.Where) > 250 || strings.ContainsFunc(f.Text+f.Where, report.IsControl) {
 			t.Errorf("a finding of %s is too long or cannot be printed: %q", f.Rule, f)
 		}
 		kept[f.Rule]++
 	}
 	for rule, n := range kept {
-		if n > maxPerRule || n > r.Counts[rule] {
+		if n > report.MaxPerRule || n > r.Counts[rule] {
 			t.Errorf("%d findings of %s are kept, %d counted", n, rule, r.Counts[rule])
 		}
 	}

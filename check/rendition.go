@@ -5,6 +5,10 @@ import (
 	"slices"
 	"strings"
 
+	"weir/check/history"
+	"weir/check/playlist"
+	"weir/check/report"
+	"weir/check/stream"
 	"weir/media"
 )
 
@@ -18,9 +22,9 @@ type weight struct {
 // rendition is one media playlist and what its segments show.
 type rendition struct {
 	uri     string
-	current *playlist
+	current *playlist.Playlist
 	text    int // bytes of current
-	history history
+	history history.History
 	// independent: the multivariant playlist says so for all.
 	independent bool
 	wasLive     bool // a version without EXT-X-ENDLIST was seen
@@ -33,13 +37,13 @@ type rendition struct {
 	// before is the last segment that could be read, unless the chain broke.
 	before *seenSegment
 	run    run
-	gap    gap // the entries so far that no segment follows yet
+	gap    playlist.Gap // the entries so far that no segment follows yet
 
 	holed    bool // a segment is a gap, or was not there
 	sealed   bool // a segment was encrypted
 	weights  []weight
 	codecs   []string
-	size     size
+	size     stream.Size
 	rate     float64
 	firstPTS int64
 	hasPTS   bool
@@ -51,120 +55,120 @@ type rendition struct {
 const maxWeights = 100_000
 
 // take reads a segment of the rendition.
-func (m *rendition) take(e segment, body []byte, r *Report) {
-	fail := func(rule, format string, args ...any) { r.add(rule, e.uri, 0, format, args...) }
+func (m *rendition) take(e playlist.Segment, body []byte, r *report.Report) {
+	fail := func(rule, format string, args ...any) { r.Add(rule, e.URI, 0, format, args...) }
 	r.Segments++
 	r.Bytes += int64(len(body))
-	r.Seconds += e.duration
+	r.Seconds += e.Duration
 	if len(m.weights) < maxWeights {
-		m.weights = append(m.weights, weight{e.sequence, int64(len(body)), e.duration})
+		m.weights = append(m.weights, weight{e.Sequence, int64(len(body)), e.Duration})
 	}
-	if e.bitrate > 0 && e.duration > 0 && !e.hasRange {
-		rate := float64(len(body)) * 8 / 1000 / e.duration
-		if float64(e.bitrate) < 0.9*rate || float64(e.bitrate) > 1.1*rate {
-			fail("M3U-BITRATE", "EXT-X-BITRATE is %d, the segment has %.0f kbit/s", e.bitrate, rate)
+	if e.Bitrate > 0 && e.Duration > 0 && !e.HasRange {
+		rate := float64(len(body)) * 8 / 1000 / e.Duration
+		if float64(e.Bitrate) < 0.9*rate || float64(e.Bitrate) > 1.1*rate {
+			fail("M3U-BITRATE", "EXT-X-BITRATE is %d, the segment has %.0f kbit/s", e.Bitrate, rate)
 		}
 	}
 	switch {
-	case e.encrypted:
-		r.note("Encrypted segments were fetched, but not looked into.")
+	case e.Encrypted:
+		r.Note("Encrypted segments were fetched, but not looked into.")
 		m.sealed = true
 		m.part(r)
 		return
-	case m.current.iFrames:
-		r.note("Segments of I-frame playlists were fetched, but not looked into.")
+	case m.current.IFrames:
+		r.Note("Segments of I-frame playlists were fetched, but not looked into.")
 		return
 	}
 	m.read(e, body, r, fail)
 }
 
 // read looks into a segment by its format.
-func (m *rendition) read(e segment, body []byte, r *Report, fail report) {
-	f := formatOf(body)
-	if f != transportStream {
+func (m *rendition) read(e playlist.Segment, body []byte, r *report.Report, fail report.Func) {
+	f := stream.FormatOf(body)
+	if f != stream.TransportStream {
 		m.part(r)
 	}
 	switch f {
-	case transportStream:
-		m.follow(e, readStream(body, e.init != nil, fail), r, fail)
-	case fragmentedMP4:
-		r.note("The boxes of fMP4 segments were checked, their media was not.")
-		if e.init == nil && !isFragmentName(e.uri) {
+	case stream.TransportStream:
+		m.follow(e, stream.Read(body, e.Init != nil, fail), r, fail)
+	case stream.FragmentedMP4:
+		r.Note("The boxes of fMP4 segments were checked, their media was not.")
+		if e.Init == nil && !playlist.IsFragment(e.URI) {
 			fail("M3U-MAP", "the segment is fMP4, and no EXT-X-MAP precedes it")
 		}
-		checkFragment(body, fail)
-	case packedAudio:
-		checkPackedAudio(body, fail)
-	case webVTT:
+		stream.CheckFragment(body, fail)
+	case stream.PackedAudio:
+		stream.CheckPackedAudio(body, fail)
+	case stream.WebVTT:
 	default:
-		if e.init != nil && strings.HasSuffix(cutQuery(e.uri), ".vtt") {
+		if e.Init != nil && strings.HasSuffix(playlist.Path(e.URI), ".vtt") {
 			return
 		}
-		if strings.HasSuffix(cutQuery(e.uri), ".vtt") || strings.HasSuffix(cutQuery(e.uri), ".webvtt") {
+		if strings.HasSuffix(playlist.Path(e.URI), ".vtt") || strings.HasSuffix(playlist.Path(e.URI), ".webvtt") {
 			fail("VTT-HEADER", "it does not begin with WEBVTT")
 			return
 		}
-		fail("SEG-FORMAT", "%d bytes that begin with %q are of no format of HLS", len(body), clip(string(body[:min(len(body), 16)]), 40))
+		fail("SEG-FORMAT", "%d bytes that begin with %q are of no format of HLS", len(body), report.Clip(string(body[:min(len(body), 16)]), 40))
 	}
 }
 
 // broken: a segment is missing, its successor has no neighbour.
-func (m *rendition) broken(r *Report) {
+func (m *rendition) broken(r *report.Report) {
 	m.holed = true
 	m.part(r)
 }
 
 // gather notes what the multivariant playlist is compared with.
-func (m *rendition) gather(e segment, s *stream) {
-	for _, t := range s.tracks {
-		if c := codecOf(t); c != "" && t.pes > 0 && !slices.Contains(m.codecs, c) && len(m.codecs) < 64 {
+func (m *rendition) gather(e playlist.Segment, s *stream.Stream) {
+	for _, t := range s.Tracks {
+		if c := codecOf(t); c != "" && t.Packets > 0 && !slices.Contains(m.codecs, c) && len(m.codecs) < 64 {
 			m.codecs = append(m.codecs, c)
 		}
-		if t.kind == media.Video {
-			if t.size.width*t.size.height > m.size.width*m.size.height {
-				m.size = t.size
+		if t.Kind == media.Video {
+			if t.Size.Width*t.Size.Height > m.size.Width*m.size.Height {
+				m.size = t.Size
 			}
-			m.rate = max(m.rate, t.rate())
+			m.rate = max(m.rate, t.Rate())
 		}
 	}
-	if t := s.main(); t != nil && t.stamped && e.sequence == m.current.first() {
-		m.firstPTS, m.hasPTS = t.minPTS, true
+	if t := s.Main(); t != nil && t.Stamped && e.Sequence == m.current.First() {
+		m.firstPTS, m.hasPTS = t.MinPTS, true
 	}
 }
 
 // checkStart: what a segment begins with [RFC 8216bis 3, 4.4.2.1].
-func (m *rendition) checkStart(s *stream, fail report) {
-	v := s.first(media.Video)
-	if v == nil || v.codec == "" && !v.anyKey {
+func (m *rendition) checkStart(s *stream.Stream, fail report.Func) {
+	v := s.First(media.Video)
+	if v == nil || v.Codec == "" && !v.AnyKey {
 		return
 	}
 	m.videos++
-	independent := m.independent || m.current.independent
+	independent := m.independent || m.current.Independent
 	switch {
-	case v.firstKey && v.keyed:
+	case v.FirstKey && v.Keyed:
 		m.keyed++
 	case independent:
-		fail("SEG-INDEPENDENT", "IDR picture first: %v, SPS and PPS before it: %v", v.firstKey, v.keyed)
-	case !v.firstKey:
+		fail("SEG-INDEPENDENT", "IDR picture first: %v, SPS and PPS before it: %v", v.FirstKey, v.Keyed)
+	case !v.FirstKey:
 		fail("SEG-IDR", "it begins with another picture than an IDR picture")
 	}
 }
 
 // checkCounters: continuity counters go on across segments [RFC 8216bis 3].
-func (m *rendition) checkCounters(s *stream, fail report) {
+func (m *rendition) checkCounters(s *stream.Stream, fail report.Func) {
 	var tables, streams []uint16
-	for pid, c := range s.counters {
-		b := m.before.stream.counters[pid]
-		if b == nil || c.free {
+	for pid, c := range s.Counters {
+		b := m.before.stream.Counters[pid]
+		if b == nil || c.Free {
 			continue
 		}
-		want := b.last
-		if c.payload {
-			want = (b.last + 1) & 15
+		want := b.Last
+		if c.Payload {
+			want = (b.Last + 1) & 15
 		}
 		switch {
-		case c.first == want:
-		case pid < 32 || s.pmts[pid]:
+		case c.First == want:
+		case pid < 32 || s.PMTs[pid]:
 			tables = append(tables, pid)
 		default:
 			streams = append(streams, pid)
@@ -181,30 +185,30 @@ func (m *rendition) checkCounters(s *stream, fail report) {
 }
 
 // checkTracks: tracks and their parameters stay [RFC 8216bis 4.4.4.3, 6.2.1].
-func (m *rendition) checkTracks(s *stream, fail report) {
+func (m *rendition) checkTracks(s *stream.Stream, fail report.Func) {
 	before := m.before.stream
-	if !slices.Equal(before.pmt.Streams, s.pmt.Streams) {
-		fail("SEG-TRACKS", "%d tracks became %d, or others", len(before.pmt.Streams), len(s.pmt.Streams))
+	if !slices.Equal(before.PMT.Streams, s.PMT.Streams) {
+		fail("SEG-TRACKS", "%d tracks became %d, or others", len(before.PMT.Streams), len(s.PMT.Streams))
 		return
 	}
-	for _, t := range s.tracks {
-		for _, b := range before.tracks {
-			if b.pid == t.pid && b.params != "" && t.params != "" && b.params != t.params {
-				fail("SEG-PARAMETERS", "PID %d was %s, and is %s", t.pid, b.params, t.params)
+	for _, t := range s.Tracks {
+		for _, b := range before.Tracks {
+			if b.PID == t.PID && b.Parameters != "" && t.Parameters != "" && b.Parameters != t.Parameters {
+				fail("SEG-PARAMETERS", "PID %d was %s, and is %s", t.PID, b.Parameters, t.Parameters)
 			}
 		}
 	}
 }
 
 // codecOf is the CODECS value of a track, "" where it is not known.
-func codecOf(t *track) string {
+func codecOf(t *stream.Track) string {
 	switch {
-	case t.codec != "":
-		return t.codec
-	case t.kind == 0 || t.pes == 0:
+	case t.Codec != "":
+		return t.Codec
+	case t.Kind == 0 || t.Packets == 0:
 		return ""
 	}
-	switch t.typ {
+	switch t.Type {
 	case 0x24:
 		return "hvc1"
 	case 0x03, 0x04:
@@ -220,7 +224,7 @@ func codecOf(t *track) string {
 // peak is the peak segment bit rate in bit/s: the largest of any contiguous
 // run of segments that lasts 0.5 to 1.5 target durations [RFC 8216bis 4.1].
 func (m *rendition) peak() (peak float64) {
-	target := float64(m.current.target)
+	target := float64(m.current.Target)
 	for i := range m.weights {
 		var sum weight
 		for k, w := range m.weights[i:min(len(m.weights), i+maxRun)] {

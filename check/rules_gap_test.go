@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"weir/check/playlist"
+	"weir/check/report"
 	"weir/media"
 )
 
@@ -23,7 +25,7 @@ func gapped(entries int, seconds string) string {
 
 // through checks three segments of which the second is a gap; after changes
 // the third.
-func through(text string, after func(m *made)) Report {
+func through(text string, after func(m *made)) report.Report {
 	segments := links(func(i int, m *made) {
 		if i == 2 && after != nil {
 			after(m)
@@ -86,7 +88,7 @@ func asGap(n int, sequences ...int) string {
 
 // pair checks vod beside another rendition, whose segments begin so many
 // seconds later.
-func pair(other string, late ...float64) Report {
+func pair(other string, late ...float64) report.Report {
 	multi := master + edit(strings.SplitAfter(master, "AUTOSELECT=YES\n")[1], "\nv.m3u8", "\nw.m3u8")
 	pairs := []string{"m.m3u8", multi, "v.m3u8", vod, "w.m3u8", strings.ReplaceAll(other, ".ts", "w.ts")}
 	for i, b := range soundSegments(3) {
@@ -102,7 +104,7 @@ func pair(other string, late ...float64) Report {
 // TestGapIsAllThatIsTold: of a show with a gap in it the gap is told, and
 // nothing else.
 func TestGapIsAllThatIsTold(t *testing.T) {
-	for name, r := range map[string]Report{
+	for name, r := range map[string]report.Report{
 		"of one entry":              through(gapped(1, "2.000"), nil),
 		"of several":                through(gapped(4, "0.500"), nil),
 		"with its object":           presentation(master, gapped(1, "2.000")),
@@ -131,7 +133,7 @@ func TestGapWhileWatching(t *testing.T) {
 		start := 900000 + int64(i)*180000
 		segments[fmt.Sprintf("%d.ts", 7+i)] = (&made{start: start, counters: counters, noAudio: true}).bytes()
 	}
-	look := func(texts ...string) (Report, []string) {
+	look := func(texts ...string) (report.Report, []string) {
 		var asked []string
 		c := New("p.m3u8", Config{Watch: true})
 		for i, text := range texts {
@@ -172,7 +174,7 @@ func TestGapWhileWatching(t *testing.T) {
 
 // TestPeakStopsAtGaps: the run of segments that makes the peak has no holes.
 func TestPeakStopsAtGaps(t *testing.T) {
-	m := rendition{current: &playlist{target: 2}, weights: []weight{{0, 100, 0.8}, {1, 100, 0.8}, {3, 1000, 0.8}, {5, 1000, 0.8}}}
+	m := rendition{current: &playlist.Playlist{Target: 2}, weights: []weight{{0, 100, 0.8}, {1, 100, 0.8}, {3, 1000, 0.8}, {5, 1000, 0.8}}}
 	if got := m.peak(); got != 1000 {
 		t.Errorf("the peak is %.0f bit/s, want that of the first two segments, 1000", got)
 	}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"weir/check/report"
 )
 
 // at is when the live playlist of the tests is seen first: 10 ms after its
@@ -35,26 +37,35 @@ func version(n int) string {
 }
 
 // versions follows a playlist that is seen every two seconds.
-func versions(texts ...string) Report {
-	l := NewLive("p.m3u8")
-	for i, text := range texts {
-		l.Put(at.Add(time.Duration(i)*2*time.Second), []byte(text))
-	}
-	return l.Report()
-}
+func versions(texts ...string) report.Report { return moments(2*time.Second, texts...) }
 
 // moments follows a playlist that is seen every interval.
-func moments(interval time.Duration, texts ...string) Report {
-	l := NewLive("p.m3u8")
+func moments(interval time.Duration, texts ...string) report.Report {
+	f := followed{c: New("p.m3u8", Config{Watch: true, PlaylistsOnly: true})}
 	for i, text := range texts {
-		l.Put(at.Add(time.Duration(i)*interval), []byte(text))
+		f.put(at.Add(time.Duration(i)*interval), text)
 	}
-	return l.Report()
+	return f.c.Report()
+}
+
+// followed is a check of one media playlist that sees each version when the
+// test says so, due or not.
+type followed struct {
+	c     *Checker
+	again Want
+}
+
+func (f *followed) put(now time.Time, text string) {
+	if f.again.URI == "" {
+		f.again, _ = f.c.Next(now)
+	}
+	f.c.Put(now, f.again, Object{Body: []byte(text)})
+	f.again.of = f.c.byURI[f.again.URI]
 }
 
 // watched runs a Checker over what a server has at each moment, two seconds
 // apart: by name a body, or an error.
-func watched(moments ...map[string]any) Report {
+func watched(moments ...map[string]any) report.Report {
 	c := New("p.m3u8", Config{Watch: true})
 	for i, has := range moments {
 		now := at.Add(time.Duration(i) * 2 * time.Second)
@@ -123,14 +134,14 @@ func historyCases() []ruleCase {
 }
 
 // seenOnce follows a playlist that is seen once.
-func seenOnce(now time.Time, text string) Report {
-	l := NewLive("p.m3u8")
-	l.Put(now, []byte(text))
-	return l.Report()
+func seenOnce(now time.Time, text string) report.Report {
+	f := followed{c: New("p.m3u8", Config{Watch: true, PlaylistsOnly: true})}
+	f.put(now, text)
+	return f.c.Report()
 }
 
 // served checks a playlist and its segment as a server sent them.
-func served(playlistURI, text string, header, segmentHeader map[string][]string, redirected bool) Report {
+func served(playlistURI, text string, header, segmentHeader map[string][]string, redirected bool) report.Report {
 	c := New(playlistURI, Config{})
 	for w, ok := c.Next(at); ok; w, ok = c.Next(at) {
 		o := Object{HTTP: true, Header: header, Body: []byte(text)}

@@ -1,15 +1,19 @@
 package check
 
-import "strings"
+import (
+	"strings"
+
+	"weir/check/report"
+)
 
 func multivariantCases() []ruleCase {
 	inf := func(more string) string { return edit(master, `AUDIO="a"`, `AUDIO="a",`+more) }
 	media := func(s string) string { return edit(master, "#EXT-X-STREAM", "#EXT-X-MEDIA:"+s+"\n#EXT-X-STREAM") }
 	second := "#EXT-X-STREAM-INF:BANDWIDTH=132400,AVERAGE-BANDWIDTH=131600,CODECS=\"mp4a.40.2\""
-	two := func(a, b string) Report {
+	two := func(a, b string) report.Report {
 		return files("m.m3u8", master+second+"\nw.m3u8\n", "v.m3u8", a, "w.m3u8", b)
 	}
-	shifted := func(start int64) Report {
+	shifted := func(start int64) report.Report {
 		fsys := sound(master+second+"\nw.m3u8\n", vod)
 		out := make([]string, 0, 16)
 		for name, f := range fsys {

@@ -1,6 +1,11 @@
 package check
 
-import "strings"
+import (
+	"strings"
+
+	"weir/check/playlist"
+	"weir/check/report"
+)
 
 func playlistCases() []ruleCase {
 	return []ruleCase{
@@ -38,9 +43,9 @@ func playlistCases() []ruleCase {
 		{"M3U-REMOVED", one(edit(master, "VERSION:4", "VERSION:6", "INF:", "INF:PROGRAM-ID=1,")), one(edit(master, "INF:", "INF:PROGRAM-ID=1,"))},
 		{"M3U-START", one(edit(live, "#EXTINF", "#EXT-X-START:TIME-OFFSET=-4\n#EXTINF")), one(edit(live, "#EXTINF", "#EXT-X-START:TIME-OFFSET=-7.5\n#EXTINF"))},
 		{"M3U-START", one(edit(vod, "#EXTINF", "#EXT-X-START:TIME-OFFSET=6.5\n#EXTINF")), one(edit(vod, "#EXTINF", "#EXT-X-START:TIME-OFFSET=5.5\n#EXTINF"))},
-		{"M3U-LIMIT", one(vod + strings.Repeat("#\n", maxPlaylist/2)), one(vod + strings.Repeat("#\n", 1000))},
-		{"M3U-LIMIT", one("#EXTM3U\n" + strings.Repeat("#EXTINF:1,\na\n", maxSegments+1)), one(vod)},
-		{"M3U-LIMIT", one("#EXTM3U\n#EXT-X-MEDIA:" + strings.Repeat("A=1,", maxAttributes+1)), one(master)},
+		{"M3U-LIMIT", one(vod + strings.Repeat("#\n", playlist.MaxPlaylist/2)), one(vod + strings.Repeat("#\n", 1000))},
+		{"M3U-LIMIT", one("#EXTM3U\n" + strings.Repeat("#EXTINF:1,\na\n", playlist.MaxSegments+1)), one(vod)},
+		{"M3U-LIMIT", one("#EXTM3U\n#EXT-X-MEDIA:" + strings.Repeat("A=1,", playlist.MaxAttributes+1)), one(master)},
 	}
 }
 
@@ -52,7 +57,7 @@ func mediaCases() []ruleCase {
 	key := func(s string) string {
 		return edit(vod, "VERSION:3", "VERSION:5", "#EXTINF", "#EXT-X-KEY:"+s+"\n#EXTINF")
 	}
-	bitrate := func(kbps string) Report {
+	bitrate := func(kbps string) report.Report {
 		return presentation(master, edit(vod, "#EXTINF", "#EXT-X-BITRATE:"+kbps+"\n#EXTINF"))
 	}
 	return []ruleCase{

@@ -4,15 +4,18 @@ import (
 	"bytes"
 	"encoding/binary"
 	"strings"
+
+	"weir/check/report"
+	"weir/check/stream"
 )
 
 // replaced checks the sound presentation with its second segment replaced by
 // what change makes of it, with the right counters and start.
-func replaced(change func(m *made)) Report { return chain(master, vod, 1, change) }
+func replaced(change func(m *made)) report.Report { return chain(master, vod, 1, change) }
 
 // chain makes three segments that follow one another, the n-th changed, and
 // checks them in their presentation.
-func chain(multi, media string, n int, change func(m *made)) Report {
+func chain(multi, media string, n int, change func(m *made)) report.Report {
 	return presentation(multi, media, links(func(i int, m *made) {
 		if i == n {
 			change(m)
@@ -38,7 +41,7 @@ func links(change func(i int, m *made)) (replace []any) {
 }
 
 // damaged changes the bytes of the second sound segment.
-func damaged(change func(b []byte) []byte) Report {
+func damaged(change func(b []byte) []byte) report.Report {
 	return presentation(master, vod, "1.ts", change(bytes.Clone(soundSegments(3)[1])))
 }
 
@@ -61,21 +64,21 @@ func segmentCases() []ruleCase {
 	sound := presentation(master, vod)
 	independent := strings.Replace(master, "#EXT-X-INDEPENDENT-SEGMENTS\n", "", 1)
 	marked := edit(vod, "0.ts\n", "0.ts\n#EXT-X-DISCONTINUITY\n", "1.ts\n", "1.ts\n#EXT-X-DISCONTINUITY\n")
-	marks := func(change func(m *made)) Report { return chain(master, marked, 1, change) }
+	marks := func(change func(m *made)) report.Report { return chain(master, marked, 1, change) }
 	late := func(m *made) { m.start += 100 * 90000 }
 	open := strings.Replace(vod, "#EXT-X-ENDLIST\n", "", 1)
 	segments := soundSegments(3)
-	dump := func(b []byte) Report { return presentation(master, vod, "1.ts", b) }
+	dump := func(b []byte) report.Report { return presentation(master, vod, "1.ts", b) }
 	box := func(name string, body ...byte) []byte {
 		return append(append(binary.BigEndian.AppendUint32(nil, uint32(8+len(body))), name...), body...)
 	}
 	mp4 := edit(vod, "VERSION:3", "VERSION:6", "#EXTINF", "#EXT-X-MAP:URI=\"i.mp4\"\n#EXTINF")
 	init := append(box("ftyp"), box("moov", box("mvex")...)...)
 	fragment := append(box("moof", box("traf", box("tfdt")...)...), box("mdat")...)
-	fmp4 := func(init, fragment []byte) Report {
+	fmp4 := func(init, fragment []byte) report.Report {
 		return files("v.m3u8", mp4, "i.mp4", string(init), "0.ts", string(fragment), "1.ts", string(fragment), "2.ts", string(fragment))
 	}
-	lone := func(name, body string) Report {
+	lone := func(name, body string) report.Report {
 		return files("v.m3u8", "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n"+name+"\n#EXT-X-ENDLIST\n", name, body)
 	}
 	return []ruleCase{
@@ -117,7 +120,7 @@ func segmentCases() []ruleCase {
 		{"MP4-INIT", fmp4(append(box("ftyp"), box("moov")...), fragment), fmp4(init, fragment)},
 		{"MP4-FRAGMENT", fmp4(init, append(box("moof", box("traf")...), box("mdat")...)), fmp4(init, fragment)},
 		{"MP4-FRAGMENT", fmp4(init, fragment[:len(fragment)-2]), fmp4(init, append(box("styp"), fragment...))},
-		{"AUD-TIMESTAMP", lone("a.aac", "\xff\xf1\x50\x80"), lone("a.aac", "ID3\x04\x00\x00\x00\x00\x00\x3fPRIV\x00\x00\x00\x35\x00\x00"+timestampOwner+"\x00\x00\x00\x00\x00\x00\x00\x00\x00")},
+		{"AUD-TIMESTAMP", lone("a.aac", "\xff\xf1\x50\x80"), lone("a.aac", "ID3\x04\x00\x00\x00\x00\x00\x3fPRIV\x00\x00\x00\x35\x00\x00"+stream.TimestampOwner+"\x00\x00\x00\x00\x00\x00\x00\x00\x00")},
 		{"VTT-HEADER", lone("a.vtt", "00:00.000 --> 00:01.000\nhello\n"), lone("a.vtt", "WEBVTT\n\n00:00.000 --> 00:01.000\nhello\n")},
 	}
 }
@@ -131,7 +134,7 @@ func streamCases() []ruleCase {
 		return func(b []byte) []byte { b[i] ^= mask; return b }
 	}
 	lost := func(b []byte) []byte { return without(b, packet(b, pidVideo, 7), 188) }
-	first := func(pids ...uint16) Report {
+	first := func(pids ...uint16) report.Report {
 		return chain(master, vod, 1, func(m *made) {
 			for _, pid := range pids {
 				m.counters[pid] += 5

@@ -9,14 +9,16 @@ import (
 	"testing"
 	"testing/fstest"
 	"time"
+
+	"weir/check/report"
 )
 
 // ruleCase is the specification of one rule: what it catches, and what it
 // leaves alone although it looks alike.
 type ruleCase struct {
 	rule   string
-	caught Report
-	left   Report
+	caught report.Report
+	left   report.Report
 }
 
 // allCases are made once: to make them is to check them.
@@ -43,12 +45,12 @@ func TestRules(t *testing.T) {
 			}
 		})
 	}
-	for _, r := range Rules() {
+	for _, r := range report.Rules() {
 		if !covered[r.ID] {
 			t.Errorf("%s has no case", r.ID)
 		}
 	}
-	if n := len(Rules()); n < 60 {
+	if n := len(report.Rules()); n < 60 {
 		t.Errorf("%d rules, the issue asks for 60", n)
 	}
 }
@@ -57,7 +59,7 @@ func TestRules(t *testing.T) {
 func TestRulesAreWhole(t *testing.T) {
 	form := regexp.MustCompile(`^(M3U|MVP|REN|LL|LIVE|OBJ|SEG|TS|MP4|AUD|VTT)(-[A-Z0-9]+)+$`)
 	seen := map[string]bool{}
-	for _, r := range Rules() {
+	for _, r := range report.Rules() {
 		if !form.MatchString(r.ID) || seen[r.ID] {
 			t.Errorf("%s: the name is not of its form, or there twice", r.ID)
 		}
@@ -127,7 +129,7 @@ func edit(s string, pairs ...string) string {
 
 // one checks one media playlist or multivariant playlist, without what it
 // lists.
-func one(text string) Report {
+func one(text string) report.Report {
 	c := New("p.m3u8", Config{PlaylistsOnly: true})
 	w, _ := c.Next(time.Time{})
 	c.Put(time.Time{}, w, Object{Body: []byte(text)})
@@ -135,7 +137,7 @@ func one(text string) Report {
 }
 
 // files checks a presentation of several files, the first of which is m.m3u8.
-func files(pairs ...string) Report {
+func files(pairs ...string) report.Report {
 	fsys := fstest.MapFS{}
 	for i := 0; i < len(pairs); i += 2 {
 		fsys[pairs[i]] = &fstest.MapFile{Data: []byte(pairs[i+1])}
@@ -149,7 +151,7 @@ func files(pairs ...string) Report {
 
 // presentation checks master and vod with the sound segments, some of which
 // are replaced: a name with its bytes each.
-func presentation(multi, media string, replace ...any) Report {
+func presentation(multi, media string, replace ...any) report.Report {
 	fsys := sound(multi, media)
 	for i := 0; i < len(replace); i += 2 {
 		name := replace[i].(string)
@@ -189,7 +191,7 @@ func soundSegments(n int) (out [][]byte) {
 
 // TestSoundIsSilent: the sound presentation breaks no rule at all.
 func TestSoundIsSilent(t *testing.T) {
-	for name, r := range map[string]Report{"presentation": presentation(master, vod), "live playlist": one(live), "vod playlist": one(vod)} {
+	for name, r := range map[string]report.Report{"presentation": presentation(master, vod), "live playlist": one(live), "vod playlist": one(vod)} {
 		if len(r.Counts) != 0 {
 			t.Errorf("%s: %v", name, r.Findings)
 		}
@@ -199,7 +201,7 @@ func TestSoundIsSilent(t *testing.T) {
 // TestEveryFindingHasItsRule: no finding of any case names a rule that is not
 // in the table.
 func TestEveryFindingHasItsRule(t *testing.T) {
-	ids := slices.Sorted(maps.Keys(rulesByID))
+	ids := slices.Sorted(maps.Keys(report.ByID))
 	for _, c := range allCases() {
 		for id := range c.caught.Counts {
 			if !slices.Contains(ids, id) {

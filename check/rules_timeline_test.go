@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"weir/check/report"
 	"weir/media"
 )
 
@@ -101,7 +102,7 @@ func TestRareShows(t *testing.T) {
 }
 
 // unbound checks three segments by the media playlist alone.
-func unbound(change func(i int, m *made), media string) Report {
+func unbound(change func(i int, m *made), media string) report.Report {
 	pairs := []string{"v.m3u8", edit(media, "#EXTINF", "#EXT-X-INDEPENDENT-SEGMENTS\n#EXTINF")}
 	segments := links(change)
 	for i := 0; i < len(segments); i += 2 {

@@ -1,42 +1,43 @@
-package check
+package stream
 
 import (
 	"bytes"
 	"encoding/binary"
-	"strings"
+
+	"weir/check/report"
 )
 
-// format is one of the formats of media segments [RFC 8216bis 3.1].
-type format uint8
+// Format is one of the formats of media segments [RFC 8216bis 3.1].
+type Format uint8
 
 const (
-	unknown format = iota
-	transportStream
-	fragmentedMP4
-	packedAudio
-	webVTT
+	unknown Format = iota
+	TransportStream
+	FragmentedMP4
+	PackedAudio
+	WebVTT
 )
 
 // String names a format.
-func (f format) String() string {
+func (f Format) String() string {
 	return [...]string{"no format of HLS", "MPEG-TS", "fMP4", "packed audio", "WebVTT"}[f]
 }
 
-// formatOf tells a format by its first bytes.
-func formatOf(b []byte) format {
+// FormatOf tells a format by its first bytes.
+func FormatOf(b []byte) Format {
 	switch {
 	case len(b) >= 188 && b[0] == 0x47 && (len(b) < 189 || b[188] == 0x47):
-		return transportStream
+		return TransportStream
 	case bytes.HasPrefix(bytes.TrimPrefix(b, []byte("\xEF\xBB\xBF")), []byte("WEBVTT")):
-		return webVTT
+		return WebVTT
 	case bytes.HasPrefix(b, []byte("ID3")) || len(b) >= 2 && b[0] == 0xFF && b[1]&0xF6 == 0xF0:
-		return packedAudio
+		return PackedAudio
 	case len(b) >= 2 && b[0] == 0x0B && b[1] == 0x77 || len(b) >= 2 && b[0] == 0xFF && b[1]&0xE0 == 0xE0:
-		return packedAudio
+		return PackedAudio
 	case len(b) >= 8 && boxTypes[string(b[4:8])]:
-		return fragmentedMP4
+		return FragmentedMP4
 	case bytes.IndexByte(b[:min(len(b), 188)], 0x47) >= 0 && syncedLater(b):
-		return transportStream // damaged at its start
+		return TransportStream // damaged at its start
 	}
 	return unknown
 }
@@ -91,9 +92,9 @@ func find(list []box, name string) (box, bool) {
 	return box{}, false
 }
 
-// checkInitialization checks what EXT-X-MAP names [RFC 8216bis 3.1.2].
-func checkInitialization(b []byte, fail report) {
-	if formatOf(b) == transportStream { // a PAT and a PMT [RFC 8216bis 3.1.1]
+// CheckInitialization checks what EXT-X-MAP names [RFC 8216bis 3.1.2].
+func CheckInitialization(b []byte, fail report.Func) {
+	if FormatOf(b) == TransportStream { // a PAT and a PMT [RFC 8216bis 3.1.1]
 		return
 	}
 	list, whole := boxes(b)
@@ -110,8 +111,8 @@ func checkInitialization(b []byte, fail report) {
 	}
 }
 
-// checkFragment checks an fMP4 segment [RFC 8216bis 3.1.2].
-func checkFragment(b []byte, fail report) {
+// CheckFragment checks an fMP4 segment [RFC 8216bis 3.1.2].
+func CheckFragment(b []byte, fail report.Func) {
 	list, whole := boxes(b)
 	_, hasData := find(list, "mdat")
 	fragments := 0
@@ -140,27 +141,13 @@ func checkFragment(b []byte, fail report) {
 	}
 }
 
-// timestampOwner is the owner of the ID3 PRIV frame that dates packed audio
+// TimestampOwner is the owner of the ID3 PRIV frame that dates packed audio
 // [RFC 8216bis 3.1.3].
-const timestampOwner = "com.apple.streaming.transportStreamTimestamp"
+const TimestampOwner = "com.apple.streaming.transportStreamTimestamp"
 
-// checkPackedAudio looks for the timestamp at the start.
-func checkPackedAudio(b []byte, fail report) {
-	if !bytes.HasPrefix(b, []byte("ID3")) || !bytes.Contains(b[:min(len(b), 4096)], []byte(timestampOwner)) {
+// CheckPackedAudio looks for the timestamp at the start.
+func CheckPackedAudio(b []byte, fail report.Func) {
+	if !bytes.HasPrefix(b, []byte("ID3")) || !bytes.Contains(b[:min(len(b), 4096)], []byte(TimestampOwner)) {
 		fail("AUD-TIMESTAMP", "it does not begin with the timestamp")
 	}
-}
-
-// mediaTypes are the Content-Types of each format [Authoring 10.4].
-var mediaTypes = map[format][]string{
-	transportStream: {"video/mp2t"},
-	fragmentedMP4:   {"video/mp4", "video/iso.segment", "audio/mp4", "application/mp4"},
-	packedAudio:     {"audio/aac", "audio/mpeg", "audio/ac3", "audio/eac3"},
-	webVTT:          {"text/vtt", "text/plain"},
-}
-
-// mediaType is a Content-Type without its parameters.
-func mediaType(s string) string {
-	s, _, _ = strings.Cut(s, ";")
-	return strings.ToLower(strings.TrimSpace(s))
 }

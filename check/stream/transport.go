@@ -1,11 +1,13 @@
-package check
+package stream
 
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"math"
 	"slices"
 
+	"weir/check/report"
 	"weir/media"
 	"weir/media/h264"
 	"weir/remux/mpegts"
@@ -14,88 +16,91 @@ import (
 // tsClock is the 27 MHz of the PCR in ticks of media.Clock.
 const tsClock = 300
 
-// track is what one elementary stream of a segment shows.
-type track struct {
-	pid  uint16
-	typ  mpegts.StreamType
-	kind media.Kind // 0: neither
+// Size is the size of a picture.
+type Size struct{ Width, Height int }
 
-	frames           int   // PES packets of video, ADTS frames of audio
-	pes              int   // PES packets
-	stamped          bool  // some PES packet had a PTS
+// String is as in RESOLUTION.
+func (s Size) String() string { return fmt.Sprintf("%dx%d", s.Width, s.Height) }
+
+// Track is what one elementary stream of a segment shows.
+type Track struct {
+	PID  uint16
+	Type mpegts.StreamType
+	Kind media.Kind // 0: neither
+
+	Frames           int   // PES packets of video, ADTS frames of audio
+	Packets          int   // PES packets
+	Stamped          bool  // some PES packet had a PTS
 	last             int64 // last DTS
-	minPTS, maxPTS   int64
+	MinPTS, maxPTS   int64
 	firstPTS         int64 // of the first frame in the file
-	step             int64 // ticks of a frame, or of a PES packet: the median; 0: unknown
+	Step             int64 // ticks of a frame, or of a PES packet: the median; 0: unknown
 	steps            []int64
-	hole             int64 // the longest, in ticks; 0: none
-	firstKey, anyKey bool  // H.264: the first frame is an IDR picture; some is
-	keyed            bool  // SPS and PPS come before the first IDR picture
+	Hole             int64 // the longest, in ticks; 0: none
+	FirstKey, AnyKey bool  // H.264: the first frame is an IDR picture; some is
+	Keyed            bool  // SPS and PPS come before the first IDR picture
 	keyGap, lastKey  int64 // dependent: other pictures came since lastKey
 	dependent        bool
 	sets             bool // SPS and PPS came
 	sps              []byte
-	params           string // codec, profile, resolution: what must not change
-	codec            string // RFC 6381
-	size             size
+	Parameters       string // codec, profile, resolution: what must not change
+	Codec            string // RFC 6381
+	Size             Size
 	audio            audio
 	drift            int64
 	noAUD, noFlag    int
 	noPTS            int
 }
 
-// lead is for how long pictures are shown that come behind the first one and
+// Lead is for how long pictures are shown that come behind the first one and
 // are shown before it: those of an open GOP.
-func (t *track) lead() int64 { return t.firstPTS - t.minPTS }
+func (t *Track) Lead() int64 { return t.firstPTS - t.MinPTS }
 
-// end is where the track's last frame ends, by presentation.
-func (t *track) end() int64 { return t.maxPTS + t.step }
+// End is where the track's last frame ends, by presentation.
+func (t *Track) End() int64 { return t.maxPTS + t.Step }
 
 // counter is the span of one PID's continuity counters.
 type counter struct {
-	first, last uint8
-	payload     bool // the first packet has payload
-	free        bool // the first packet has discontinuity_indicator
+	First, Last uint8
+	Payload     bool // the first packet has payload
+	Free        bool // the first packet has discontinuity_indicator
 }
 
-// stream is what a transport stream segment shows.
-type stream struct {
-	counters map[uint16]*counter
-	pmts     map[uint16]bool
-	pmt      mpegts.PMT
-	tracks   []*track
+// Stream is what a transport stream segment shows.
+type Stream struct {
+	Counters map[uint16]*counter
+	PMTs     map[uint16]bool
+	PMT      mpegts.PMT
+	Tracks   []*Track
 }
 
-// first returns the first track of a kind that has timestamps, or nil.
-func (s *stream) first(k media.Kind) *track {
-	for _, t := range s.tracks {
-		if t.kind == k && t.stamped {
+// First returns the first track of a kind that has timestamps, or nil.
+func (s *Stream) First(k media.Kind) *Track {
+	for _, t := range s.Tracks {
+		if t.Kind == k && t.Stamped {
 			return t
 		}
 	}
 	return nil
 }
 
-// main is the track that EXTINF goes by: video before audio [RFC 8216bis 3].
-func (s *stream) main() *track {
-	if t := s.first(media.Video); t != nil {
+// Main is the track that EXTINF goes by: video before audio [RFC 8216bis 3].
+func (s *Stream) Main() *Track {
+	if t := s.First(media.Video); t != nil {
 		return t
 	}
-	return s.first(media.Audio)
+	return s.First(media.Audio)
 }
 
-// stamped returns the track of a PID that has timestamps, or nil.
-func (s *stream) stamped(pid uint16) *track {
-	for _, t := range s.tracks {
-		if t.pid == pid && t.stamped {
+// Stamped returns the track of a PID that has timestamps, or nil.
+func (s *Stream) Stamped(pid uint16) *Track {
+	for _, t := range s.Tracks {
+		if t.PID == pid && t.Stamped {
 			return t
 		}
 	}
 	return nil
 }
-
-// report records a finding about one segment.
-type report func(rule, format string, args ...any)
 
 // stamp is a timestamp with its place in the file, in packets.
 type stamp struct {
@@ -106,8 +111,8 @@ type stamp struct {
 
 // reader takes a transport stream apart.
 type reader struct {
-	stream
-	fail    report
+	Stream
+	fail    report.Func
 	demuxer *mpegts.Demuxer
 	stamps  []stamp
 	// counter is that of pid, the PID of the last packet.
@@ -123,11 +128,11 @@ type reader struct {
 	faults   map[string]int
 }
 
-// readStream analyses a transport stream segment. mapped: it has an EXT-X-MAP,
+// Read analyses a transport stream segment. mapped: it has an EXT-X-MAP,
 // and needs no tables of its own.
-func readStream(body []byte, mapped bool, fail report) *stream {
+func Read(body []byte, mapped bool, fail report.Func) *Stream {
 	r := &reader{
-		stream: stream{counters: map[uint16]*counter{}, pmts: map[uint16]bool{}},
+		Stream: Stream{Counters: map[uint16]*counter{}, PMTs: map[uint16]bool{}},
 		fail:   fail, demuxer: mpegts.NewDemuxer(), faults: map[string]int{},
 	}
 	for body = r.sync(body); len(body) >= mpegts.PacketSize; {
@@ -144,7 +149,7 @@ func readStream(body []byte, mapped bool, fail report) *stream {
 	}
 	r.events(r.demuxer.Flush())
 	r.finish(mapped)
-	return &r.stream
+	return &r.Stream
 }
 
 // sync goes on to the next byte that begins a packet.
@@ -187,13 +192,13 @@ func (r *reader) take(b []byte) {
 		return
 	}
 	if r.counter == nil || r.pid != p.PID {
-		r.pid, r.counter = p.PID, r.counters[p.PID]
+		r.pid, r.counter = p.PID, r.Counters[p.PID]
 	}
 	if r.counter == nil {
-		r.counter = &counter{first: p.Continuity, payload: p.HasPayload, free: p.Discontinued}
-		r.counters[p.PID] = r.counter
+		r.counter = &counter{First: p.Continuity, Payload: p.HasPayload, Free: p.Discontinued}
+		r.Counters[p.PID] = r.counter
 	}
-	r.counter.last = p.Continuity
+	r.counter.Last = p.Continuity
 	if p.Scrambling != 0 {
 		r.count("TS-SCRAMBLED")
 		return
@@ -213,7 +218,7 @@ func (r *reader) events(events []mpegts.Event) {
 			r.hasPMT = true
 			r.table(e.PMT)
 		case mpegts.EventPCR:
-			if e.PID == r.pmt.PCR {
+			if e.PID == r.PMT.PCR {
 				r.stamps = append(r.stamps, stamp{e.Packet, 0, r.unwrap(e.PCR / tsClock)})
 			}
 		case mpegts.EventPES:
@@ -231,7 +236,7 @@ func (r *reader) ruleOf(e *mpegts.Event) string {
 	switch {
 	case errors.Is(e.Err, mpegts.ErrContinuity):
 		return "TS-CONTINUITY"
-	case e.PID == 0 || r.pmts[e.PID]:
+	case e.PID == 0 || r.PMTs[e.PID]:
 		return "TS-CRC"
 	}
 	return "TS-PES"
@@ -242,7 +247,7 @@ func (r *reader) pat(t mpegts.PAT) {
 	for _, p := range t.Programs {
 		if p.Number != 0 { // 0 is the network information table
 			n++
-			r.pmts[p.PMT] = true
+			r.PMTs[p.PMT] = true
 		}
 	}
 	r.programs = max(r.programs, n)
@@ -250,17 +255,17 @@ func (r *reader) pat(t mpegts.PAT) {
 
 // table takes over the tracks of a PMT.
 func (r *reader) table(t mpegts.PMT) {
-	r.pmt = t
+	r.PMT = t
 	for _, es := range t.Streams {
-		if r.track(es.PID) == nil && len(r.tracks) < 64 {
-			r.tracks = append(r.tracks, &track{pid: es.PID, typ: es.Type, kind: kindOf(es.Type)})
+		if r.track(es.PID) == nil && len(r.Tracks) < 64 {
+			r.Tracks = append(r.Tracks, &Track{PID: es.PID, Type: es.Type, Kind: kindOf(es.Type)})
 		}
 	}
 }
 
-func (r *reader) track(pid uint16) *track {
-	for _, t := range r.tracks {
-		if t.pid == pid {
+func (r *reader) track(pid uint16) *Track {
+	for _, t := range r.Tracks {
+		if t.PID == pid {
 			return t
 		}
 	}
@@ -283,11 +288,11 @@ func (r *reader) unwrap(t int64) int64 {
 	if !r.hasZero {
 		r.zero, r.hasZero = t, true
 	}
-	return r.zero + difference(t, r.zero)
+	return r.zero + Difference(t, r.zero)
 }
 
-// difference is a − b on a clock of 33 bits.
-func difference(a, b int64) int64 {
+// Difference is a − b on a clock of 33 bits.
+func Difference(a, b int64) int64 {
 	d := (a - b) & mpegts.ClockMask
 	if d > mpegts.ClockMask/2 {
 		d -= mpegts.ClockMask + 1
@@ -296,24 +301,24 @@ func difference(a, b int64) int64 {
 }
 
 // pes takes in a PES packet.
-func (r *reader) pes(t *track, p *mpegts.PES) {
-	if t.kind == 0 {
+func (r *reader) pes(t *Track, p *mpegts.PES) {
+	if t.Kind == 0 {
 		return
 	}
-	t.pes++
+	t.Packets++
 	if !p.HasPTS {
 		t.noPTS++
-		r.contents(t, p, t.maxPTS+t.step)
+		r.contents(t, p, t.maxPTS+t.Step)
 		return
 	}
 	pts, dts := r.unwrap(p.PTS), r.unwrap(p.DTS)
 	if pts < dts {
 		r.count("TS-PTS-BEFORE-DTS")
 	}
-	r.stamps = append(r.stamps, stamp{p.Packet, t.kind, dts})
-	if !t.stamped {
-		t.stamped = true
-		t.last, t.minPTS, t.maxPTS, t.firstPTS, t.lastKey = dts, pts, pts, pts, dts
+	r.stamps = append(r.stamps, stamp{p.Packet, t.Kind, dts})
+	if !t.Stamped {
+		t.Stamped = true
+		t.last, t.MinPTS, t.maxPTS, t.firstPTS, t.lastKey = dts, pts, pts, pts, dts
 	} else {
 		step := dts - t.last
 		if step <= 0 {
@@ -322,14 +327,14 @@ func (r *reader) pes(t *track, p *mpegts.PES) {
 			t.steps = append(t.steps, step)
 		}
 		t.last = dts
-		t.minPTS, t.maxPTS = min(t.minPTS, pts), max(t.maxPTS, pts)
+		t.MinPTS, t.maxPTS = min(t.MinPTS, pts), max(t.maxPTS, pts)
 	}
 	r.contents(t, p, pts)
 }
 
 // contents looks into the elementary stream.
-func (r *reader) contents(t *track, p *mpegts.PES, pts int64) {
-	switch t.typ {
+func (r *reader) contents(t *Track, p *mpegts.PES, pts int64) {
+	switch t.Type {
 	case mpegts.StreamH264:
 		t.pictures(p)
 	case mpegts.StreamAAC:
@@ -337,19 +342,19 @@ func (r *reader) contents(t *track, p *mpegts.PES, pts int64) {
 			r.count("TS-ADTS")
 		}
 	}
-	t.frames++
+	t.Frames++
 }
 
 // pictures looks at an H.264 access unit, up to its first slice: in its head,
 // and only then in all of it.
-func (t *track) pictures(p *mpegts.PES) {
+func (t *Track) pictures(p *mpegts.PES) {
 	if head := p.Data[:min(len(p.Data), 4096)]; !t.picture(p, head) && len(head) < len(p.Data) {
 		t.picture(p, p.Data)
 	}
 }
 
 // picture takes in an access unit if its first slice begins in data.
-func (t *track) picture(p *mpegts.PES, data []byte) bool {
+func (t *Track) picture(p *mpegts.PES, data []byte) bool {
 	var aud, pps bool
 	var sps []byte
 	first := true
@@ -377,10 +382,10 @@ func (t *track) picture(p *mpegts.PES, data []byte) bool {
 }
 
 // slice takes in the first slice of a picture.
-func (t *track) slice(p *mpegts.PES, idr, sets bool) {
+func (t *Track) slice(p *mpegts.PES, idr, sets bool) {
 	t.sets = t.sets || sets
-	if t.frames == 0 {
-		t.firstKey = idr
+	if t.Frames == 0 {
+		t.FirstKey = idr
 	}
 	if !idr {
 		t.dependent = true
@@ -389,9 +394,9 @@ func (t *track) slice(p *mpegts.PES, idr, sets bool) {
 	if !p.RandomAccess {
 		t.noFlag++
 	}
-	if !t.anyKey {
-		t.anyKey = true
-		t.keyed = t.sets
+	if !t.AnyKey {
+		t.AnyKey = true
+		t.Keyed = t.sets
 	}
 	if t.dependent { // where all are IDR pictures, they cannot come sooner
 		t.keyGap = max(t.keyGap, t.last-t.lastKey)
@@ -400,7 +405,7 @@ func (t *track) slice(p *mpegts.PES, idr, sets bool) {
 }
 
 // takeSPS takes in a sequence parameter set.
-func (t *track) takeSPS(nal []byte) {
+func (t *Track) takeSPS(nal []byte) {
 	if t.sps != nil && bytes.Equal(t.sps, nal) {
 		return
 	}
@@ -409,9 +414,9 @@ func (t *track) takeSPS(nal []byte) {
 		return
 	}
 	t.sps = bytes.Clone(nal)
-	t.size = size{s.Width, s.Height}
-	t.codec = h264Codec(s)
-	t.params = addParams(t.params, t.codec+" "+t.size.String())
+	t.Size = Size{s.Width, s.Height}
+	t.Codec = h264Codec(s)
+	t.Parameters = addParams(t.Parameters, t.Codec+" "+t.Size.String())
 }
 
 // addParams joins what a track is, and what it becomes.
@@ -419,15 +424,15 @@ func addParams(params, more string) string {
 	if params == "" || params == more {
 		return more
 	}
-	return clip(params+", then "+more, 200)
+	return report.Clip(params+", then "+more, 200)
 }
 
 // settle computes what needs the whole track: the frame's length and the hole.
-func (t *track) settle() {
-	if t.kind == media.Audio && t.audio.rate > 0 {
-		t.step = t.audio.frameTicks()
-		t.maxPTS = max(t.maxPTS, t.audio.end()-t.step)
-		t.hole, t.drift = t.audio.hole, t.audio.drift
+func (t *Track) settle() {
+	if t.Kind == media.Audio && t.audio.rate > 0 {
+		t.Step = t.audio.frameTicks()
+		t.maxPTS = max(t.maxPTS, t.audio.end()-t.Step)
+		t.Hole, t.drift = t.audio.hole, t.audio.drift
 		t.steps = nil
 		return
 	}
@@ -435,20 +440,20 @@ func (t *track) settle() {
 		return
 	}
 	sorted := slices.Sorted(slices.Values(t.steps))
-	t.step = sorted[len(sorted)/2]
-	if longest := sorted[len(sorted)-1] - t.step; longest > max(media.Clock/10, 2*t.step) {
-		t.hole = longest
+	t.Step = sorted[len(sorted)/2]
+	if longest := sorted[len(sorted)-1] - t.Step; longest > max(media.Clock/10, 2*t.Step) {
+		t.Hole = longest
 	}
 	if t.dependent {
-		t.keyGap = max(t.keyGap, t.last+t.step-t.lastKey)
+		t.keyGap = max(t.keyGap, t.last+t.Step-t.lastKey)
 	}
 	t.steps = nil
 }
 
-// rate is the frames per second of a video track, 0 where unknown.
-func (t *track) rate() float64 {
-	if t.step <= 0 {
+// Rate is the frames per second of a video track, 0 where unknown.
+func (t *Track) Rate() float64 {
+	if t.Step <= 0 {
 		return 0
 	}
-	return math.Round(float64(media.Clock)/float64(t.step)*1000) / 1000
+	return math.Round(float64(media.Clock)/float64(t.Step)*1000) / 1000
 }

@@ -1,4 +1,4 @@
-package check
+package playlist
 
 import (
 	"math"
@@ -6,83 +6,92 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"weir/check/report"
 )
 
-// playlist is a parsed playlist, of either kind.
-type playlist struct {
-	uri          string
-	multivariant bool
-	media        bool
+// Playlist is a parsed playlist, of either kind.
+type Playlist struct {
+	URI          string
+	Multivariant bool
+	Media        bool
 	version      int
-	independent  bool
+	Independent  bool
 	floats       bool // some EXTINF has decimals
-	variables    map[string]string
+	Variables    map[string]string
 
 	// Of a media playlist.
-	target                  int // seconds; 0 where it is missing, too
-	hasTarget               bool
-	mediaSequence           uint64
-	discontinuitySequence   uint64
+	Target                  int // seconds; 0 where it is missing, too
+	HasTarget               bool
+	MediaSequence           uint64
+	DiscontinuitySequence   uint64
 	hasDiscontinuitySeq     bool
-	kind                    string // EXT-X-PLAYLIST-TYPE
-	ended, iFrames, started bool
+	Kind                    string // EXT-X-PLAYLIST-TYPE
+	Ended, IFrames, started bool
 	startOffset             float64
 	startLine               int
-	segments                []segment
+	Segments                []Segment
 	pending                 []part // parts of a segment that is not listed yet
 	partTarget              float64
-	serverControl           attributes
+	ServerControl           Attributes
 	serverControlLine       int
 	dateRanges              []tagged
 	hints, reports          []tagged
 	skipped                 uint64
 
 	// Of a multivariant playlist.
-	variants   []variant
-	renditions []tagged // EXT-X-MEDIA
+	Variants   []Variant
+	Renditions []tagged // EXT-X-MEDIA
 	steering   *tagged
 	sessions   []tagged // EXT-X-SESSION-DATA and EXT-X-SESSION-KEY
 }
 
 // tagged is a tag with an attribute list.
 type tagged struct {
-	line int
+	Line int
 	name string
-	attributes
+	Attributes
 }
 
-// variant is an EXT-X-STREAM-INF or EXT-X-I-FRAME-STREAM-INF.
-type variant struct {
+// Variant is an EXT-X-STREAM-INF or EXT-X-I-FRAME-STREAM-INF.
+type Variant struct {
 	tagged
-	uri     string
-	iFrames bool
+	URI     string
+	IFrames bool
 }
 
-// segment is an entry of a media playlist. sequence and discontinuities are
+// Segment is an entry of a media playlist. sequence and discontinuities are
 // its media sequence number and its discontinuity sequence number.
-type segment struct {
-	line            int
-	uri             string
-	duration        float64 // seconds
-	sequence        uint64
-	discontinuities uint64
-	discontinuity   bool
-	gap             bool
-	hasRange        bool
-	offset, length  int64
-	date            time.Time // zero: none
-	bitrate         uint64    // kbit/s, 0: none
-	encrypted       bool
-	init            *initialization
+type Segment struct {
+	Line            int
+	URI             string
+	Duration        float64 // seconds
+	Sequence        uint64
+	Discontinuities uint64
+	Discontinuity   bool
+	Gap             bool
+	HasRange        bool
+	Offset, Length  int64
+	Date            time.Time // zero: none
+	Bitrate         uint64    // kbit/s, 0: none
+	Encrypted       bool
+	Init            *initialization
 	parts           []part
-	after           gap // right before it
+	After           Gap // right before it
+}
+
+// Gap is a run of entries marked EXT-X-GAP.
+type Gap struct {
+	Entries       uint64
+	Seconds       float64
+	Discontinuity bool // one of them is marked so
 }
 
 // initialization is an EXT-X-MAP.
 type initialization struct {
 	line           int
-	uri            string
-	offset, length int64
+	URI            string
+	Offset, Length int64
 }
 
 // part is an EXT-X-PART.
@@ -93,27 +102,41 @@ type part struct {
 	independent, gap bool
 }
 
-// seconds is how long the playlist is.
-func (p *playlist) seconds() (sum float64) {
-	for i := range p.segments {
-		sum += p.segments[i].duration
+// Seconds is how long the playlist is.
+func (p *Playlist) Seconds() (sum float64) {
+	for i := range p.Segments {
+		sum += p.Segments[i].Duration
 	}
 	return sum
+}
+
+// End is the media sequence number behind the last segment.
+func (p *Playlist) End() uint64 { return p.First() + uint64(len(p.Segments)) }
+
+// First is the media sequence number of the first segment that is written out.
+func (p *Playlist) First() uint64 { return p.MediaSequence + p.skipped }
+
+// At returns the entry with a media sequence number, or nil.
+func (p *Playlist) At(sequence uint64) *Segment {
+	if sequence < p.First() || sequence >= p.End() {
+		return nil
+	}
+	return &p.Segments[sequence-p.First()]
 }
 
 // parser reads one playlist. What applies to the next segment, or to all that
 // follow, waits in it.
 type parser struct {
-	*playlist
-	report *Report
+	*Playlist
+	report *report.Report
 
 	parent map[string]string // variables of the multivariant playlist
 	seen   map[string]int
 
-	next          segment
+	next          Segment
 	hasInfo       bool
 	infoLine      int
-	streamInf     *variant
+	streamInf     *Variant
 	init          *initialization
 	encrypted     bool
 	bitrate       uint64
@@ -123,24 +146,24 @@ type parser struct {
 	brokenMixture bool
 }
 
-// parse reads a playlist and checks what holds for its lines. Of what is
+// Parse reads a playlist and checks what holds for its lines. Of what is
 // hostile it reads a bounded part. parent are the variables of the
 // multivariant playlist that led here.
-func parse(uri, text string, parent map[string]string, r *Report) *playlist {
-	p := &parser{playlist: &playlist{uri: uri, variables: map[string]string{}, version: 1}, report: r, parent: parent, seen: map[string]int{}, needs: 1}
-	if len(text) > maxPlaylist {
-		r.add("M3U-LIMIT", uri, 0, "it has %d bytes", len(text))
-		return p.playlist
+func Parse(uri, text string, parent map[string]string, r *report.Report) *Playlist {
+	p := &parser{Playlist: &Playlist{URI: uri, Variables: map[string]string{}, version: 1}, report: r, parent: parent, seen: map[string]int{}, needs: 1}
+	if len(text) > MaxPlaylist {
+		r.Add("M3U-LIMIT", uri, 0, "it has %d bytes", len(text))
+		return p.Playlist
 	}
 	lines := newLexer(uri, text, r)
 	first := true
 	for l, ok := lines.next(); ok; l, ok = lines.next() {
 		if first && (l.n != 1 || l.name != "EXTM3U") {
-			r.add("M3U-HEADER", uri, 1, "the first line is not #EXTM3U")
+			r.Add("M3U-HEADER", uri, 1, "the first line is not #EXTM3U")
 		}
 		first = false
-		if len(p.segments) >= maxSegments || len(p.variants) >= maxVariants || len(p.renditions) >= maxVariants {
-			r.add("M3U-LIMIT", uri, l.n, "it lists more than %d segments, or %d variants or renditions", maxSegments, maxVariants)
+		if len(p.Segments) >= MaxSegments || len(p.Variants) >= MaxVariants || len(p.Renditions) >= MaxVariants {
+			r.Add("M3U-LIMIT", uri, l.n, "it lists more than %d segments, or %d variants or renditions", MaxSegments, MaxVariants)
 			break
 		}
 		if l.name == "" {
@@ -150,12 +173,12 @@ func parse(uri, text string, parent map[string]string, r *Report) *playlist {
 		}
 	}
 	p.finish()
-	return p.playlist
+	return p.Playlist
 }
 
 // fail records a finding at a line.
 func (p *parser) fail(rule string, line int, format string, args ...any) {
-	p.report.add(rule, p.uri, line, format, args...)
+	p.report.Add(rule, p.URI, line, format, args...)
 }
 
 // need notes the version that a feature needs [RFC 8216bis 8].
@@ -180,7 +203,7 @@ func (p *parser) tagLine(l line) {
 	case spec.form == list:
 		p.listTag(l, spec)
 	case !wellFormed(l.text, spec.form):
-		p.fail("M3U-TAG-VALUE", l.n, "%s has the value %q", l.name, clip(l.text, 60))
+		p.fail("M3U-TAG-VALUE", l.n, "%s has the value %q", l.name, report.Clip(l.text, 60))
 	default:
 		p.plainTag(l)
 	}
@@ -190,11 +213,11 @@ func (p *parser) tagLine(l line) {
 func (p *parser) place(l line, spec tagSpec) {
 	switch spec.place {
 	case mediaPlaylist, mediaSegment, mediaMetadata:
-		p.media = true
+		p.Media = true
 	case multivariant:
-		p.multivariant = true
+		p.Multivariant = true
 	}
-	if p.media && p.multivariant && !p.brokenMixture {
+	if p.Media && p.Multivariant && !p.brokenMixture {
 		p.brokenMixture = true
 		p.fail("M3U-MIXED", l.n, "%s stands in a playlist of the other kind", l.name)
 	}
@@ -207,24 +230,24 @@ func (p *parser) plainTag(l line) {
 	case "EXT-X-VERSION":
 		p.version = int(number)
 	case "EXT-X-INDEPENDENT-SEGMENTS":
-		p.independent = true
+		p.Independent = true
 	case "EXT-X-TARGETDURATION":
-		p.target, p.hasTarget = int(min(number, 1<<30)), true
+		p.Target, p.HasTarget = int(min(number, 1<<30)), true
 	case "EXT-X-MEDIA-SEQUENCE":
 		p.sequencePlace(l)
-		p.mediaSequence = number
+		p.MediaSequence = number
 	case "EXT-X-DISCONTINUITY-SEQUENCE":
 		p.sequencePlace(l)
-		p.discontinuitySequence, p.hasDiscontinuitySeq = number, true
+		p.DiscontinuitySequence, p.hasDiscontinuitySeq = number, true
 	case "EXT-X-ENDLIST":
-		p.ended = true
+		p.Ended = true
 	case "EXT-X-PLAYLIST-TYPE":
-		if p.kind = l.text; p.kind != "VOD" && p.kind != "EVENT" {
-			p.fail("M3U-TAG-VALUE", l.n, "EXT-X-PLAYLIST-TYPE is %q, neither VOD nor EVENT", clip(l.text, 40))
-			p.kind = ""
+		if p.Kind = l.text; p.Kind != "VOD" && p.Kind != "EVENT" {
+			p.fail("M3U-TAG-VALUE", l.n, "EXT-X-PLAYLIST-TYPE is %q, neither VOD nor EVENT", report.Clip(l.text, 40))
+			p.Kind = ""
 		}
 	case "EXT-X-I-FRAMES-ONLY":
-		p.iFrames = true
+		p.IFrames = true
 		p.need(4, l.name)
 	default:
 		p.segmentTag(l, number)
@@ -233,7 +256,7 @@ func (p *parser) plainTag(l line) {
 
 // sequencePlace: the sequence numbers stand before what they count.
 func (p *parser) sequencePlace(l line) {
-	if len(p.segments) > 0 || l.name == "EXT-X-DISCONTINUITY-SEQUENCE" && p.seen["EXT-X-DISCONTINUITY"] > 0 {
+	if len(p.Segments) > 0 || l.name == "EXT-X-DISCONTINUITY-SEQUENCE" && p.seen["EXT-X-DISCONTINUITY"] > 0 {
 		p.fail("M3U-SEQUENCE-PLACE", l.n, "%s stands too late", l.name)
 	}
 }
@@ -245,20 +268,20 @@ func (p *parser) segmentTag(l line, number uint64) {
 		p.info(l)
 	case "EXT-X-BYTERANGE":
 		p.need(4, l.name)
-		p.next.hasRange = true
-		p.next.length, p.next.offset = splitRange(l.text)
+		p.next.HasRange = true
+		p.next.Length, p.next.Offset = splitRange(l.text)
 	case "EXT-X-DISCONTINUITY":
-		p.next.discontinuity = true
+		p.next.Discontinuity = true
 		p.beforeParts(l)
 	case "EXT-X-PROGRAM-DATE-TIME":
 		var exact bool
-		p.next.date, exact, _ = parseDate(l.text)
+		p.next.Date, exact, _ = parseDate(l.text)
 		if !exact {
-			p.fail("M3U-PDT-ZONE", l.n, "the date %s lacks a zone or milliseconds", clip(l.text, 40))
+			p.fail("M3U-PDT-ZONE", l.n, "the date %s lacks a zone or milliseconds", report.Clip(l.text, 40))
 		}
 		p.beforeParts(l)
 	case "EXT-X-GAP":
-		p.next.gap = true
+		p.next.Gap = true
 	case "EXT-X-BITRATE":
 		p.bitrate = number
 	}
@@ -293,18 +316,18 @@ func (p *parser) info(l line) {
 	p.hasInfo, p.infoLine = true, l.n
 	text, _, comma := strings.Cut(l.text, ",")
 	if !comma {
-		p.fail("M3U-EXTINF-COMMA", l.n, "EXTINF:%s has no comma", clip(l.text, 40))
+		p.fail("M3U-EXTINF-COMMA", l.n, "EXTINF:%s has no comma", report.Clip(l.text, 40))
 	}
 	if !wellFormed(text, float) {
-		p.fail("M3U-TAG-VALUE", l.n, "EXTINF has the duration %q", clip(text, 40))
+		p.fail("M3U-TAG-VALUE", l.n, "EXTINF has the duration %q", report.Clip(text, 40))
 		return
 	}
 	seconds, err := strconv.ParseFloat(text, 64)
 	if err != nil || seconds > 1e9 {
-		p.fail("M3U-TAG-VALUE", l.n, "EXTINF has the duration %q", clip(text, 40))
+		p.fail("M3U-TAG-VALUE", l.n, "EXTINF has the duration %q", report.Clip(text, 40))
 		return
 	}
-	p.next.duration = seconds
+	p.next.Duration = seconds
 	if strings.Contains(text, ".") {
 		p.floats = true
 		p.need(3, "an EXTINF with decimals")
@@ -318,16 +341,16 @@ func (p *parser) info(l line) {
 func (p *parser) uriLine(l line) {
 	uri := p.expand(l.n, l.text)
 	if p.streamInf != nil {
-		p.streamInf.uri = uri
-		p.variants = append(p.variants, *p.streamInf)
+		p.streamInf.URI = uri
+		p.Variants = append(p.Variants, *p.streamInf)
 		p.streamInf = nil
 		return
 	}
-	if p.multivariant && !p.media {
+	if p.Multivariant && !p.Media {
 		p.fail("MVP-URI", l.n, "no EXT-X-STREAM-INF precedes the URI")
 		return
 	}
-	p.media = true
+	p.Media = true
 	if !p.hasInfo {
 		p.fail("M3U-EXTINF-MISSING", l.n, "no EXTINF precedes the URI")
 	}
@@ -337,46 +360,46 @@ func (p *parser) uriLine(l line) {
 // segment adds the entry that a URI ends.
 func (p *parser) segment(n int, uri string) {
 	s := p.next
-	s.line, s.uri = n, uri
-	s.sequence = p.mediaSequence + p.skipped + uint64(len(p.segments))
-	if s.discontinuity {
+	s.Line, s.URI = n, uri
+	s.Sequence = p.MediaSequence + p.skipped + uint64(len(p.Segments))
+	if s.Discontinuity {
 		p.discontinued++
 	}
-	s.discontinuities = p.discontinuitySequence + p.discontinued
-	s.init, s.encrypted, s.bitrate = p.init, p.encrypted, p.bitrate
-	if s.hasRange {
+	s.Discontinuities = p.DiscontinuitySequence + p.discontinued
+	s.Init, s.Encrypted, s.Bitrate = p.init, p.encrypted, p.bitrate
+	if s.HasRange {
 		p.rangeOf(&s)
 	}
-	if p.target > 0 && math.Round(s.duration) > float64(p.target) {
-		p.fail("M3U-TARGETDURATION", p.infoLine, "EXTINF:%.3f rounds to %.0f, EXT-X-TARGETDURATION is %d", s.duration, math.Round(s.duration), p.target)
+	if p.Target > 0 && math.Round(s.Duration) > float64(p.Target) {
+		p.fail("M3U-TARGETDURATION", p.infoLine, "EXTINF:%.3f rounds to %.0f, EXT-X-TARGETDURATION is %d", s.Duration, math.Round(s.Duration), p.Target)
 	}
-	p.segments = append(p.segments, s)
-	p.next, p.hasInfo = segment{}, false
+	p.Segments = append(p.Segments, s)
+	p.next, p.hasInfo = Segment{}, false
 }
 
 // rangeOf finds where a byte range without offset begins [RFC 8216bis 4.4.4.2].
-func (p *parser) rangeOf(s *segment) {
-	if s.offset >= 0 {
+func (p *parser) rangeOf(s *Segment) {
+	if s.Offset >= 0 {
 		return
 	}
-	s.offset = 0
-	if len(p.segments) > 0 {
-		if last := p.segments[len(p.segments)-1]; last.hasRange && last.uri == s.uri {
-			s.offset = min(last.offset+last.length, 1<<60) // no sum of these wraps
+	s.Offset = 0
+	if len(p.Segments) > 0 {
+		if last := p.Segments[len(p.Segments)-1]; last.HasRange && last.URI == s.URI {
+			s.Offset = min(last.Offset+last.Length, 1<<60) // no sum of these wraps
 			return
 		}
 	}
-	p.fail("M3U-BYTERANGE", s.line, "the range has no offset, and the segment before is not of the same resource")
+	p.fail("M3U-BYTERANGE", s.Line, "the range has no offset, and the segment before is not of the same resource")
 }
 
 // expand replaces variables in a URI or an attribute.
 func (p *parser) expand(n int, s string) string {
-	out, undefined, long := substitute(s, p.variables)
+	out, undefined, long := substitute(s, p.Variables)
 	if out != s {
 		p.need(8, "variable substitution")
 	}
 	if undefined != "" {
-		p.fail("M3U-VARIABLE", n, "{$%s} is not defined", clip(undefined, 40))
+		p.fail("M3U-VARIABLE", n, "{$%s} is not defined", report.Clip(undefined, 40))
 	}
 	if long {
 		p.fail("M3U-LIMIT", n, "variables make more than %d bytes of the line", maxExpanded)
@@ -394,9 +417,9 @@ func (p *parser) finish() {
 		p.fail("M3U-EXTINF-DANGLING", p.infoLine, "no URI follows")
 	}
 	if p.streamInf != nil {
-		p.fail("MVP-URI", p.streamInf.line, "no URI follows EXT-X-STREAM-INF")
+		p.fail("MVP-URI", p.streamInf.Line, "no URI follows EXT-X-STREAM-INF")
 	}
-	if !p.media && !p.multivariant {
+	if !p.Media && !p.Multivariant {
 		p.fail("M3U-KIND", 0, "it has no tags of either kind, and no URI")
 	}
 	p.pending = p.next.parts
@@ -411,7 +434,7 @@ func (p *parser) finish() {
 		p.fail("M3U-GAP-VERSION", 0, "EXT-X-VERSION is %d, and it has EXT-X-GAP", p.version)
 	}
 	most := max(p.needs, 6)
-	if gaps || p.mediaSequence > 0 { // of a playlist that slides, a gap may have left
+	if gaps || p.MediaSequence > 0 { // of a playlist that slides, a gap may have left
 		most = max(most, gapVersion)
 	}
 	if p.version > most {
@@ -425,9 +448,9 @@ func (p *parser) removed() {
 	if p.version >= 7 && p.seen["EXT-X-ALLOW-CACHE"] > 0 {
 		p.fail("M3U-REMOVED", 0, "version %d has no EXT-X-ALLOW-CACHE", p.version)
 	}
-	for i := range p.variants {
-		if _, ok := p.variants[i].get("PROGRAM-ID"); ok && p.version >= 6 {
-			p.fail("M3U-REMOVED", p.variants[i].line, "version %d has no PROGRAM-ID", p.version)
+	for i := range p.Variants {
+		if _, ok := p.Variants[i].Get("PROGRAM-ID"); ok && p.version >= 6 {
+			p.fail("M3U-REMOVED", p.Variants[i].Line, "version %d has no PROGRAM-ID", p.version)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package check
+package stream
 
 import (
 	"fmt"
@@ -27,7 +27,7 @@ func (a *audio) frameTicks() int64 { return 1024 * media.Clock / int64(a.rate) }
 // takeADTS takes in the payload of a PES packet; pts is that of the first
 // frame that begins in it. It tells whether the payload was a chain of ADTS
 // frames. A frame may go on in the next PES packet.
-func (t *track) takeADTS(p []byte, pts int64) bool {
+func (t *Track) takeADTS(p []byte, pts int64) bool {
 	a := &t.audio
 	carried := len(a.rest)
 	if carried > 0 {
@@ -59,17 +59,17 @@ func (t *track) takeADTS(p []byte, pts int64) bool {
 }
 
 // takeConfig notes what the stream is.
-func (t *track) takeConfig(f aac.ADTS) {
-	if t.audio.rate == f.SampleRate && t.codec != "" {
+func (t *Track) takeConfig(f aac.ADTS) {
+	if t.audio.rate == f.SampleRate && t.Codec != "" {
 		return
 	}
 	t.audio.rate = f.SampleRate
-	t.codec = fmt.Sprintf("mp4a.40.%d", f.ObjectType)
-	t.params = addParams(t.params, fmt.Sprintf("%s %d Hz, channel configuration %d", t.codec, f.SampleRate, f.ChannelConfig))
+	t.Codec = fmt.Sprintf("mp4a.40.%d", f.ObjectType)
+	t.Parameters = addParams(t.Parameters, fmt.Sprintf("%s %d Hz, channel configuration %d", t.Codec, f.SampleRate, f.ChannelConfig))
 }
 
 // stamp compares a timestamp with the clock of samples.
-func (t *track) stamp(pts int64) {
+func (t *Track) stamp(pts int64) {
 	a := &t.audio
 	if a.rate == 0 {
 		return

@@ -1,4 +1,4 @@
-package check
+package stream
 
 import (
 	"fmt"
@@ -24,7 +24,7 @@ var messages = []struct{ rule, text string }{
 
 // finish reports what was counted, and what shows only of the whole segment.
 func (r *reader) finish(mapped bool) {
-	for _, t := range r.tracks {
+	for _, t := range r.Tracks {
 		t.settle()
 		if len(t.audio.rest) > 0 {
 			r.count("TS-ADTS")
@@ -37,19 +37,19 @@ func (r *reader) finish(mapped bool) {
 	}
 	if (!r.hasPAT || !r.hasPMT) && !mapped {
 		r.fail("TS-PAT-PMT", "PAT: %v, PMT: %v", r.hasPAT, r.hasPMT)
-	} else if !mapped && (len(r.order) < 2 || r.order[0] != 0 || !r.pmts[r.order[1]]) {
+	} else if !mapped && (len(r.order) < 2 || r.order[0] != 0 || !r.PMTs[r.order[1]]) {
 		r.fail("TS-PAT-FIRST", "the first packets are of PID %v", r.order)
 	}
 	if r.programs > 1 {
 		r.fail("TS-PROGRAMS", "the PAT lists %d programs", r.programs)
 	}
 	sounds, heard := 0, 0
-	for _, t := range r.tracks {
+	for _, t := range r.Tracks {
 		r.checkTrack(t)
-		if t.kind != 0 {
-			heard += t.pes
+		if t.Kind != 0 {
+			heard += t.Packets
 		}
-		if t.kind == media.Audio {
+		if t.Kind == media.Audio {
 			sounds++
 		}
 	}
@@ -64,44 +64,44 @@ func (r *reader) finish(mapped bool) {
 }
 
 // checkTrack reports what is wrong with one track.
-func (r *reader) checkTrack(t *track) {
-	switch t.typ {
+func (r *reader) checkTrack(t *Track) {
+	switch t.Type {
 	case 0x01, 0x02, 0x10, 0x33, 0x11:
-		r.fail("TS-STREAM-TYPE", "PID %d has stream type 0x%02x", t.pid, uint8(t.typ))
+		r.fail("TS-STREAM-TYPE", "PID %d has stream type 0x%02x", t.PID, uint8(t.Type))
 	case mpegts.StreamHEVC:
-		r.fail("SEG-HEVC", "PID %d is HEVC in a transport stream", t.pid)
+		r.fail("SEG-HEVC", "PID %d is HEVC in a transport stream", t.PID)
 	}
 	if t.noPTS > 0 {
-		r.fail("TS-PTS-MISSING", "%d PES packets of PID %d have no PTS", t.noPTS, t.pid)
+		r.fail("TS-PTS-MISSING", "%d PES packets of PID %d have no PTS", t.noPTS, t.PID)
 	}
 	if t.noAUD > 0 {
-		r.fail("TS-AUD", "%d of %d pictures begin without an access unit delimiter", t.noAUD, t.frames)
+		r.fail("TS-AUD", "%d of %d pictures begin without an access unit delimiter", t.noAUD, t.Frames)
 	}
 	if t.noFlag > 0 {
 		r.fail("TS-RANDOM-ACCESS", "%d IDR pictures lack random_access_indicator", t.noFlag)
 	}
-	if t.hole > 0 {
-		r.fail("SEG-HOLE", "%s of PID %d has a hole of %.3f s", t.kind, t.pid, secs(t.hole))
+	if t.Hole > 0 {
+		r.fail("SEG-HOLE", "%s of PID %d has a hole of %.3f s", t.Kind, t.PID, Seconds(t.Hole))
 	}
 	if t.drift > media.Clock/20 {
-		r.fail("SEG-AV-DRIFT", "timestamps and samples of PID %d part by %.3f s", t.pid, secs(t.drift))
+		r.fail("SEG-AV-DRIFT", "timestamps and samples of PID %d part by %.3f s", t.PID, Seconds(t.drift))
 	}
-	if t.typ != mpegts.StreamH264 {
+	if t.Type != mpegts.StreamH264 {
 		return
 	}
-	if t.frames > 0 && t.anyKey && !t.keyed {
+	if t.Frames > 0 && t.AnyKey && !t.Keyed {
 		r.fail("SEG-PARAMETER-SETS", "no SPS and PPS come before the first IDR picture")
 	}
 	if limit := int64(2.1 * media.Clock); t.keyGap > limit {
-		r.fail("SEG-KEYFRAMES", "%.3f s pass without an IDR picture", secs(t.keyGap))
+		r.fail("SEG-KEYFRAMES", "%.3f s pass without an IDR picture", Seconds(t.keyGap))
 	}
 	if s, err := h264.ParseSPS(t.sps); err == nil && (s.ChromaFormat != 1 || s.LumaDepth > 8 || s.Profile > 100) {
 		r.fail("SEG-PROFILE", "the video is of profile %d, chroma format %d, %d bits", s.Profile, s.ChromaFormat, s.LumaDepth)
 	}
 }
 
-// secs is ticks of 90 kHz in seconds.
-func secs(ticks int64) float64 { return float64(ticks) / media.Clock }
+// Seconds is ticks of 90 kHz in seconds.
+func Seconds(ticks int64) float64 { return float64(ticks) / media.Clock }
 
 // checkClock follows the PCR through the file: its interval, its order, and
 // frames that come too late for it (ISO/IEC 13818-1, 2.7.2, 2.4.2).
@@ -127,30 +127,30 @@ func (r *reader) checkClock() {
 		count++
 	}
 	if r.hasPMT && count == 0 && len(r.stamps) > 0 {
-		r.fail("TS-PCR-MISSING", "PID %d carries no PCR", r.pmt.PCR)
+		r.fail("TS-PCR-MISSING", "PID %d carries no PCR", r.PMT.PCR)
 	}
 	if back > 0 {
 		r.fail("TS-PCR-BACK", "%d clock references go back", back)
 	}
 	if long > 0 {
-		r.fail("TS-PCR-INTERVAL", "%d intervals between clock references are longer than 100 ms, the longest %.3f s", long, secs(longest))
+		r.fail("TS-PCR-INTERVAL", "%d intervals between clock references are longer than 100 ms, the longest %.3f s", long, Seconds(longest))
 	}
 	if lates > 0 && back == 0 {
-		r.fail("TS-PCR-LATE", "%d frames come after their DTS, by up to %.3f s", lates, secs(late))
+		r.fail("TS-PCR-LATE", "%d frames come after their DTS, by up to %.3f s", lates, Seconds(late))
 	}
 }
 
 // checkInterleave compares where audio and video lie in the file, and where
 // they begin.
 func (r *reader) checkInterleave() {
-	v, a := r.first(media.Video), r.first(media.Audio)
+	v, a := r.First(media.Video), r.First(media.Audio)
 	if v == nil || a == nil {
 		return
 	}
 	// Until the first picture of a slow video, the last of the segment before
 	// stands; where there is one picture, nobody knows for how long.
-	if d := abs(v.minPTS - a.minPTS); d > media.Clock/2+v.step && v.step > 0 {
-		r.fail("SEG-AV-START", "audio and video begin %.3f s apart", secs(d))
+	if d := abs(v.MinPTS - a.MinPTS); d > media.Clock/2+v.Step && v.Step > 0 {
+		r.fail("SEG-AV-START", "audio and video begin %.3f s apart", Seconds(d))
 	}
 	// What lies behind the other in the file, and is to be played well before
 	// it, came late. That the other runs ahead is no fault: where a picture
@@ -173,7 +173,7 @@ func (r *reader) checkInterleave() {
 		}
 	}
 	if worst > media.Clock {
-		r.fail("SEG-INTERLEAVE", "audio and video of the same place are %.3f s apart", secs(worst))
+		r.fail("SEG-INTERLEAVE", "audio and video of the same place are %.3f s apart", Seconds(worst))
 	}
 }
 

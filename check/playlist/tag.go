@@ -1,4 +1,4 @@
-package check
+package playlist
 
 import (
 	"fmt"
@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"weir/check/report"
 )
 
 // place is where a tag may stand [RFC 8216bis 4.4.1 to 4.4.6].
@@ -171,10 +173,10 @@ func (s attributeSpec) wrongWith(a attribute) string {
 		return name + " must be a quoted string"
 	case !s.form.isQuoted() && a.quoted:
 		return name + " must not be quoted"
-	case !wellFormed(a.value, s.form):
-		return fmt.Sprintf("%s=%s is not of its type", name, clip(a.value, 60))
-	case s.values != "" && !slices.Contains(strings.Fields(s.values), a.value):
-		return fmt.Sprintf("%s=%s is none of %s", name, clip(a.value, 60), s.values)
+	case !wellFormed(a.Value, s.form):
+		return fmt.Sprintf("%s=%s is not of its type", name, report.Clip(a.Value, 60))
+	case s.values != "" && !slices.Contains(strings.Fields(s.values), a.Value):
+		return fmt.Sprintf("%s=%s is none of %s", name, report.Clip(a.Value, 60), s.values)
 	}
 	return ""
 }
@@ -205,5 +207,5 @@ func parseDate(s string) (t time.Time, exact bool, err error) {
 			return t, f.zone && digits >= 3, nil
 		}
 	}
-	return t, false, fmt.Errorf("read date: %q is not ISO 8601", clip(s, 40))
+	return t, false, fmt.Errorf("read date: %q is not ISO 8601", report.Clip(s, 40))
 }

@@ -1,4 +1,4 @@
-package check
+package report
 
 import (
 	"fmt"
@@ -19,13 +19,13 @@ func (r *Report) WriteText(w io.Writer) error {
 		ids = append(ids, id)
 	}
 	slices.SortFunc(ids, func(a, b string) int {
-		if x, y := rulesByID[a].Severity, rulesByID[b].Severity; x != y {
+		if x, y := ByID[a].Severity, ByID[b].Severity; x != y {
 			return int(y) - int(x)
 		}
 		return strings.Compare(a, b)
 	})
 	for _, id := range ids {
-		r.writeRule(&b, rulesByID[id])
+		r.writeRule(&b, ByID[id])
 	}
 	for _, n := range r.Notes {
 		fmt.Fprintf(&b, "note: %s\n", n)

@@ -1,4 +1,4 @@
-package check
+package report
 
 // bis and apple begin the section of a rule: RFC 8216 in its second edition,
 // and the HLS Authoring Specification for Apple Devices.

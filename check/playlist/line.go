@@ -1,20 +1,22 @@
-package check
+package playlist
 
 import (
 	"strings"
 	"unicode/utf8"
+
+	"weir/check/report"
 )
 
 // The bounds of what is read: beyond them a playlist gets M3U-LIMIT and is
 // read no further.
 const (
-	maxPlaylist   = 16 << 20
-	maxSegments   = 100_000
-	maxListed     = 1_000_000 // segments, of all playlists together
-	maxText       = 256 << 20 // bytes, of all playlists together
-	maxVariants   = 1000      // and as many EXT-X-MEDIA
-	maxAttributes = 256
-	maxVariables  = 1000
+	MaxPlaylist   = 16 << 20
+	MaxSegments   = 100_000
+	MaxListed     = 1_000_000 // segments, of all playlists together
+	MaxText       = 256 << 20 // bytes, of all playlists together
+	MaxVariants   = 1000      // and as many EXT-X-MEDIA
+	MaxAttributes = 256
+	MaxVariables  = 1000
 	maxExpanded   = 64 << 10
 )
 
@@ -31,17 +33,17 @@ type lexer struct {
 	rest   string
 	n      int
 	uri    string
-	report *Report
+	report *report.Report
 }
 
 // newLexer checks what holds for the text as a whole.
-func newLexer(uri, text string, r *Report) *lexer {
+func newLexer(uri, text string, r *report.Report) *lexer {
 	if rest, bom := strings.CutPrefix(text, "\uFEFF"); bom {
-		r.add("M3U-UTF8", uri, 1, "it begins with a byte order mark")
+		r.Add("M3U-UTF8", uri, 1, "it begins with a byte order mark")
 		text = rest
 	}
 	if !utf8.ValidString(text) {
-		r.add("M3U-UTF8", uri, 0, "it holds bytes that are not UTF-8")
+		r.Add("M3U-UTF8", uri, 0, "it holds bytes that are not UTF-8")
 		text = strings.ToValidUTF8(text, "�")
 	}
 	return &lexer{rest: text, uri: uri, report: r}
@@ -54,11 +56,11 @@ func (l *lexer) next() (line, bool) {
 		text, l.rest, _ = strings.Cut(l.rest, "\n")
 		l.n++
 		text = strings.TrimSuffix(text, "\r")
-		if strings.ContainsFunc(text, isControl) && !strings.HasPrefix(text, "#EXT-X-SKIP") {
-			l.report.add("M3U-CONTROL", l.uri, l.n, "the line holds a control character")
+		if strings.ContainsFunc(text, report.IsControl) && !strings.HasPrefix(text, "#EXT-X-SKIP") {
+			l.report.Add("M3U-CONTROL", l.uri, l.n, "the line holds a control character")
 		}
 		if trimmed := strings.Trim(text, " \t"); trimmed != text && trimmed != "" {
-			l.report.add("M3U-WHITESPACE", l.uri, l.n, "the line begins or ends with white space")
+			l.report.Add("M3U-WHITESPACE", l.uri, l.n, "the line begins or ends with white space")
 			text = trimmed
 		}
 		switch {
@@ -75,49 +77,49 @@ func (l *lexer) next() (line, bool) {
 
 // attribute is one of an attribute list.
 type attribute struct {
-	name, value string
+	Name, Value string
 	quoted      bool
 }
 
-// attributes are an attribute list, in order.
-type attributes []attribute
+// Attributes are an attribute list, in order.
+type Attributes []attribute
 
-// get returns the value of a name, and whether it is there.
-func (a attributes) get(name string) (string, bool) {
+// Get returns the value of a name, and whether it is there.
+func (a Attributes) Get(name string) (string, bool) {
 	for i := range a {
-		if a[i].name == name {
-			return a[i].value, true
+		if a[i].Name == name {
+			return a[i].Value, true
 		}
 	}
 	return "", false
 }
 
-// value is get for those who take absence as "".
-func (a attributes) value(name string) string {
-	v, _ := a.get(name)
+// Value is get for those who take absence as "".
+func (a Attributes) Value(name string) string {
+	v, _ := a.Get(name)
 	return v
 }
 
 // splitAttributes parses an attribute list [RFC 8216bis 4.2]. It tells what
 // is wrong with the syntax, "" if nothing is, and keeps what it could read.
-func splitAttributes(s string) (list attributes, wrong string) {
+func splitAttributes(s string) (list Attributes, wrong string) {
 	for s != "" {
-		if len(list) == maxAttributes {
+		if len(list) == MaxAttributes {
 			return list, "more than 256 attributes"
 		}
 		name, rest, ok := strings.Cut(s, "=")
 		if !ok {
-			return list, "no = after " + clip(s, 40)
+			return list, "no = after " + report.Clip(s, 40)
 		}
 		if trimmed := strings.TrimLeft(name, " \t"); trimmed != name {
-			wrong, name = "white space before "+clip(trimmed, 40), trimmed
+			wrong, name = "white space before "+report.Clip(trimmed, 40), trimmed
 		}
 		if !attributeName(name) {
-			return list, "the name " + clip(name, 40) + " is not of A-Z, 0-9 and -"
+			return list, "the name " + report.Clip(name, 40) + " is not of A-Z, 0-9 and -"
 		}
-		a := attribute{name: name}
+		a := attribute{Name: name}
 		if a.quoted = strings.HasPrefix(rest, `"`); a.quoted {
-			a.value, rest, ok = strings.Cut(rest[1:], `"`)
+			a.Value, rest, ok = strings.Cut(rest[1:], `"`)
 			if !ok {
 				return list, "no closing quote of " + name
 			}
@@ -126,7 +128,7 @@ func splitAttributes(s string) (list attributes, wrong string) {
 			if n < 0 {
 				n = len(rest)
 			}
-			a.value, rest = rest[:n], rest[n:]
+			a.Value, rest = rest[:n], rest[n:]
 		}
 		list = append(list, a)
 		if s, ok = strings.CutPrefix(rest, ","); !ok && rest != "" {
