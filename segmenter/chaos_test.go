@@ -15,6 +15,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"weir/hls"
+	"weir/internal/synthetic"
 	"weir/media/framelog"
 	"weir/media/object"
 	"weir/storage"
@@ -255,7 +257,7 @@ func (r *rower) Save(ctx context.Context, state []byte) error { return r.save(ct
 func (r *rower) Close(ctx context.Context, state []byte) error { return r.save(ctx, state, true) }
 
 func (r *rower) save(ctx context.Context, state []byte, closed bool) error {
-	if _, err := ParseState(state); err != nil {
+	if _, err := hls.ParseState(state); err != nil {
 		r.t.Errorf("nobody can go on from %s: %v", state, err)
 	}
 	var rev uint64
@@ -326,7 +328,7 @@ type crew struct {
 	*storm
 	berth *berth
 	log   forgetful
-	set   Settings
+	set   hls.Settings
 }
 
 // host is a machine on which one worker after the other lives until the
@@ -468,9 +470,9 @@ func (a *audience) read(name, list string) (p place) {
 }
 
 // sail packages a broadcast in a storm, and returns what is left of it.
-func sail(t *testing.T, rec *recording, set Settings, retain time.Duration, seed uint64, look func(storage.Store) func()) map[string]string {
+func sail(t *testing.T, rec *synthetic.Log, set hls.Settings, retain time.Duration, seed uint64, look func(storage.Store) func()) map[string]string {
 	s := &storm{t: t, store: storage.NewMemory(), rng: rand.New(rand.NewPCG(seed, 1)), left: 150}
-	c := &crew{storm: s, berth: new(berth), log: forgetful{tape{rec.batches}, time.Now(), retain}, set: set}
+	c := &crew{storm: s, berth: new(berth), log: forgetful{tape{rec.Batches}, time.Now(), retain}, set: set}
 	watch := look(s.store)
 	var short atomic.Int32
 	short.Store(12)
@@ -498,14 +500,14 @@ func sail(t *testing.T, rec *recording, set Settings, retain time.Duration, seed
 // at every moment the playlists are right.
 func TestStorm(t *testing.T) {
 	t.Parallel()
-	rec := new(recording)
+	rec := new(synthetic.Log)
 	for i, seconds := range []float64{30, 65} {
-		s := show(seconds)
-		s.pictureLen, s.gop, s.fps, s.seed = 30, 1, 5, uint64(i)
-		rec.session(t, s.tags(), framelog.End|framelog.Lost)
+		s := synthetic.New(seconds)
+		s.PictureLen, s.GOP, s.FPS, s.Seed = 30, 1, 5, uint64(i)
+		rec.Session(t, s.Tags(), framelog.End|framelog.Lost)
 	}
-	rec.add(&framelog.Batch{Header: framelog.Header{Flags: framelog.Final}})
-	set := Settings{Segment: time.Second, Window: 4 * time.Second}
+	rec.Add(&framelog.Batch{Header: framelog.Header{Flags: framelog.Final}})
+	set := hls.Settings{Segment: time.Second, Window: 4 * time.Second}
 	undisturbed := storage.NewMemory()
 	if err := life(t, new(key), undisturbed, rec, set, anyStep); err != nil {
 		t.Fatal(err)
@@ -528,22 +530,22 @@ func TestStorm(t *testing.T) {
 func TestStormWithHoles(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(4) {
-		rec := new(recording)
+		rec := new(synthetic.Log)
 		for i := range 2 {
-			s := show(45)
-			s.pictureLen, s.gop, s.fps, s.seed = 30, 1, 5, uint64(i)
+			s := synthetic.New(45)
+			s.PictureLen, s.GOP, s.FPS, s.Seed = 30, 1, 5, uint64(i)
 			switch (seed + uint64(i)) % 4 {
 			case 0:
-				s.audio = false
+				s.Audio = false
 			case 1:
-				s.changeAt, s.changeTo = 20, avc360
+				s.ChangeAt, s.ChangeTo = 20, synthetic.AVC360
 			case 2:
-				s.video = false
+				s.Video = false
 			}
-			rec.session(t, s.tags(), []framelog.Flags{0, framelog.Final}[i])
+			rec.Session(t, s.Tags(), []framelog.Flags{0, framelog.Final}[i])
 		}
 		synctest.Test(t, func(t *testing.T) {
-			set := Settings{Segment: time.Second, Window: 10 * time.Second}
+			set := hls.Settings{Segment: time.Second, Window: 10 * time.Second}
 			conforms(t, sail(t, rec, set, 4*time.Second, seed, func(s storage.Store) func() {
 				return newAudience(t, s).look
 			}))
@@ -554,11 +556,11 @@ func TestStormWithHoles(t *testing.T) {
 // The same with retention: nothing goes that a player may ask for.
 func TestStormThatForgets(t *testing.T) {
 	t.Parallel()
-	rec := new(recording)
-	s := show(220)
-	s.pictureLen, s.gop, s.fps, s.audio = 20, 1, 2, false
-	rec.session(t, s.tags(), framelog.Final)
-	set := Settings{Segment: time.Second, Window: 4 * time.Second, Forget: true}
+	rec := new(synthetic.Log)
+	s := synthetic.New(220)
+	s.PictureLen, s.GOP, s.FPS, s.Audio = 20, 1, 2, false
+	rec.Session(t, s.Tags(), framelog.Final)
+	set := hls.Settings{Segment: time.Second, Window: 4 * time.Second, Forget: true}
 	for seed := range uint64(2) {
 		synctest.Test(t, func(t *testing.T) {
 			var watch *keeper

@@ -1,68 +1,61 @@
 package segmenter
 
-import "sync"
+import (
+	"sync"
 
-// decisions are what a State holds beside what follows from the log. The
-// Segmenter runs ahead of them: each State has them put in before it is saved.
+	"weir/hls"
+)
+
+// decisions are those of one rendition. The Cutter runs ahead of them: each
+// State has them put in before it is saved.
 type decisions struct {
-	mu    sync.Mutex
-	names map[uint64]string // of segments that go by another one than their own
-	// forgotten and vodLength are as in State.
-	forgotten, vodLength uint64
+	mu      sync.Mutex
+	decided hls.Decisions
 }
 
-// apply puts them into a State. A name goes with its segment's entry from
-// there on.
-func (d *decisions) apply(s *State) {
+// newDecisions are those of a State. The names are in its entries.
+func newDecisions(s *hls.State) *decisions {
+	return &decisions{decided: hls.Decisions{Forgotten: s.Forgotten, VODLength: s.VODLength}}
+}
+
+// applyTo puts them into whatever takes them.
+func (d *decisions) applyTo(to interface{ Decide(hls.Decisions) }) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	s.Forgotten, s.VODLength = d.forgotten, d.vodLength
-	d.nameAll(s.First, s.Entries)
+	to.Decide(d.decided)
 }
 
-// applyTo puts them into entries, the first of media sequence first, that have
-// left their State.
-func (d *decisions) applyTo(first uint64, entries []Entry) {
+// name puts the names into entries, the first of media sequence first, that
+// have left their State.
+func (d *decisions) name(first uint64, entries []hls.Entry) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.nameAll(first, entries)
+	d.decided.Name(first, entries)
 }
 
-func (d *decisions) nameAll(first uint64, entries []Entry) {
-	for sequence, uri := range d.names {
-		if i := sequence - first; sequence >= first && i < uint64(len(entries)) {
-			entries[i].URI = uri
-		}
+func (d *decisions) rename(sequence uint64, name string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.decided.Names == nil {
+		d.decided.Names = make(map[uint64]string)
 	}
-}
-
-func (d *decisions) rename(sequence uint64, uri string) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.names == nil {
-		d.names = make(map[uint64]string)
-	}
-	d.names[sequence] = uri
+	d.decided.Names[sequence] = name
 }
 
 func (d *decisions) forget(segments uint64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.forgotten = segments
+	d.decided.Forgotten = segments
 }
 
-// vodDue decides whether vod.m3u8 is to be rewritten: when it has grown by a
-// quarter, so that all rewrites of a broadcast together cost a constant per
-// segment.
-func (d *decisions) vodDue(s *State) bool {
-	if s.Forget {
-		return false // an EVENT playlist keeps what it has listed (RFC 8216, 4.3.3.5)
+// vodDue decides whether vod.m3u8 is to be rewritten with s, which has what
+// was decided before.
+func (d *decisions) vodDue(s *hls.State) bool {
+	if !s.VODDue() {
+		return false
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if n := s.Next(); n >= d.vodLength+max(1, d.vodLength/4) {
-		d.vodLength, s.VODLength = n, n
-		return true
-	}
-	return false
+	d.decided.VODLength, s.VODLength = s.Next(), s.Next()
+	return true
 }

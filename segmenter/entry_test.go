@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"weir/internal/synthetic"
 	"weir/media/framelog"
 	"weir/media/object"
 	"weir/storage"
@@ -16,10 +17,10 @@ import (
 // point of a show that goes on for weeks: it comes back within the hour, and
 // at once where the live playlist has gone, too.
 func TestEntryPointComesBack(t *testing.T) {
-	s := show(4000)
-	s.fps, s.pictureLen, s.gop, s.audio = 2, 20, 4, false
-	rec := new(recording)
-	rec.session(t, s.tags(), framelog.Final)
+	s := synthetic.New(4000)
+	s.FPS, s.PictureLen, s.GOP, s.Audio = 2, 20, 4, false
+	rec := new(synthetic.Log)
+	rec.Session(t, s.Tags(), framelog.Final)
 	own, entry := "live/alice/"+broadcast+"/index.m3u8", "live/alice/index.m3u8"
 	for _, tt := range []struct {
 		name string
@@ -32,7 +33,7 @@ func TestEntryPointComesBack(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				store := storage.NewMemory()
-				worker := &Worker{Source: live{tape{rec.batches}}, Store: store, Settings: settings, Log: quiet}
+				worker := &Worker{Source: live{tape{rec.Batches}}, Store: store, Settings: settings, Log: quiet}
 				ctx, leave := context.WithCancel(t.Context())
 				ended := make(chan struct{})
 				go func() {
@@ -81,11 +82,11 @@ func (s tardy) Get(ctx context.Context, key string) ([]byte, object.Info, error)
 // that takes 3 s for each answer: its put, the live playlist's, and the
 // multivariants', together.
 func TestFirstSegmentOverASlowStore(t *testing.T) {
-	rec := record(t, show(60))
+	rec := synthetic.Record(t, synthetic.New(60))
 	synctest.Test(t, func(t *testing.T) {
 		const late = 3 * time.Second
 		store := storage.NewMemory()
-		worker := &Worker{Source: live{tape{rec.batches}}, Store: tardy{store, late}, Settings: settings, Log: quiet}
+		worker := &Worker{Source: live{tape{rec.Batches}}, Store: tardy{store, late}, Settings: settings, Log: quiet}
 		ended := make(chan struct{})
 		begin := time.Now()
 		go func() {

@@ -1,21 +1,25 @@
 package segmenter
 
-import "context"
+import (
+	"context"
+
+	"weir/hls"
+)
 
 // errand is something that one goroutine does for a line now and then, for
 // the newest State that it was asked to. Whoever asks never waits.
 type errand struct {
-	do   func(context.Context, *State) error
-	next chan *State
+	do   func(context.Context, *hls.State) error
+	next chan *hls.State
 }
 
-func newErrand(do func(context.Context, *State) error) *errand {
-	return &errand{do: do, next: make(chan *State, 1)}
+func newErrand(do func(context.Context, *hls.State) error) *errand {
+	return &errand{do: do, next: make(chan *hls.State, 1)}
 }
 
 // ask has the errand done for s, in the place of what was asked and not begun.
 // One goroutine at a time may ask.
-func (e *errand) ask(s *State) {
+func (e *errand) ask(s *hls.State) {
 	select {
 	case <-e.next:
 	default:

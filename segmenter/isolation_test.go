@@ -10,6 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"weir/hls"
+	"weir/internal/synthetic"
 	"weir/media"
 	"weir/media/framelog"
 	"weir/media/object"
@@ -37,11 +39,11 @@ func (s lame) Put(ctx context.Context, o object.Object, c object.Condition) (str
 // One worker's broadcasts do not wait for each other: that one has a store
 // that takes seconds, or never answers, delays no other by a moment.
 func TestSlowBroadcastDelaysNoOther(t *testing.T) {
-	rec := record(t, show(60))
+	rec := synthetic.Record(t, synthetic.New(60))
 	for _, late := range []time.Duration{3 * time.Second, time.Hour} {
 		synctest.Test(t, func(t *testing.T) {
 			store := lame{storage.NewMemory(), "live/slow", late}
-			worker := &Worker{Source: tape{rec.batches}, Store: store, Settings: settings, Log: quiet}
+			worker := &Worker{Source: tape{rec.Batches}, Store: store, Settings: settings, Log: quiet}
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 			defer cancel()
 			begin := time.Now()
@@ -98,7 +100,7 @@ func (s live) Read(ctx context.Context, _, _ string, after uint64, fn func(*fram
 // together, and a playlist follows the newest checkpoint.
 func TestSlowStoreKeepsUp(t *testing.T) {
 	const long = 120
-	rec := record(t, show(long))
+	rec := synthetic.Record(t, synthetic.New(long))
 	for _, tt := range []struct {
 		late   time.Duration // of each put
 		behind time.Duration // the most that the end may come late
@@ -108,7 +110,7 @@ func TestSlowStoreKeepsUp(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			store := lame{storage.NewMemory(), "live/slow", tt.late}
-			worker := &Worker{Source: live{tape{rec.batches}}, Store: store, Settings: settings, Log: quiet, Ahead: NewBudget(64<<20, 64)}
+			worker := &Worker{Source: live{tape{rec.Batches}}, Store: store, Settings: settings, Log: quiet, Ahead: NewBudget(64<<20, 64)}
 			job := Job{Stream: media.Stream{App: "live", Name: "slow"}, Broadcast: broadcast, Rendition: SourceRendition, Checkpoint: new(key).claim()}
 			begin := time.Now()
 			if err := worker.Package(t.Context(), job); err != nil {
@@ -126,7 +128,7 @@ func TestSlowStoreKeepsUp(t *testing.T) {
 // What runs ahead is bounded, by requests and by bytes, for each broadcast and
 // for all; and that nobody's first upload waits for.
 func TestUploadsAheadAreBounded(t *testing.T) {
-	rec := record(t, show(60))
+	rec := synthetic.Record(t, synthetic.New(60))
 	for _, tt := range []struct {
 		ahead *Budget
 		most  int
@@ -139,7 +141,7 @@ func TestUploadsAheadAreBounded(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			store := &counting{lame: lame{storage.NewMemory(), "live", 5 * time.Second}}
-			worker := &Worker{Source: tape{rec.batches}, Store: store, Settings: settings, Log: quiet, Ahead: tt.ahead}
+			worker := &Worker{Source: tape{rec.Batches}, Store: store, Settings: settings, Log: quiet, Ahead: tt.ahead}
 			var all sync.WaitGroup
 			for _, name := range []string{"a", "b", "c"} {
 				all.Go(func() {
@@ -199,10 +201,10 @@ func (s faulty) Put(ctx context.Context, o object.Object, c object.Condition) (s
 // A fault that one broadcast brings out, wherever, ends that one: the others
 // of the process go on, and nothing of it is left behind.
 func TestFaultIsContained(t *testing.T) {
-	rec := record(t, show(60))
+	rec := synthetic.Record(t, synthetic.New(60))
 	for _, name := range []string{"log", "00000003.ts", "live.m3u8", "vod.m3u8", "/index.m3u8"} {
 		synctest.Test(t, func(t *testing.T) { // waits for all goroutines
-			f := faulty{tape{rec.batches}, storage.NewMemory(), name}
+			f := faulty{tape{rec.Batches}, storage.NewMemory(), name}
 			worker := &Worker{Source: f, Store: f, Settings: settings, Log: quiet, Ahead: NewBudget(1<<20, 8)}
 			err := worker.Package(t.Context(), Job{Stream: alice, Broadcast: broadcast, Rendition: SourceRendition, Checkpoint: new(key).claim()})
 			if err == nil || !strings.Contains(err.Error(), "panic: fault") {
@@ -238,10 +240,10 @@ func (s *line) Put(ctx context.Context, o object.Object, c object.Condition) (st
 // Uploads that share a line take longer than each alone would. They are given
 // the time, or all of them would be given up and begun again for ever.
 func TestUploadsShareALine(t *testing.T) {
-	rec := record(t, show(60))
+	rec := synthetic.Record(t, synthetic.New(60))
 	synctest.Test(t, func(t *testing.T) {
 		store := &line{Store: storage.NewMemory(), alone: 3500 * time.Millisecond}
-		worker := &Worker{Source: tape{rec.batches}, Store: store, Settings: settings, Log: quiet, Ahead: NewBudget(1<<30, 64)}
+		worker := &Worker{Source: tape{rec.Batches}, Store: store, Settings: settings, Log: quiet, Ahead: NewBudget(1<<30, 64)}
 		begin := time.Now()
 		if err := worker.Package(t.Context(), Job{Stream: alice, Broadcast: broadcast, Rendition: SourceRendition, Checkpoint: new(key).claim()}); err != nil {
 			t.Fatal(err)
@@ -257,19 +259,19 @@ func TestUploadsShareALine(t *testing.T) {
 // A window of three segments over a store that takes as long as five for each
 // answer: the show falls behind, and every segment is listed all the same.
 func TestEverySegmentIsListed(t *testing.T) {
-	a := show(40)
-	a.pictureLen, a.gop, a.fps = 20, 1, 5
-	rec := record(t, a)
+	a := synthetic.New(40)
+	a.PictureLen, a.GOP, a.FPS = 20, 1, 5
+	rec := synthetic.Record(t, a)
 	synctest.Test(t, func(t *testing.T) {
 		store := &remembering{Store: storage.NewMemory(), listed: make(map[string]bool)}
-		worker := &Worker{Source: live{tape{rec.batches}}, Store: tardy{store, 5 * time.Second}, Log: quiet, Ahead: NewBudget(64<<20, 64),
-			Settings: Settings{Segment: time.Second, Window: 3 * time.Second}}
+		worker := &Worker{Source: live{tape{rec.Batches}}, Store: tardy{store, 5 * time.Second}, Log: quiet, Ahead: NewBudget(64<<20, 64),
+			Settings: hls.Settings{Segment: time.Second, Window: 3 * time.Second}}
 		job := Job{Stream: alice, Broadcast: broadcast, Rendition: SourceRendition, Checkpoint: new(key).claim()}
 		if err := worker.Package(t.Context(), job); err != nil {
 			t.Fatal(err)
 		}
 		for i := range 40 {
-			if !store.listed[segmentName(uint64(i))] {
+			if !store.listed[hls.SegmentName(uint64(i))] {
 				t.Errorf("segment %d was never in the live playlist", i)
 			}
 		}

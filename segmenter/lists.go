@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"weir/hls"
 	"weir/media/object"
 )
 
@@ -25,8 +26,8 @@ func (p *packager) listAll(ctx context.Context, entries, archive, garden *errand
 		if news, next = p.news(next, end); news == nil {
 			return nil
 		}
-		s := news[len(news)-1].state
-		if s.Phase == Live && s.Next() > 0 {
+		s := news[len(news)-1].cut.State
+		if s.Phase == hls.Live && s.Next() > 0 {
 			if err := p.listLive(ctx, s); err != nil {
 				return err
 			}
@@ -59,7 +60,7 @@ func (p *packager) news(first *shipment, end uint64) (news []*shipment, next *sh
 	news = []*shipment{first}
 	for len(p.saved) > 0 {
 		s := <-p.saved
-		if s.state.Next()-uint64(s.state.window()) > end {
+		if s.cut.State.Next()-uint64(s.cut.State.Window()) > end {
 			return news, s
 		}
 		news = append(news, s)
@@ -80,15 +81,15 @@ func (p *packager) count(news []*shipment) {
 			p.worker.Metrics.segment(n.cut.Segment, time.Since(n.began))
 		}
 	}
-	s := news[len(news)-1].state
+	s := news[len(news)-1].cut.State
 	now := counted{s.LostFrames, s.LostBatches, s.LostMS}
 	p.worker.Metrics.lost(now.frames-p.counted.frames, now.batches-p.counted.batches, now.millis-p.counted.millis)
 	p.counted = now
 }
 
 // listLive makes live.m3u8 agree with s.
-func (p *packager) listLive(ctx context.Context, s *State) error {
-	return p.putPlaylist(ctx, playlist{key: p.key("live.m3u8"), body: s.livePlaylist(), cache: s.cache()})
+func (p *packager) listLive(ctx context.Context, s *hls.State) error {
+	return p.putPlaylist(ctx, playlist{key: p.key("live.m3u8"), body: s.LivePlaylist(), cache: cache(s)})
 }
 
 // refresh is how often the multivariants are written anew though nothing has
@@ -99,17 +100,17 @@ const refresh = time.Hour
 // multivariants writes the broadcast's multivariant playlist and, while the
 // registry names the broadcast, the stream's. They belong to the owner of
 // the source rendition, and change seldom.
-func (p *packager) multivariants(ctx context.Context, s *State) error {
+func (p *packager) multivariants(ctx context.Context, s *hls.State) error {
 	if p.job.Rendition != SourceRendition {
 		return nil
 	}
 	list := "live.m3u8"
-	if s.Phase != Live {
+	if s.Phase != hls.Live {
 		list = "vod.m3u8"
 	}
 	uri := path.Join(p.job.Rendition, list)
-	own := playlist{key: p.ownKey(), body: s.multivariant(uri), cache: s.cache(), refresh: refresh}
-	entry := playlist{key: entryKey(p.job.Stream), body: s.multivariant(path.Join(p.job.Broadcast, uri)), cache: s.cache(), refresh: refresh}
+	own := playlist{key: p.ownKey(), body: s.Multivariant(uri), cache: cache(s), refresh: refresh}
+	entry := playlist{key: entryKey(p.job.Stream), body: s.Multivariant(path.Join(p.job.Broadcast, uri)), cache: cache(s), refresh: refresh}
 	entry.guard = p.job.Checkpoint.Verify
 	both, ctx := errgroup.WithContext(ctx)
 	for _, l := range []playlist{own, entry} {
@@ -157,7 +158,7 @@ func (p *packager) acquaint(ctx context.Context) error {
 
 // archive rewrites vod.m3u8 while the broadcast is live. Whatever keeps it
 // from that, the live playlist goes on.
-func (p *packager) archive(ctx context.Context, s *State) error {
+func (p *packager) archive(ctx context.Context, s *hls.State) error {
 	err := p.putVOD(ctx, s)
 	if err == nil || errors.Is(err, ErrNotOwner) {
 		return err
@@ -172,9 +173,9 @@ func (p *packager) archive(ctx context.Context, s *State) error {
 // multivariant playlists, then the last checkpoint. Nothing else of the line
 // is left.
 func (p *packager) end(ctx context.Context) error {
-	s := p.seg.State().clone()
-	p.decided.apply(s)
-	if s.Phase == Ending && s.Next() > 0 {
+	s := p.state.Clone()
+	p.decided.applyTo(s)
+	if s.Phase == hls.Ending && s.Next() > 0 {
 		if err := p.putVOD(ctx, s); err != nil {
 			return err
 		}
@@ -185,7 +186,7 @@ func (p *packager) end(ctx context.Context) error {
 			return err
 		}
 	}
-	s.Phase = Closed
+	s.Phase = hls.Closed
 	blob := s.Encode()
 	return retry(ctx, p.log, "close checkpoint", func(ctx context.Context) error {
 		return p.job.Checkpoint.Close(ctx, blob)
@@ -311,22 +312,22 @@ func (p *packager) tryPlaylist(ctx context.Context, l playlist) error {
 
 // putVOD renders vod.m3u8 from the index objects and s. It begins behind the
 // last index object that retention has taken away.
-func (p *packager) putVOD(ctx context.Context, s *State) error {
+func (p *packager) putVOD(ctx context.Context, s *hls.State) error {
 	first := s.First
-	var entries []Entry
+	var entries []hls.Entry
 	if !s.Forget {
 		runs, err := p.runs(ctx, s)
 		if err != nil {
 			return err
 		}
 		for n := len(runs) - 1; n >= 0 && runs[n] != nil; n-- {
-			first = uint64(n) * runLength
+			first = uint64(n) * hls.RunLength
 		}
-		for _, run := range runs[first/runLength:] {
+		for _, run := range runs[first/hls.RunLength:] {
 			entries = append(entries, run...)
 		}
 	}
-	return p.putPlaylist(ctx, playlist{key: p.key("vod.m3u8"), body: s.vodPlaylist(first, entries), cache: s.cache()})
+	return p.putPlaylist(ctx, playlist{key: p.key("vod.m3u8"), body: s.VODPlaylist(first, entries), cache: cache(s)})
 }
 
 // indexReads is how many index objects are read at once: a day of segments
@@ -336,20 +337,20 @@ const indexReads = 8
 // runs returns the entries of the index objects in front of s, nil for one that
 // is not there any more. At the end of a broadcast, so is one that is damaged:
 // nobody will ever mend it.
-func (p *packager) runs(ctx context.Context, s *State) ([][]Entry, error) {
-	runs := make([][]Entry, s.First/runLength)
+func (p *packager) runs(ctx context.Context, s *hls.State) ([][]hls.Entry, error) {
+	runs := make([][]hls.Entry, s.First/hls.RunLength)
 	all, ctx := errgroup.WithContext(ctx)
 	all.SetLimit(indexReads)
 	for i := range uint64(len(runs)) {
 		all.Go(func() error {
-			body, err := p.get(ctx, p.key(runName(i)))
+			body, err := p.get(ctx, p.key(hls.RunName(i)))
 			if errors.Is(err, object.ErrNotExist) {
 				return nil
 			}
 			if err != nil {
 				return fmt.Errorf("get index object %d: %w", i, err)
 			}
-			if runs[i], err = parseRun(i, body); err != nil && s.Phase != Live {
+			if runs[i], err = hls.ParseRun(i, body); err != nil && s.Phase != hls.Live {
 				p.log.Error("vod.m3u8 begins behind an index object that is damaged", "error", err)
 				return nil
 			}

@@ -9,6 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"weir/hls"
+	"weir/internal/synthetic"
 	"weir/media/object"
 	"weir/storage"
 )
@@ -67,7 +69,7 @@ func TestZombieThatIsCutOff(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := contents(t, store)
-		worker := &Worker{Source: tape{rec.batches}, Store: store, Settings: shortSegments, Log: quiet}
+		worker := &Worker{Source: tape{rec.Batches}, Store: store, Settings: shortSegments, Log: quiet}
 		if err := worker.Package(t.Context(), job); !errors.Is(err, ErrNotOwner) {
 			t.Errorf("the zombie ended with %v, want %v", err, ErrNotOwner)
 		}
@@ -93,10 +95,10 @@ func (s *stubborn) Put(ctx context.Context, o object.Object, c object.Condition)
 // A store whose answers contradict each other is asked now and then, not all
 // the time.
 func TestContradictionsAreNotHammered(t *testing.T) {
-	rec := record(t, show(60))
+	rec := synthetic.Record(t, synthetic.New(60))
 	synctest.Test(t, func(t *testing.T) {
 		store := &stubborn{Store: storage.NewMemory()}
-		worker := &Worker{Source: tape{rec.batches}, Store: store, Settings: settings, Log: quiet}
+		worker := &Worker{Source: tape{rec.Batches}, Store: store, Settings: settings, Log: quiet}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		err := worker.Package(ctx, Job{Stream: alice, Broadcast: broadcast, Rendition: SourceRendition, Checkpoint: new(key).claim()})
@@ -111,7 +113,7 @@ func TestContradictionsAreNotHammered(t *testing.T) {
 func TestDamagedIndex(t *testing.T) {
 	rec := longShow(t)
 	store, k := storage.NewMemory(), new(key)
-	damaged := object.Object{Key: source00 + runName(0), Body: []byte("{")}
+	damaged := object.Object{Key: source00 + hls.RunName(0), Body: []byte("{")}
 	err := life(t, k, store, rec, shortSegments, func(what string) error {
 		if what == "after save" {
 			if _, err := store.Stat(t.Context(), damaged.Key); err == nil {
@@ -142,7 +144,7 @@ func TestIndexIsMended(t *testing.T) {
 		t.Fatal(err)
 	}
 	store, k := storage.NewMemory(), new(key)
-	torn := object.Object{Key: source00 + runName(0), Body: []byte(`{"first":0,"entr`)}
+	torn := object.Object{Key: source00 + hls.RunName(0), Body: []byte(`{"first":0,"entr`)}
 	if _, err := store.Put(t.Context(), torn, object.Condition{}); err != nil {
 		t.Fatal(err)
 	}
@@ -169,14 +171,14 @@ func (s late) Put(ctx context.Context, o object.Object, c object.Condition) (str
 // known yet: the index object has the name that it got.
 func TestIndexHasTheNamesThatWereDecided(t *testing.T) {
 	rec := longShow(t)
-	set := Settings{Segment: time.Second, Window: 3 * time.Second}
+	set := hls.Settings{Segment: time.Second, Window: 3 * time.Second}
 	synctest.Test(t, func(t *testing.T) {
 		store, k := storage.NewMemory(), new(key)
 		const last = "00000063.ts" // of the first run
 		if _, err := store.Put(t.Context(), object.Object{Key: source00 + last, Body: []byte("other bytes")}, object.Condition{}); err != nil {
 			t.Fatal(err)
 		}
-		worker := &Worker{Source: tape{rec.batches}, Store: late{store, last}, Settings: set, Log: quiet, Ahead: NewBudget(1<<20, 8)}
+		worker := &Worker{Source: tape{rec.Batches}, Store: late{store, last}, Settings: set, Log: quiet, Ahead: NewBudget(1<<20, 8)}
 		if err := worker.Package(t.Context(), Job{Stream: alice, Broadcast: broadcast, Rendition: SourceRendition, Checkpoint: k.claim()}); err != nil {
 			t.Fatal(err)
 		}

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"weir/hls"
 )
 
 // Metrics counts what a Worker does. A nil *Metrics counts nothing.
@@ -62,7 +64,7 @@ func (m *Metrics) enter(p *packager, now time.Time) {
 
 // listed notes to which wall clock a rendition is listed. The zero time: there
 // is nothing to list at present, its encoder is away.
-func (m *Metrics) listed(p *packager, s *State) {
+func (m *Metrics) listed(p *packager, s *hls.State) {
 	if m == nil {
 		return
 	}
@@ -97,7 +99,7 @@ func (m *Metrics) behind(now time.Time) (most time.Duration) {
 }
 
 // segment counts a segment that is now listed.
-func (m *Metrics) segment(s *Segment, took time.Duration) {
+func (m *Metrics) segment(s *hls.Segment, took time.Duration) {
 	if m == nil {
 		return
 	}

@@ -11,6 +11,7 @@ import (
 	"path"
 	"time"
 
+	"weir/hls"
 	"weir/media"
 	"weir/media/object"
 )
@@ -47,8 +48,8 @@ func (p *packager) key(name string) string {
 }
 
 // cache is how long what s says may be kept.
-func (s *State) cache() string {
-	if s.Phase != Live {
+func cache(s *hls.State) string {
+	if s.Phase != hls.Live {
 		return cacheLong
 	}
 	return fmt.Sprintf("public, max-age=%d", max(1, s.Target/2))
@@ -56,7 +57,7 @@ func (s *State) cache() string {
 
 // putSegment stores a segment under its name. Where other bytes have it,
 // another release made them: this one's go beside it, and the State says so.
-func (p *packager) putSegment(ctx context.Context, s *Segment) error {
+func (p *packager) putSegment(ctx context.Context, s *hls.Segment) error {
 	o := object.Object{Key: p.key(s.Name), Body: s.Body, ContentType: typeSegment, CacheControl: cacheForever}
 	same, err := p.putImmutable(ctx, o)
 	if err != nil || same {
@@ -78,8 +79,8 @@ func (p *packager) putSegment(ctx context.Context, s *Segment) error {
 }
 
 // putRun stores a run of entries.
-func (p *packager) putRun(ctx context.Context, number uint64, entries []Entry) error {
-	return p.putOwn(ctx, object.Object{Key: p.key(runName(number)), Body: encodeRun(number, entries), ContentType: typeIndex, CacheControl: cacheForever})
+func (p *packager) putRun(ctx context.Context, number uint64, entries []hls.Entry) error {
+	return p.putOwn(ctx, object.Object{Key: p.key(hls.RunName(number)), Body: hls.EncodeRun(number, entries), ContentType: typeIndex, CacheControl: cacheForever})
 }
 
 // putOwn creates an object whose bytes are beyond doubt: its name, or States

@@ -6,13 +6,14 @@ import (
 	"fmt"
 	"time"
 
+	"weir/hls"
 	"weir/media/object"
 )
 
 // leaving is the run of segments that is being deleted.
 type leaving struct {
 	// entries are those of the run that Forgotten is in; nil for none.
-	entries []Entry
+	entries []hls.Entry
 	// due tells that the next run may be ripe, seen how many have left the
 	// State.
 	due  bool
@@ -24,15 +25,15 @@ type leaving struct {
 const forgetAtOnce = 2
 
 // forget deletes a few segments that no player can know of any more.
-func (p *packager) forget(ctx context.Context, s *State) error {
-	if n := s.First / runLength; n != p.leaving.seen {
+func (p *packager) forget(ctx context.Context, s *hls.State) error {
+	if n := s.First / hls.RunLength; n != p.leaving.seen {
 		p.leaving.seen, p.leaving.due = n, true
 	}
 	if p.leaving.entries == nil && !p.leaving.due {
 		return nil
 	}
-	s = s.clone() // others read it
-	p.decided.apply(s)
+	s = s.Clone() // others read it
+	p.decided.applyTo(s)
 	ctx, cancel := context.WithTimeout(ctx, attemptMost)
 	defer cancel()
 	err := p.forgetSome(ctx, s)
@@ -43,9 +44,9 @@ func (p *packager) forget(ctx context.Context, s *State) error {
 	return nil
 }
 
-func (p *packager) forgetSome(ctx context.Context, s *State) error {
+func (p *packager) forgetSome(ctx context.Context, s *hls.State) error {
 	for range forgetAtOnce {
-		number := s.Forgotten / runLength
+		number := s.Forgotten / hls.RunLength
 		if p.leaving.entries == nil {
 			entries, err := p.ripe(ctx, s, number)
 			if entries == nil || err != nil {
@@ -54,12 +55,12 @@ func (p *packager) forgetSome(ctx context.Context, s *State) error {
 			}
 			p.leaving.entries = entries
 		}
-		e := &p.leaving.entries[s.Forgotten%runLength]
-		if err := p.worker.Store.Delete(ctx, p.key(e.uri(s.Forgotten))); err != nil {
+		e := &p.leaving.entries[s.Forgotten%hls.RunLength]
+		if err := p.worker.Store.Delete(ctx, p.key(e.Name(s.Forgotten))); err != nil {
 			return err
 		}
-		if s.Forgotten%runLength == runLength-1 {
-			if err := p.worker.Store.Delete(ctx, p.key(runName(number))); err != nil {
+		if s.Forgotten%hls.RunLength == hls.RunLength-1 {
+			if err := p.worker.Store.Delete(ctx, p.key(hls.RunName(number))); err != nil {
 				return err
 			}
 			p.leaving.entries = nil
@@ -77,14 +78,14 @@ func (p *packager) forgetSome(ctx context.Context, s *State) error {
 // one was put, a playlist without this one had been; when the last one was
 // put, twice that time must have gone since. Both times are by the store's
 // clock.
-func (p *packager) ripe(ctx context.Context, s *State, number uint64) ([]Entry, error) {
-	last := s.First/runLength - 1
-	if s.First < runLength || number+1 >= last {
+func (p *packager) ripe(ctx context.Context, s *hls.State, number uint64) ([]hls.Entry, error) {
+	last := s.First/hls.RunLength - 1
+	if s.First < hls.RunLength || number+1 >= last {
 		return nil, nil
 	}
-	body, _, err := p.worker.Store.Get(ctx, p.key(runName(number)))
+	body, _, err := p.worker.Store.Get(ctx, p.key(hls.RunName(number)))
 	if errors.Is(err, object.ErrNotExist) {
-		s.Forgotten = (number + 1) * runLength // by an owner that died before its checkpoint
+		s.Forgotten = (number + 1) * hls.RunLength // by an owner that died before its checkpoint
 		return p.ripe(ctx, s, number+1)
 	}
 	if err != nil {
@@ -102,12 +103,12 @@ func (p *packager) ripe(ctx context.Context, s *State, number uint64) ([]Entry, 
 	if now.Sub(removed) < 2*listed {
 		return nil, nil
 	}
-	return parseRun(number, body)
+	return hls.ParseRun(number, body)
 }
 
 // runPut returns when an index object was put.
 func (p *packager) runPut(ctx context.Context, number uint64) (time.Time, error) {
-	_, info, err := p.worker.Store.Get(ctx, p.key(runName(number)))
+	_, info, err := p.worker.Store.Get(ctx, p.key(hls.RunName(number)))
 	if err != nil {
 		return time.Time{}, fmt.Errorf("get index object %d: %w", number, err)
 	}

@@ -10,6 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"weir/hls"
+	"weir/internal/synthetic"
 	"weir/media/framelog"
 	"weir/media/object"
 	"weir/storage"
@@ -86,10 +88,10 @@ func (k *keeper) segments() (n int) {
 // 6.2.2, and a bounded number of segments; whether it goes on undisturbed, is
 // killed again and again, or catches up after the store was away.
 func TestForget(t *testing.T) {
-	rec := new(recording)
-	a := show(420)
-	a.pictureLen, a.gop, a.fps, a.audio = 20, 1, 5, false
-	rec.session(t, a.tags(), framelog.Final)
+	rec := new(synthetic.Log)
+	a := synthetic.New(420)
+	a.PictureLen, a.GOP, a.FPS, a.Audio = 20, 1, 5, false
+	rec.Session(t, a.Tags(), framelog.Final)
 	set := shortSegments
 	set.Forget = true
 	errKilled := fmt.Errorf("%w: killed", ErrNotOwner)
@@ -145,7 +147,7 @@ func TestForget(t *testing.T) {
 				if n := watch.segments(); n > tt.left || watch.most > tt.left {
 					t.Errorf("%d segments are left, and %d were there at once, want at most %d", n, watch.most, tt.left)
 				}
-				state, err := ParseState(k.state)
+				state, err := hls.ParseState(k.state)
 				if err != nil || state.Forgotten == 0 {
 					t.Errorf("%d segments are forgotten, %v", state.Forgotten, err)
 				}
@@ -156,7 +158,7 @@ func TestForget(t *testing.T) {
 
 // What the setting was at the first claim holds for the whole broadcast.
 func TestForgetIsFixed(t *testing.T) {
-	rec := record(t, show(10))
+	rec := synthetic.Record(t, synthetic.New(10))
 	for _, first := range []bool{false, true} {
 		store, k := storage.NewMemory(), new(key)
 		set := settings
@@ -175,7 +177,7 @@ func TestForgetIsFixed(t *testing.T) {
 		if err := life(t, k, store, rec, set, anyStep); err != nil {
 			t.Fatal(err)
 		}
-		if state, err := ParseState(k.state); err != nil || state.Forget != first {
+		if state, err := hls.ParseState(k.state); err != nil || state.Forget != first {
 			t.Errorf("Forget is %t, began as %t; %v", state.Forget, first, err)
 		}
 	}

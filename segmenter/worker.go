@@ -1,3 +1,6 @@
+// Package segmenter turns the frame log into objects: it reads a broadcast's
+// log, has hls cut it, and stores what comes of that in an order that survives
+// being killed at any moment: segment, checkpoint, playlist.
 package segmenter
 
 import (
@@ -11,6 +14,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"weir/hls"
 	"weir/media"
 	"weir/media/framelog"
 	"weir/media/object"
@@ -63,7 +67,7 @@ type Job struct {
 type Worker struct {
 	Source   Source
 	Store    Store
-	Settings Settings // of broadcasts that begin with this worker
+	Settings hls.Settings // of broadcasts that begin with this worker
 	Log      *slog.Logger
 	Metrics  *Metrics
 	// Ahead bounds what is uploaded while an older segment of its broadcast
@@ -81,7 +85,7 @@ func (w *Worker) Package(ctx context.Context, job Job) error {
 	}
 	w.Metrics.enter(p, time.Now())
 	defer w.Metrics.leave(p)
-	if p.seg.State().Phase == Live {
+	if p.state.Phase == hls.Live {
 		if err := p.run(ctx); !errors.Is(err, errEnding) {
 			return err
 		}
@@ -109,8 +113,9 @@ type packager struct {
 	worker  *Worker
 	job     Job
 	log     *slog.Logger
-	seg     *Segmenter // push's alone
-	decided decisions
+	cutter  *hls.Cutter // push's alone
+	state   *hls.State  // the newest; push's alone
+	decided *decisions
 	lists   lists
 
 	cuts   chan *shipment
@@ -135,8 +140,7 @@ const (
 
 // shipment is a Cut on its way.
 type shipment struct {
-	cut    *Cut
-	state  *State // after it
+	cut    *hls.Cut
 	began  time.Time
 	stored chan struct{} // closed when the segment is
 	vod    bool          // vod.m3u8 is due
@@ -150,25 +154,33 @@ func (w *Worker) open(job Job) (*packager, error) {
 		landed: make(chan struct{}, 1), bodies: make(chan []byte, 1),
 	}
 	var err error
-	if job.State == nil {
-		p.seg, err = New(w.Settings)
-		return p, err
+	if p.cutter, err = newCutter(job.State, w.Settings); err != nil {
+		return nil, err
 	}
-	state, err := ParseState(job.State)
+	s := p.cutter.State()
+	p.state, p.decided = s, newDecisions(s)
+	p.counted = counted{s.LostFrames, s.LostBatches, s.LostMS}
+	if job.State == nil {
+		return p, nil
+	}
+	p.leaving.due = true // the owner before may have been at it
+	if s.Next() > 0 && s.Phase == hls.Live {
+		// The owner before may have died between its Save and its playlists.
+		p.saved <- &shipment{cut: &hls.Cut{State: s}, vod: !s.Forget}
+	}
+	return p, nil
+}
+
+// newCutter goes on from a State, or begins a broadcast where there is none.
+func newCutter(state []byte, s hls.Settings) (*hls.Cutter, error) {
+	if state == nil {
+		return hls.New(s)
+	}
+	parsed, err := hls.ParseState(state)
 	if err != nil {
 		return nil, err
 	}
-	if p.seg, err = Restore(state); err != nil {
-		return nil, err
-	}
-	p.decided = decisions{forgotten: state.Forgotten, vodLength: state.VODLength}
-	p.counted = counted{state.LostFrames, state.LostBatches, state.LostMS}
-	p.leaving.due = true // the owner before may have been at it
-	if state.Next() > 0 && state.Phase == Live {
-		// The owner before may have died between its Save and its playlists.
-		p.saved <- &shipment{cut: &Cut{}, state: p.seg.State().clone(), vod: !state.Forget}
-	}
-	return p, nil
+	return hls.Restore(parsed)
 }
 
 // run works the line until the log's end (errEnding), or one of the stations
@@ -193,8 +205,9 @@ func (p *packager) run(ctx context.Context) error {
 		defer leave()
 		return p.listAll(late, entries, archive, garden)
 	})
-	ship := func(cut *Cut) error {
-		s := &shipment{cut: cut, state: p.seg.State().clone(), began: time.Now(), stored: make(chan struct{})}
+	ship := func(cut *hls.Cut) error {
+		p.state = cut.State
+		s := &shipment{cut: cut, began: time.Now(), stored: make(chan struct{})}
 		done, err := p.admit(reading, cut)
 		if err != nil {
 			return err
@@ -207,7 +220,7 @@ func (p *packager) run(ctx context.Context) error {
 	}
 	err := guard(func() error {
 		defer close(p.cuts)
-		return p.worker.Source.Read(reading, p.job.Broadcast, p.job.Rendition, p.seg.State().Position,
+		return p.worker.Source.Read(reading, p.job.Broadcast, p.job.Rendition, p.state.Position,
 			func(b *framelog.Batch, missed bool) error { return p.push(b, missed, ship) })
 	})
 	if failed := line.Wait(); failed != nil {
@@ -228,16 +241,16 @@ func guard(do func() error) (err error) {
 }
 
 // push takes a batch of the log, and ships what it brings.
-func (p *packager) push(b *framelog.Batch, missed bool, ship func(*Cut) error) error {
+func (p *packager) push(b *framelog.Batch, missed bool, ship func(*hls.Cut) error) error {
 	select {
 	case body := <-p.bodies:
-		p.seg.Reuse(body)
+		p.cutter.Reuse(body)
 	default:
 	}
-	p.decided.apply(p.seg.State())
+	p.decided.applyTo(p.cutter)
 	if missed {
 		p.log.Warn("the log had lost frames before they were read")
-		if cut := p.seg.Missed(); cut != nil {
+		if cut := p.cutter.Missed(); cut != nil {
 			if err := ship(cut); err != nil {
 				return err
 			}
@@ -247,7 +260,7 @@ func (p *packager) push(b *framelog.Batch, missed bool, ship func(*Cut) error) e
 	if b.Flags.Has(framelog.Begin) {
 		p.worker.Metrics.enter(p, time.Now())
 	}
-	cut := p.seg.Push(b)
+	cut := p.cutter.Push(b)
 	p.tellForeign()
 	if cut == nil {
 		return nil
@@ -255,7 +268,7 @@ func (p *packager) push(b *framelog.Batch, missed bool, ship func(*Cut) error) e
 	if err := ship(cut); err != nil {
 		return err
 	}
-	if p.seg.State().Phase == Ending {
+	if cut.State.Phase == hls.Ending {
 		return errEnding
 	}
 	return nil
@@ -263,7 +276,7 @@ func (p *packager) push(b *framelog.Batch, missed bool, ship func(*Cut) error) e
 
 // tellForeign says once of each track why nobody will see or hear it.
 func (p *packager) tellForeign() {
-	for i, codec := range p.seg.Foreign() {
+	for i, codec := range p.cutter.Foreign() {
 		if codec == "" || p.told[i] {
 			continue
 		}
@@ -274,7 +287,7 @@ func (p *packager) tellForeign() {
 
 // admit waits until a Cut may be uploaded. The oldest of a broadcast never
 // waits for another broadcast's; those ahead of it share a budget.
-func (p *packager) admit(ctx context.Context, cut *Cut) (done func(), err error) {
+func (p *packager) admit(ctx context.Context, cut *hls.Cut) (done func(), err error) {
 	var size int64
 	if cut.Segment != nil {
 		size = int64(len(cut.Segment.Body))
@@ -342,9 +355,9 @@ func (p *packager) commitAll(ctx context.Context) error {
 		if err := p.putRuns(ctx, s.cut); err != nil {
 			return err
 		}
-		p.decided.apply(s.state)
-		s.vod = s.cut.Segment != nil && p.decided.vodDue(s.state)
-		if err := p.save(ctx, s.state); err != nil {
+		p.decided.applyTo(s.cut.State)
+		s.vod = s.cut.Segment != nil && p.decided.vodDue(s.cut.State)
+		if err := p.save(ctx, s.cut.State); err != nil {
 			return err
 		}
 		if err := send(ctx, p.saved, s); err != nil {
@@ -356,10 +369,10 @@ func (p *packager) commitAll(ctx context.Context) error {
 
 // putRuns stores the entries that a Cut took out of the State. All segments in
 // front of it are stored by now, so that their names are decided.
-func (p *packager) putRuns(ctx context.Context, cut *Cut) error {
+func (p *packager) putRuns(ctx context.Context, cut *hls.Cut) error {
 	for i, entries := range cut.Runs {
 		number := cut.FirstRun + uint64(i)
-		p.decided.applyTo(number*runLength, entries)
+		p.decided.name(number*hls.RunLength, entries)
 		if err := p.putRun(ctx, number, entries); err != nil {
 			return fmt.Errorf("put index object %d: %w", number, err)
 		}
@@ -367,7 +380,7 @@ func (p *packager) putRuns(ctx context.Context, cut *Cut) error {
 	return nil
 }
 
-func (p *packager) save(ctx context.Context, s *State) error {
+func (p *packager) save(ctx context.Context, s *hls.State) error {
 	blob := s.Encode()
 	return retry(ctx, p.log, "save checkpoint", func(ctx context.Context) error {
 		return p.job.Checkpoint.Save(ctx, blob)

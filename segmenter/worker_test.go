@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"weir/hls"
+	"weir/internal/synthetic"
 	"weir/media"
 	"weir/media/framelog"
 	"weir/media/object"
@@ -164,10 +166,10 @@ var alice = media.Stream{App: "live", Name: "alice"}
 var quiet = slog.New(slog.DiscardHandler)
 
 // life runs a worker on k until it ends or step stops it.
-func life(t *testing.T, k *key, store storage.Store, rec *recording, set Settings, step step) error {
+func life(t *testing.T, k *key, store storage.Store, rec *synthetic.Log, set hls.Settings, step step) error {
 	t.Helper()
 	w := world{store: store, claim: k.claim(), step: oneByOne(step)}
-	worker := &Worker{Source: tape{rec.batches}, Store: w, Settings: set, Log: quiet, Ahead: NewBudget(1<<20, 8)}
+	worker := &Worker{Source: tape{rec.Batches}, Store: w, Settings: set, Log: quiet, Ahead: NewBudget(1<<20, 8)}
 	return worker.Package(context.Background(), Job{Stream: alice, Broadcast: broadcast, Rendition: SourceRendition, State: k.state, Checkpoint: w})
 }
 
@@ -218,18 +220,20 @@ func sameObjects(t *testing.T, got, want map[string]string) {
 	}
 }
 
-func longShow(t *testing.T) *recording {
-	rec := new(recording)
-	a := show(30)
-	a.pictureLen, a.gop, a.fps = 30, 1, 10
-	rec.session(t, a.tags(), framelog.End|framelog.Lost)
+func longShow(t *testing.T) *synthetic.Log {
+	rec := new(synthetic.Log)
+	a := synthetic.New(30)
+	a.PictureLen, a.GOP, a.FPS = 30, 1, 10
+	rec.Session(t, a.Tags(), framelog.End|framelog.Lost)
 	b := a
-	b.seed, b.seconds = 1, 60
-	rec.session(t, b.tags(), framelog.Final)
+	b.Seed, b.Seconds = 1, 60
+	rec.Session(t, b.Tags(), framelog.Final)
 	return rec
 }
 
-var shortSegments = Settings{Segment: time.Second, Window: 6 * time.Second}
+var settings = hls.Settings{Segment: 4 * time.Second, Window: 60 * time.Second}
+
+var shortSegments = hls.Settings{Segment: time.Second, Window: 6 * time.Second}
 
 // A worker killed before or after any of its steps, and the next one too, and
 // so on: the objects are those of an undisturbed run, and at every moment each
@@ -347,7 +351,7 @@ func TestZombieWorker(t *testing.T) {
 // Another release made other bytes of the same log and died before its
 // checkpoint: ours go beside them, and the playlists name ours.
 func TestSegmentOfAnotherRelease(t *testing.T) {
-	rec := record(t, show(10))
+	rec := synthetic.Record(t, synthetic.New(10))
 	store, k := storage.NewMemory(), new(key)
 	there := alice.String() + "/" + broadcast + "/source/00000001.ts"
 	if _, err := store.Put(t.Context(), object.Object{Key: there, Body: []byte("other bytes")}, object.Condition{}); err != nil {
@@ -367,7 +371,7 @@ func TestSegmentOfAnotherRelease(t *testing.T) {
 
 // An old broadcast that ends late does not take the entry point back.
 func TestEntryPointBelongsToTheNewestBroadcast(t *testing.T) {
-	rec := record(t, show(10))
+	rec := synthetic.Record(t, synthetic.New(10))
 	store, k := storage.NewMemory(), &key{current: "another"}
 	entry := object.Object{Key: alice.String() + "/index.m3u8", Body: []byte("the newest broadcast's")}
 	if _, err := store.Put(t.Context(), entry, object.Condition{}); err != nil {
@@ -398,7 +402,7 @@ func TestToldToGo(t *testing.T) {
 		}
 		return nil
 	})}
-	worker := &Worker{Source: tape{rec.batches}, Store: w, Settings: shortSegments, Log: quiet}
+	worker := &Worker{Source: tape{rec.Batches}, Store: w, Settings: shortSegments, Log: quiet}
 	err := worker.Package(ctx, Job{Stream: alice, Broadcast: broadcast, Rendition: SourceRendition, Checkpoint: w})
 	if !errors.Is(err, context.Canceled) {
 		t.Fatalf("told to go: %v, want %v", err, context.Canceled)
@@ -412,17 +416,17 @@ func TestToldToGo(t *testing.T) {
 // What is left out is said once of each track, not once a frame: an operator
 // who hears nothing would look for the fault everywhere else.
 func TestForeignCodecsAreTold(t *testing.T) {
-	source := show(4)
-	tags := source.tags()
+	source := synthetic.New(4)
+	tags := source.Tags()
 	for i := range tags {
 		if tags[i].Type == flv.TagAudio {
 			tags[i].Data = []byte{0x2f, 0xff, 0xfb} // MP3
 		}
 	}
-	rec := new(recording)
-	rec.session(t, tags, framelog.End|framelog.Final)
+	rec := new(synthetic.Log)
+	rec.Session(t, tags, framelog.End|framelog.Final)
 	var said bytes.Buffer
-	w := &Worker{Source: tape{rec.batches}, Store: storage.NewMemory(), Settings: settings, Log: slog.New(slog.NewTextHandler(&said, nil))}
+	w := &Worker{Source: tape{rec.Batches}, Store: storage.NewMemory(), Settings: settings, Log: slog.New(slog.NewTextHandler(&said, nil))}
 	err := w.Package(t.Context(), Job{Stream: alice, Broadcast: broadcast, Rendition: SourceRendition, Checkpoint: new(key).claim()})
 	if err != nil {
 		t.Fatal(err)

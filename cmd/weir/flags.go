@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"weir/bus"
-	"weir/segmenter"
+	"weir/hls"
 	"weir/storage"
 )
 
@@ -77,8 +77,8 @@ type segmentFlags struct {
 	UploadRequests int      `help:"Most such uploads at once." default:"64"`
 }
 
-func (f *segmentFlags) settings() (segmenter.Settings, error) {
-	s := segmenter.Settings{Segment: f.Segment, Window: f.Window, Forget: f.Keep.window}
+func (f *segmentFlags) settings() (hls.Settings, error) {
+	s := hls.Settings{Segment: f.Segment, Window: f.Window, Forget: f.Keep.window}
 	if err := s.Check(); err != nil {
 		return s, usagef("--segment, --window: %v", err)
 	}

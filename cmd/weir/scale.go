@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"weir/bus"
-	"weir/segmenter"
+	"weir/hls"
 )
 
 // scaleTimeout bounds the three listings that make a scale.
@@ -73,7 +73,7 @@ func measureScale(ctx context.Context, b *bus.Bus) (scale, error) {
 // listedUntil is the wall clock to which a broadcast is listed: its begin
 // where nothing is.
 func listedUntil(o bus.Ownership) time.Time {
-	if until := segmenter.Summarize(o.State).Until; !until.IsZero() {
+	if until := hls.Summarize(o.State).Until; !until.IsZero() {
 		return until
 	}
 	return o.Saved

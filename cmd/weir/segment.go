@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"weir/bus"
+	"weir/hls"
 	"weir/segmenter"
 	"weir/storage"
 )
@@ -22,7 +23,7 @@ func (f *segmentFlags) stage(b *bus.Bus, store storage.Store, metrics prometheus
 	w := &segmenter.Worker{Source: b, Store: store, Settings: settings, Log: log, Metrics: segmenter.NewMetrics(metrics),
 		Ahead: segmenter.NewBudget(int64(f.UploadAhead), f.UploadRequests)}
 	claims := bus.NewWorker(b, bus.WorkerConfig{
-		Capacity: f.Capacity, Formats: []int{segmenter.StateVersion}, Stall: 3 * segmenter.MaxTarget,
+		Capacity: f.Capacity, Formats: []int{hls.StateVersion}, Stall: 3 * hls.MaxTarget,
 	})
 	registerWorker(metrics, claims)
 	tellRefusals(store, log)

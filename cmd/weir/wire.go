@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"weir/bus"
+	"weir/hls"
 	"weir/ingest"
 	"weir/media"
 	"weir/media/framelog"
@@ -138,7 +139,7 @@ func describe(e bus.Entry, o bus.Ownership, now time.Time) origin.Stream {
 	if o.Broadcast != "" { // not yet forgotten
 		s.Restarts = &o.Takeovers
 	}
-	sum := segmenter.Summarize(o.State)
+	sum := hls.Summarize(o.State)
 	s.Bitrate = sum.Bitrate
 	if sum.VideoCodec != "" {
 		s.Video = &origin.Video{Codec: sum.VideoCodec, Width: sum.Width, Height: sum.Height, FrameRate: sum.FrameRate}

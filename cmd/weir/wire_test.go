@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"weir/bus"
+	"weir/hls"
 	"weir/media"
 	"weir/media/framelog"
 	"weir/segmenter"
@@ -39,7 +40,7 @@ func TestPanicStaysInItsBroadcast(t *testing.T) {
 		}
 	}()
 	w := &segmenter.Worker{Source: broken{}, Store: storage.NewMemory(), Log: slog.New(slog.DiscardHandler),
-		Settings: segmenter.Settings{Segment: 4 * time.Second, Window: time.Minute}}
+		Settings: hls.Settings{Segment: 4 * time.Second, Window: time.Minute}}
 	ctx, cancel := context.WithCancel(t.Context())
 	met := make(chan error, 16)
 	handle := packageClaim(w)

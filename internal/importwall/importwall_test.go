@@ -119,7 +119,7 @@ func TestRules(t *testing.T) {
 		{"libraries", "S3 outside of storage", "origin/a.go", doc + "package p\nimport \"github.com/aws/aws-sdk-go-v2/aws\"", "only storage talks S3"},
 		{"libraries", "astits elsewhere", "check/a.go", doc + "package p\nimport \"github.com/asticode/go-astits\"", "only remux/mpegts"},
 		{"libraries", "astits reads in tests", "segmenter/a_test.go", doc + "package p\nimport \"github.com/asticode/go-astits\"", ""},
-		{"libraries", "playlists elsewhere", "origin/a.go", doc + "package p\nimport \"github.com/grafov/m3u8\"", "only segmenter writes playlists"},
+		{"libraries", "playlists elsewhere", "origin/a.go", doc + "package p\nimport \"github.com/grafov/m3u8\"", "only hls writes playlists"},
 		{"libraries", "media has no library", "media/a.go", doc + "package p\nimport \"github.com/google/go-cmp/cmp\"", "it is for tests"},
 		{"libraries", "pure code counts nothing", "remux/flv/a.go", doc + "package p\nimport \"github.com/prometheus/client_golang/prometheus\"", "metrics are counted by the stages"},
 		{"libraries", "unknown module", "origin/a.go", doc + "package p\nimport \"example.com/x\"", "add who may import it, and why"},

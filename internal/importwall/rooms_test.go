@@ -69,7 +69,7 @@ var modules = []struct {
 	{"github.com/nats-io/", []string{"bus"}, []string{"cmd/weir"}, "only bus talks NATS: another log is then a change of one room"},
 	{"github.com/aws/", []string{"storage"}, []string{"cmd/weir"}, "only storage talks S3: other stages see put, get and list"},
 	{"github.com/asticode/go-asti", []string{"remux/mpegts"}, []string{""}, "only remux/mpegts knows the library below it: its traps are fenced in there"},
-	{"github.com/grafov/m3u8", []string{"segmenter"}, []string{""}, "only segmenter writes playlists: its traps are fenced in there"},
+	{"github.com/grafov/m3u8", []string{"hls"}, []string{""}, "only hls writes playlists: its traps are fenced in there"},
 	{"github.com/alecthomas/kong", []string{"cmd/weir"}, nil, "only cmd/weir has a command line: stages take a Config"},
 	{"github.com/prometheus/", []string{"ingest", "bus", "segmenter", "origin", "cmd/weir"}, []string{""}, "metrics are counted by the stages, never by pure code"},
 	{"golang.org/x/sync", []string{"ingest", "bus", "segmenter", "storage", "origin", "cmd/weir"}, []string{""}, "goroutines belong to stages"},

@@ -1,4 +1,4 @@
-package segmenter
+package hls
 
 import (
 	"bytes"
@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"weir/internal/synthetic"
 	"weir/media/framelog"
 )
 
@@ -32,52 +33,49 @@ func golden(t *testing.T, name string, got []byte) {
 
 // The playlists of a show with a reconnect, while it is live and after.
 func TestPlaylists(t *testing.T) {
-	rec := new(recording)
-	rec.session(t, show(14).tags(), framelog.End|framelog.Lost)
-	second := show(30)
-	second.seed = 1
-	rec.session(t, second.tags(), framelog.Final)
-	s := newSegmenter(t, Settings{Segment: 4 * time.Second, Window: 16 * time.Second})
-	for i, b := range rec.batches {
+	rec := new(synthetic.Log)
+	rec.Session(t, synthetic.New(14).Tags(), framelog.End|framelog.Lost)
+	second := synthetic.New(30)
+	second.Seed = 1
+	rec.Session(t, second.Tags(), framelog.Final)
+	s := newCutter(t, Settings{Segment: 4 * time.Second, Window: 16 * time.Second})
+	for i, b := range rec.Batches {
 		s.Push(b)
-		if i == len(rec.batches)-4 {
-			golden(t, "live.m3u8", s.State().livePlaylist())
-			golden(t, "event.m3u8", s.State().vodPlaylist(0, nil))
-			golden(t, "index.m3u8", s.State().multivariant("source/live.m3u8"))
+		if i == len(rec.Batches)-4 {
+			golden(t, "live.m3u8", s.State().LivePlaylist())
+			golden(t, "event.m3u8", s.State().VODPlaylist(0, nil))
+			golden(t, "index.m3u8", s.State().Multivariant("source/live.m3u8"))
 		}
 	}
-	golden(t, "ended.m3u8", s.State().livePlaylist())
-	golden(t, "vod.m3u8", s.State().vodPlaylist(0, nil))
-	golden(t, "index-vod.m3u8", s.State().multivariant("source/vod.m3u8"))
+	golden(t, "ended.m3u8", s.State().LivePlaylist())
+	golden(t, "vod.m3u8", s.State().VODPlaylist(0, nil))
+	golden(t, "index-vod.m3u8", s.State().Multivariant("source/vod.m3u8"))
 }
 
 func TestGapIsSaidSo(t *testing.T) {
-	s := newSegmenter(t, settings)
-	for _, b := range record(t, show(10)).batches {
-		if cut := s.Push(b); cut != nil && cut.Segment != nil && cut.Segment.Sequence == 1 {
-			s.State().Entries[1].Flags |= Gap
-		}
-	}
-	golden(t, "gap.m3u8", s.State().livePlaylist())
+	s := newCutter(t, settings)
+	out := cutAll(t, s, synthetic.Record(t, synthetic.New(10)).Batches)
+	out.state.Entries[1].Flags |= Gap
+	golden(t, "gap.m3u8", out.state.LivePlaylist())
 }
 
 // DISCONTINUITY-SEQUENCE counts what slid out of the window (RFC 8216,
 // 6.2.2), also what left the State.
 func TestDiscontinuitySequence(t *testing.T) {
-	rec := new(recording)
-	x := show(2.5)
-	x.gop, x.fps, x.pictureLen = 1, 2, 10
+	rec := new(synthetic.Log)
+	x := synthetic.New(2.5)
+	x.GOP, x.FPS, x.PictureLen = 1, 2, 10
 	for range 80 {
-		rec.session(t, x.tags(), framelog.End|framelog.Lost)
+		rec.Session(t, x.Tags(), framelog.End|framelog.Lost)
 	}
-	s := newSegmenter(t, shortSegments)
-	for _, b := range rec.batches {
+	s := newCutter(t, shortSegments)
+	for _, b := range rec.Batches {
 		s.Push(b)
 	}
 	st := s.State()
-	listed := countBreaks(st.Entries[len(st.Entries)-st.window():])
+	listed := countBreaks(st.Entries[len(st.Entries)-st.Window():])
 	want := []byte("#EXT-X-DISCONTINUITY-SEQUENCE:")
-	list := st.livePlaylist()
+	list := st.LivePlaylist()
 	i := bytes.Index(list, want)
 	if i < 0 || st.First == 0 {
 		t.Fatalf("nothing slid out:\n%s", list)
@@ -98,18 +96,18 @@ func TestDiscontinuitySequence(t *testing.T) {
 // bandwidth holds for every run of them (RFC 8216, 4.3.4.2), and the average is
 // not above it.
 func TestBandwidthOfShortSegments(t *testing.T) {
-	rec := new(recording)
+	rec := new(synthetic.Log)
 	for i, seconds := range []float64{1.2, 3.4, 1.1, 9} {
-		x := show(seconds)
-		x.seed = uint64(i)
+		x := synthetic.New(seconds)
+		x.Seed = uint64(i)
 		end := framelog.End | framelog.Lost
 		if i == 3 {
 			end = framelog.Final
 		}
-		rec.session(t, x.tags(), end)
+		rec.Session(t, x.Tags(), end)
 	}
-	s := newSegmenter(t, settings)
-	out := segmentAll(t, s, rec.batches)
+	s := newCutter(t, settings)
+	out := cutAll(t, s, rec.Batches)
 	target := 1000 * int64(out.state.Target)
 	for i := range out.entries {
 		var bytes, millis int64

@@ -1,22 +1,23 @@
-package segmenter
+package hls
 
 import (
 	"testing"
 
+	"weir/internal/synthetic"
 	"weir/media/framelog"
 )
 
 // BenchmarkPush segments a 720p show of 2.5 Mbit/s: bytes of log per second.
 func BenchmarkPush(b *testing.B) {
-	x := show(20)
-	x.pictureLen = 6000
-	batches := record(b, x).batches
+	x := synthetic.New(20)
+	x.PictureLen = 6000
+	batches := synthetic.Record(b, x).Batches
 	batches = batches[:len(batches)-1] // without its end
 	size := int64(0)
 	for _, x := range batches {
 		size += int64(len(x.Tags))
 	}
-	s := newSegmenter(b, settings)
+	s := newCutter(b, settings)
 	epoch, seq := uint64(0), uint64(0)
 	b.SetBytes(size)
 	b.ReportAllocs()
@@ -34,8 +35,8 @@ func BenchmarkPush(b *testing.B) {
 }
 
 func BenchmarkEncodeState(b *testing.B) {
-	s := newSegmenter(b, settings)
-	segmentAll(b, s, record(b, show(300)).batches)
+	s := newCutter(b, settings)
+	cutAll(b, s, synthetic.Record(b, synthetic.New(300)).Batches)
 	b.SetBytes(int64(len(s.State().Encode())))
 	b.ReportAllocs()
 	for b.Loop() {
@@ -44,10 +45,10 @@ func BenchmarkEncodeState(b *testing.B) {
 }
 
 func BenchmarkLivePlaylist(b *testing.B) {
-	s := newSegmenter(b, settings)
-	segmentAll(b, s, record(b, show(300)).batches)
+	s := newCutter(b, settings)
+	cutAll(b, s, synthetic.Record(b, synthetic.New(300)).Batches)
 	b.ReportAllocs()
 	for b.Loop() {
-		s.State().livePlaylist()
+		s.State().LivePlaylist()
 	}
 }

@@ -1,4 +1,4 @@
-package segmenter
+package hls
 
 import (
 	"bytes"
@@ -8,11 +8,14 @@ import (
 	"testing"
 	"time"
 
+	"weir/internal/synthetic"
 	"weir/media/framelog"
 	"weir/remux/flv"
 )
 
 var settings = Settings{Segment: 4 * time.Second, Window: 60 * time.Second}
+
+var shortSegments = Settings{Segment: time.Second, Window: 6 * time.Second}
 
 // output is what a broadcast leaves behind.
 type output struct {
@@ -24,18 +27,18 @@ type output struct {
 	maxState int // bytes
 }
 
-// segmentAll pushes a whole log through one Segmenter.
-func segmentAll(t testing.TB, s *Segmenter, batches []*framelog.Batch) output {
+// cutAll pushes a whole log through one Cutter.
+func cutAll(t testing.TB, s *Cutter, batches []*framelog.Batch) output {
 	t.Helper()
 	var out output
 	for _, b := range batches {
-		out.take(s, s.Push(b))
+		out.take(s.Push(b))
 	}
 	out.state = *s.State()
 	return out
 }
 
-func (o *output) take(s *Segmenter, c *Cut) {
+func (o *output) take(c *Cut) {
 	if c == nil {
 		return
 	}
@@ -47,10 +50,10 @@ func (o *output) take(s *Segmenter, c *Cut) {
 	if c.Runs != nil {
 		o.runs = append(o.runs, c.Runs...)
 	}
-	o.maxState = max(o.maxState, len(s.State().Encode()))
+	o.maxState = max(o.maxState, len(c.State.Encode()))
 }
 
-func newSegmenter(t testing.TB, set Settings) *Segmenter {
+func newCutter(t testing.TB, set Settings) *Cutter {
 	t.Helper()
 	s, err := New(set)
 	if err != nil {
@@ -68,23 +71,23 @@ func (o *output) durations() []int64 {
 }
 
 func TestBoundaries(t *testing.T) {
-	with := func(s source, change func(*source)) source { change(&s); return s }
+	with := func(s synthetic.Show, change func(*synthetic.Show)) synthetic.Show { change(&s); return s }
 	for _, tt := range []struct {
 		name      string
-		show      source
+		show      synthetic.Show
 		durations []int64 // ms
 		target    int
 		dependent bool
 	}{
-		{"every second key frame at 4 s", show(10), []int64{4000, 4000, 2000}, 4, false},
-		{"a GOP of 10 s makes the target duration", with(show(25), func(s *source) { s.gop = 10 }), []int64{10000, 10000, 5000}, 10, false},
-		{"a GOP of 3 s: the grid decides", with(show(18), func(s *source) { s.gop = 3 }), []int64{6000, 3000, 3000, 6000}, 6, false},
-		{"key frames that are no IDR pictures are cut at, and said not to be independent", with(show(8), func(s *source) { s.openGOPs = true }), []int64{4000, 4000}, 4, true},
-		{"video only", with(show(8), func(s *source) { s.audio = false }), []int64{4000, 4000}, 4, false},
-		{"a start at an odd time changes nothing", with(show(8), func(s *source) { s.start = 3_000_000_000 }), []int64{4000, 4000}, 4, false},
+		{"every second key frame at 4 s", synthetic.New(10), []int64{4000, 4000, 2000}, 4, false},
+		{"a GOP of 10 s makes the target duration", with(synthetic.New(25), func(s *synthetic.Show) { s.GOP = 10 }), []int64{10000, 10000, 5000}, 10, false},
+		{"a GOP of 3 s: the grid decides", with(synthetic.New(18), func(s *synthetic.Show) { s.GOP = 3 }), []int64{6000, 3000, 3000, 6000}, 6, false},
+		{"key frames that are no IDR pictures are cut at, and said not to be independent", with(synthetic.New(8), func(s *synthetic.Show) { s.OpenGOPs = true }), []int64{4000, 4000}, 4, true},
+		{"video only", with(synthetic.New(8), func(s *synthetic.Show) { s.Audio = false }), []int64{4000, 4000}, 4, false},
+		{"a start at an odd time changes nothing", with(synthetic.New(8), func(s *synthetic.Show) { s.Start = 3_000_000_000 }), []int64{4000, 4000}, 4, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			out := segmentAll(t, newSegmenter(t, settings), record(t, tt.show).batches)
+			out := cutAll(t, newCutter(t, settings), synthetic.Record(t, tt.show).Batches)
 			got := out.durations()
 			// Audio may end a frame after the video.
 			last := len(got) - 1
@@ -105,9 +108,9 @@ func TestBoundaries(t *testing.T) {
 }
 
 func TestAudioOnlyIsCutBySecondsOfSound(t *testing.T) {
-	s := show(20)
-	s.video = false
-	out := segmentAll(t, newSegmenter(t, settings), record(t, s).batches)
+	s := synthetic.New(20)
+	s.Video = false
+	out := cutAll(t, newCutter(t, settings), synthetic.Record(t, s).Batches)
 	for i, e := range out.entries[:len(out.entries)-1] {
 		if e.DurationMS < 3000 || e.DurationMS > 5000 {
 			t.Errorf("segment %d lasts %d ms, want about 4000", i, e.DurationMS)
@@ -121,9 +124,9 @@ func TestAudioOnlyIsCutBySecondsOfSound(t *testing.T) {
 // A GOP longer than the longest target duration is cut at a message boundary,
 // and the playlist no longer says that segments are independent.
 func TestEndlessGOP(t *testing.T) {
-	s := show(40)
-	s.gop = 60
-	out := segmentAll(t, newSegmenter(t, settings), record(t, s).batches)
+	s := synthetic.New(40)
+	s.GOP = 60
+	out := cutAll(t, newCutter(t, settings), synthetic.Record(t, s).Batches)
 	for i, e := range out.entries {
 		if e.DurationMS > 12400 {
 			t.Errorf("segment %d lasts %d ms, which rounds to more than the target duration of %d s", i, e.DurationMS, out.state.Target)
@@ -132,7 +135,7 @@ func TestEndlessGOP(t *testing.T) {
 	if len(out.entries) != 4 || !out.state.Dependent {
 		t.Errorf("%d segments, dependent %v; want 4, true", len(out.entries), out.state.Dependent)
 	}
-	if bytes.Contains(out.state.livePlaylist(), []byte("INDEPENDENT")) {
+	if bytes.Contains(out.state.LivePlaylist(), []byte("INDEPENDENT")) {
 		t.Error("the playlist says that segments are independent")
 	}
 }
@@ -140,35 +143,35 @@ func TestEndlessGOP(t *testing.T) {
 // Whatever the log holds, no segment is listed as longer than the target
 // duration allows (RFC 8216, 4.3.3.1), and the State can be read again.
 func TestNoSegmentOutlastsTheTarget(t *testing.T) {
-	slow := show(30)
-	slow.fps, slow.gop, slow.audio = 1, 1, false
+	slow := synthetic.New(30)
+	slow.FPS, slow.GOP, slow.Audio = 1, 1, false
 	for _, tt := range []struct {
 		name string
 		tags func() []flv.Tag
 		join bool // all of it in one batch
 	}{
-		{"half a minute in one batch", show(30).tags, true},
+		{"half a minute in one batch", synthetic.New(30).Tags, true},
 		{"a hole, and one picture more", func() []flv.Tag {
-			tags := slow.tags()
+			tags := slow.Tags()
 			rng := rand.New(rand.NewPCG(1, 1))
 			last := tags[len(tags)-1].Timestamp
 			for n := range uint32(3) { // each wait is longer than the target
-				tags = append(tags, flv.Tag{Type: flv.TagVideo, Timestamp: last + 8000*(n+1), Data: picture(rng, false, 400)})
+				tags = append(tags, flv.Tag{Type: flv.TagVideo, Timestamp: last + 8000*(n+1), Data: synthetic.Picture(rng, false, 400)})
 			}
 			return tags
 		}, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			log := &recording{}
-			log.session(t, tt.tags(), framelog.End|framelog.Final)
+			log := &synthetic.Log{}
+			log.Session(t, tt.tags(), framelog.End|framelog.Final)
 			if tt.join {
-				all := log.batches[0]
-				for _, b := range log.batches[1 : len(log.batches)-1] {
+				all := log.Batches[0]
+				for _, b := range log.Batches[1 : len(log.Batches)-1] {
 					all.Tags = append(all.Tags, b.Tags[b.Prelude:]...)
 				}
-				log.batches = []*framelog.Batch{all, log.batches[len(log.batches)-1]}
+				log.Batches = []*framelog.Batch{all, log.Batches[len(log.Batches)-1]}
 			}
-			out := segmentAll(t, newSegmenter(t, Settings{Segment: time.Second, Window: 10 * time.Second}), log.batches)
+			out := cutAll(t, newCutter(t, Settings{Segment: time.Second, Window: 10 * time.Second}), log.Batches)
 			for i, e := range out.entries {
 				if (e.DurationMS+500)/1000 > int64(out.state.Target) {
 					t.Errorf("segment %d lasts %d ms, the target duration is %d s", i, e.DurationMS, out.state.Target)
@@ -184,30 +187,30 @@ func TestNoSegmentOutlastsTheTarget(t *testing.T) {
 // Stop after any batch, restore the State of the last boundary, replay the
 // log from its position: the same bytes and the same State.
 func TestRestoreAnywhere(t *testing.T) {
-	rec := new(recording)
-	a := show(9)
-	a.changeAt, a.changeTo = 4, avc360
-	rec.session(t, a.tags(), framelog.End|framelog.Lost)
-	b := show(7)
-	b.start, b.seed, b.audioLate = 77, 1, 1.2
-	rec.session(t, b.tags(), 0) // taken over: ends by the fence of the next
-	c := show(5)
-	c.seed, c.gop = 2, 30
-	rec.session(t, c.tags(), framelog.Final)
+	rec := new(synthetic.Log)
+	a := synthetic.New(9)
+	a.ChangeAt, a.ChangeTo = 4, synthetic.AVC360
+	rec.Session(t, a.Tags(), framelog.End|framelog.Lost)
+	b := synthetic.New(7)
+	b.Start, b.Seed, b.AudioLate = 77, 1, 1.2
+	rec.Session(t, b.Tags(), 0) // taken over: ends by the fence of the next
+	c := synthetic.New(5)
+	c.Seed, c.GOP = 2, 30
+	rec.Session(t, c.Tags(), framelog.Final)
 
 	set := Settings{Segment: 2 * time.Second, Window: 6 * time.Second}
-	want := segmentAll(t, newSegmenter(t, set), rec.batches)
+	want := cutAll(t, newCutter(t, set), rec.Batches)
 	if len(want.names) < 8 {
 		t.Fatalf("%d segments, want a show worth stopping", len(want.names))
 	}
-	for stop := range rec.batches {
-		blob := newSegmenter(t, set).State().Encode()
+	for stop := range rec.Batches {
+		blob := newCutter(t, set).State().Encode()
 		var got output
-		first := newSegmenter(t, set)
-		for _, x := range rec.batches[:stop] {
+		first := newCutter(t, set)
+		for _, x := range rec.Batches[:stop] {
 			if cut := first.Push(x); cut != nil {
-				got.take(first, cut)
-				blob = first.State().Encode()
+				got.take(cut)
+				blob = cut.State.Encode()
 			}
 		}
 		state, err := ParseState(blob)
@@ -218,9 +221,9 @@ func TestRestoreAnywhere(t *testing.T) {
 		if err != nil {
 			t.Fatalf("stopped at batch %d: %v", stop, err)
 		}
-		for _, x := range rec.batches {
+		for _, x := range rec.Batches {
 			if x.Seq > state.Position {
-				got.take(second, second.Push(x))
+				got.take(second.Push(x))
 			}
 		}
 		if !slices.Equal(got.names, want.names) {
@@ -239,16 +242,16 @@ func TestRestoreAnywhere(t *testing.T) {
 
 // An encoder whose clock stands still gets segments that end, too.
 func TestClockThatStandsStill(t *testing.T) {
-	s := show(2)
-	s.audio = false
-	rec := new(recording)
-	rec.session(t, s.tags(), 0)
-	frame := flv.AppendTag(nil, flv.Tag{Type: flv.TagVideo, Timestamp: 2000, Data: picture(rand.New(rand.NewPCG(1, 1)), false, 1<<20)})
+	s := synthetic.New(2)
+	s.Audio = false
+	rec := new(synthetic.Log)
+	rec.Session(t, s.Tags(), 0)
+	frame := flv.AppendTag(nil, flv.Tag{Type: flv.TagVideo, Timestamp: 2000, Data: synthetic.Picture(rand.New(rand.NewPCG(1, 1)), false, 1<<20)})
 	for range 2 * maxSegmentBytes / len(frame) {
-		rec.add(&framelog.Batch{Tags: frame})
+		rec.Add(&framelog.Batch{Tags: frame})
 	}
-	rec.add(&framelog.Batch{Header: framelog.Header{Flags: framelog.Final}})
-	out := segmentAll(t, newSegmenter(t, settings), rec.batches)
+	rec.Add(&framelog.Batch{Header: framelog.Header{Flags: framelog.Final}})
+	out := cutAll(t, newCutter(t, settings), rec.Batches)
 	if len(out.entries) != 3 {
 		t.Errorf("%d segments, want 3", len(out.entries))
 	}
@@ -271,17 +274,17 @@ func TestDiscontinuities(t *testing.T) {
 		}
 		return s
 	}
-	repeated := show(12)
-	repeated.changeAt, repeated.changeTo = 0, avc720
-	changed := show(12)
-	changed.changeAt, changed.changeTo = 6, avc360
-	late := show(12)
-	late.audioLate = 1.5
-	later := show(12)
-	later.audioLate = 5
+	repeated := synthetic.New(12)
+	repeated.ChangeAt, repeated.ChangeTo = 0, synthetic.AVC720
+	changed := synthetic.New(12)
+	changed.ChangeAt, changed.ChangeTo = 6, synthetic.AVC360
+	late := synthetic.New(12)
+	late.AudioLate = 1.5
+	later := synthetic.New(12)
+	later.AudioLate = 5
 	for _, tt := range []struct {
 		name string
-		show source
+		show synthetic.Show
 		want string
 		lost bool
 	}{
@@ -291,7 +294,7 @@ func TestDiscontinuities(t *testing.T) {
 		{"audio that comes 5 s late waits for a key frame", later, "..D.", true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			out := segmentAll(t, newSegmenter(t, settings), record(t, tt.show).batches)
+			out := cutAll(t, newCutter(t, settings), synthetic.Record(t, tt.show).Batches)
 			if got := flags(out); got != tt.want {
 				t.Errorf("discontinuities %s, want %s (durations %v)", got, tt.want, out.durations())
 			}
@@ -303,12 +306,12 @@ func TestDiscontinuities(t *testing.T) {
 }
 
 func TestReconnectContinuesTheBroadcast(t *testing.T) {
-	rec := new(recording)
-	rec.session(t, show(6).tags(), framelog.End|framelog.Lost)
-	second := show(6)
-	second.start = 5000
-	rec.session(t, second.tags(), framelog.Final)
-	out := segmentAll(t, newSegmenter(t, settings), rec.batches)
+	rec := new(synthetic.Log)
+	rec.Session(t, synthetic.New(6).Tags(), framelog.End|framelog.Lost)
+	second := synthetic.New(6)
+	second.Start = 5000
+	rec.Session(t, second.Tags(), framelog.Final)
+	out := cutAll(t, newCutter(t, settings), rec.Batches)
 	breaks := 0
 	for i, e := range out.entries {
 		if want := fmt.Sprintf("%08d.ts", i); out.names[i] != want {
@@ -316,8 +319,8 @@ func TestReconnectContinuesTheBroadcast(t *testing.T) {
 		}
 		if e.Flags&Discontinuity != 0 {
 			breaks++
-			if e.WallMS != wall.Add(time.Minute).UnixMilli() {
-				t.Errorf("the second session begins at %v, want its ingest's wall clock %v", time.UnixMilli(e.WallMS).UTC(), wall.Add(time.Minute))
+			if e.WallMS != synthetic.Wall.Add(time.Minute).UnixMilli() {
+				t.Errorf("the second session begins at %v, want its ingest's wall clock %v", time.UnixMilli(e.WallMS).UTC(), synthetic.Wall.Add(time.Minute))
 			}
 		}
 	}
@@ -328,18 +331,18 @@ func TestReconnectContinuesTheBroadcast(t *testing.T) {
 
 // A zombie's batches, of an epoch that is over, change nothing.
 func TestZombieBatches(t *testing.T) {
-	rec := record(t, show(10))
-	want := segmentAll(t, newSegmenter(t, settings), rec.batches)
+	rec := synthetic.Record(t, synthetic.New(10))
+	want := cutAll(t, newCutter(t, settings), rec.Batches)
 	var mixed []*framelog.Batch
-	for i, b := range rec.batches {
+	for i, b := range rec.Batches {
 		mixed = append(mixed, b)
 		if i > 0 && i%5 == 0 {
-			z := *rec.batches[0]
+			z := *rec.Batches[0]
 			z.Epoch, z.Seq = 0, b.Seq+1
 			mixed = append(mixed, &z)
 		}
 	}
-	got := segmentAll(t, newSegmenter(t, settings), mixed)
+	got := cutAll(t, newCutter(t, settings), mixed)
 	for i := range want.bodies {
 		if !bytes.Equal(got.bodies[i], want.bodies[i]) {
 			t.Fatalf("segment %d has other bytes", i)
@@ -350,10 +353,10 @@ func TestZombieBatches(t *testing.T) {
 // The registry may have forgotten a broadcast whose log has aged out: its end
 // then comes with no epoch, and ends it all the same.
 func TestEndOfAForgottenBroadcast(t *testing.T) {
-	rec := record(t, show(10))
-	last := rec.batches[len(rec.batches)-1]
+	rec := synthetic.Record(t, synthetic.New(10))
+	last := rec.Batches[len(rec.Batches)-1]
 	last.Epoch = 0
-	out := segmentAll(t, newSegmenter(t, settings), rec.batches)
+	out := cutAll(t, newCutter(t, settings), rec.Batches)
 	if out.state.Phase != Ending || out.state.Epoch != 1 {
 		t.Errorf("phase %s, epoch %d; want %s, 1", out.state.Phase, out.state.Epoch, Ending)
 	}
@@ -365,17 +368,17 @@ func TestStateStaysSmall(t *testing.T) {
 	for _, set := range []Settings{settings, {Segment: time.Second, Window: MaxWindowSegments * time.Second}} {
 		t.Run(fmt.Sprint(set), func(t *testing.T) {
 			// Many short sessions: entries with a discontinuity each.
-			s := newSegmenter(t, set)
-			source := show(set.Segment.Seconds() + 0.1)
-			source.fps, source.pictureLen, source.gop = 2, 20, set.Segment.Seconds()
-			tags, r := source.tags(), new(recording)
+			s := newCutter(t, set)
+			source := synthetic.New(set.Segment.Seconds() + 0.1)
+			source.FPS, source.PictureLen, source.GOP = 2, 20, set.Segment.Seconds()
+			tags, r := source.Tags(), new(synthetic.Log)
 			var largest int
-			for range 3 * (MaxWindowSegments + runLength) {
-				r.batches = r.batches[:0]
-				r.session(t, tags, framelog.End|framelog.Lost)
-				for _, b := range r.batches {
-					if s.Push(b) != nil {
-						largest = max(largest, len(s.State().Encode()))
+			for range 3 * (MaxWindowSegments + RunLength) {
+				r.Batches = r.Batches[:0]
+				r.Session(t, tags, framelog.End|framelog.Lost)
+				for _, b := range r.Batches {
+					if cut := s.Push(b); cut != nil {
+						largest = max(largest, len(cut.State.Encode()))
 					}
 				}
 			}

@@ -1,4 +1,4 @@
-package segmenter
+package hls
 
 import (
 	"encoding/json"
@@ -29,8 +29,8 @@ const (
 	// maxConfig is how long a codec configuration may be, in bytes: many times
 	// what encoders send.
 	maxConfig = 4 << 10
-	// runLength is how many entries an index object holds.
-	runLength = 64
+	// RunLength is how many entries an index object holds.
+	RunLength = 64
 )
 
 // Phase is where a broadcast stands.
@@ -71,7 +71,7 @@ func (s Settings) Check() error {
 	return nil
 }
 
-// State is everything a segmenter must know at a segment boundary to go on
+// State is everything a Cutter must know at a segment boundary to go on
 // with the same bytes: it and the log from Position on determine the rest.
 type State struct {
 	Version   int   `json:"version"`
@@ -144,61 +144,11 @@ type State struct {
 	LostMS      int64  `json:"lost_ms,omitempty"`
 }
 
-// Entry is one segment as playlists list it.
-type Entry struct {
-	DurationMS int64
-	Bytes      int64
-	// WallMS is the PROGRAM-DATE-TIME, in Unix milliseconds.
-	WallMS int64
-	Flags  EntryFlags
-	// URI is set where it is not the one that the media sequence gives.
-	URI string
-}
-
-// EntryFlags mark an Entry.
-type EntryFlags uint8
-
-// The flags of an Entry.
-const (
-	// Discontinuity goes before the segment.
-	Discontinuity EntryFlags = 1 << iota
-	// Gap: the segment is missing for good (EXT-X-GAP).
-	Gap
-)
-
-// MarshalJSON writes [duration, bytes, wall, flags] or, with a URI of its
-// own, [duration, bytes, wall, flags, "uri"]: 24 hours of State stay small.
-func (e Entry) MarshalJSON() ([]byte, error) {
-	b := fmt.Appendf(make([]byte, 0, 48), "[%d,%d,%d,%d", e.DurationMS, e.Bytes, e.WallMS, e.Flags)
-	if e.URI != "" {
-		b = fmt.Appendf(b, ",%q", e.URI)
-	}
-	return append(b, ']'), nil
-}
-
-// UnmarshalJSON is the inverse of MarshalJSON.
-func (e *Entry) UnmarshalJSON(p []byte) error {
-	var raw []json.RawMessage
-	if err := json.Unmarshal(p, &raw); err != nil {
-		return err
-	}
-	if len(raw) != 4 && len(raw) != 5 {
-		return fmt.Errorf("entry of %d fields, want 4 or 5", len(raw))
-	}
-	to := []any{&e.DurationMS, &e.Bytes, &e.WallMS, &e.Flags, &e.URI}
-	for i, r := range raw {
-		if err := json.Unmarshal(r, to[i]); err != nil {
-			return fmt.Errorf("entry field %d: %w", i, err)
-		}
-	}
-	return nil
-}
-
 // ErrState is wrapped by every error of ParseState that is not ErrVersion.
-var ErrState = errors.New("bad segmenter state")
+var ErrState = errors.New("bad state")
 
 // ErrVersion is returned for a State that a newer release wrote.
-var ErrVersion = errors.New("segmenter state of an unknown version")
+var ErrVersion = errors.New("state of an unknown version")
 
 // newState returns the State before the first segment.
 func newState(s Settings) State {
@@ -208,7 +158,7 @@ func newState(s Settings) State {
 	}
 }
 
-// ParseState reads a State and checks that a Segmenter can go on from it.
+// ParseState reads a State and checks that a Cutter can go on from it.
 func ParseState(blob []byte) (State, error) {
 	var versions struct{ Version, Muxer int }
 	if err := json.Unmarshal(blob, &versions); err != nil {
@@ -238,9 +188,9 @@ func (s *State) check() error {
 		return errors.New("target duration out of range")
 	case len(s.Codecs) > maxCodecs || min(s.Width, s.Height) < 0 || max(s.Width, s.Height) > 1<<16:
 		return errors.New("codecs or size out of range")
-	case len(s.Entries) > MaxWindowSegments+2*runLength:
+	case len(s.Entries) > MaxWindowSegments+2*RunLength:
 		return errors.New("too many entries")
-	case s.First%runLength != 0 || s.First > 1<<48 || s.Forgotten > s.First:
+	case s.First%RunLength != 0 || s.First > 1<<48 || s.Forgotten > s.First:
 		return errors.New("first media sequence is not the begin of a run, or is forgotten")
 	case min(s.Bandwidth, s.Average, s.Peak, s.Bytes, s.DurationMS, s.FrameRate) < 0:
 		return errors.New("negative sum")
@@ -249,13 +199,6 @@ func (s *State) check() error {
 		if err := e.check(); err != nil {
 			return err
 		}
-	}
-	return nil
-}
-
-func (e *Entry) check() error {
-	if e.DurationMS < 0 || e.DurationMS > 1000*int64(MaxTarget/time.Second+1) || e.Bytes < 0 {
-		return errors.New("entry out of range")
 	}
 	return nil
 }
@@ -281,20 +224,20 @@ func (s *State) Settings() Settings {
 // Next is the media sequence of the next segment: how many there are so far.
 func (s *State) Next() uint64 { return s.First + uint64(len(s.Entries)) }
 
-// clone returns a State that later Pushes leave as it is.
-func (s *State) clone() *State {
+// Clone returns a State that changes of this one leave as it is.
+func (s *State) Clone() *State {
 	c := *s
 	c.Entries = slices.Clone(s.Entries)
 	return &c
 }
 
-// window returns how many of the last entries the live playlist lists: enough
+// Window returns how many of the last entries the live playlist lists: enough
 // for Window, and never less than three target durations (RFC 8216, 6.2.2:
 // "The server MUST NOT remove a Media Segment ... if the duration of the
 // Playlist minus the duration of the Media Segment is less than three times
 // the target duration."). But an encoder that comes and goes several times a
 // second gets no more than MaxWindowSegments of its pieces.
-func (s *State) window() int {
+func (s *State) Window() int {
 	want := max(s.WindowMS, 3000*int64(s.Target))
 	n := 0
 	for want > 0 && n < min(len(s.Entries), MaxWindowSegments) {
@@ -307,33 +250,12 @@ func (s *State) window() int {
 // evict takes the oldest run of entries out of the State when none of it is
 // in the live window, and returns it.
 func (s *State) evict() []Entry {
-	if len(s.Entries)-s.window() < runLength {
+	if len(s.Entries)-s.Window() < RunLength {
 		return nil
 	}
-	run := s.Entries[:runLength:runLength]
-	s.Entries = append([]Entry(nil), s.Entries[runLength:]...)
-	s.First += runLength
+	run := s.Entries[:RunLength:RunLength]
+	s.Entries = append([]Entry(nil), s.Entries[RunLength:]...)
+	s.First += RunLength
 	s.Breaks += countBreaks(run)
 	return run
-}
-
-func countBreaks(entries []Entry) uint64 {
-	var n uint64
-	for _, e := range entries {
-		if e.Flags&Discontinuity != 0 {
-			n++
-		}
-	}
-	return n
-}
-
-// segmentName is a segment's object name within its rendition.
-func segmentName(sequence uint64) string { return fmt.Sprintf("%08d.ts", sequence) }
-
-// uri returns the entry's URI within its rendition.
-func (e *Entry) uri(sequence uint64) string {
-	if e.URI != "" {
-		return e.URI
-	}
-	return segmentName(sequence)
 }

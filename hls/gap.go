@@ -1,22 +1,22 @@
-package segmenter
+package hls
 
 import (
 	"weir/media/framelog"
 	"weir/remux/flv"
 )
 
-// Missed tells the Segmenter that the log lost batches before the next one:
+// Missed tells the Cutter that the log lost batches before the next one:
 // they had aged out when it came to read them. What follows can be shown from
 // the next key batch on.
-func (s *Segmenter) Missed() *Cut {
-	if s.state.Phase != Live {
+func (c *Cutter) Missed() *Cut {
+	if c.state.Phase != Live {
 		return nil
 	}
-	s.skip = true
-	changed := s.open.started && !s.tracks.same(&s.open.tracks)
-	cut := s.close(s.open.end)
-	s.state.Break = s.state.Break || changed
-	return cut
+	c.skip = true
+	changed := c.open.started && !c.tracks.same(&c.open.tracks)
+	cut := c.close(c.open.end)
+	c.state.Break = c.state.Break || changed
+	return c.with(cut)
 }
 
 // resume goes on at the first key batch after a hole in the log. What the
@@ -27,31 +27,31 @@ func (s *Segmenter) Missed() *Cut {
 // That the log has a hole depends on when it was read. So it is a decision:
 // the Cut's State has it, and stands right before b, where the log has no hole
 // any more for whoever goes on from there.
-func (s *Segmenter) resume(b *framelog.Batch) *Cut {
-	s.skip = false
-	st := &s.state
+func (c *Cutter) resume(b *framelog.Batch) *Cut {
+	c.skip = false
+	st := &c.state
 	cut := &Cut{}
-	gaps, follows := s.gaps(b)
-	s.list(cut, gaps...)
+	gaps, follows := c.gaps(b)
+	c.list(cut, gaps...)
 	st.LostBatches++
 	st.Break = st.Break || st.Next() > 0 && !follows
-	s.position = b.First - 1
-	s.keep()
+	c.position = b.First - 1
+	c.keep()
 	return cut
 }
 
 // gaps returns the entries for what is missing between the last segment and
 // b, and moves the timeline there. follows tells whether b goes on behind them
 // without a discontinuity: with the same tracks.
-func (s *Segmenter) gaps(b *framelog.Batch) (entries []Entry, follows bool) {
-	st := &s.state
+func (c *Cutter) gaps(b *framelog.Batch) (entries []Entry, follows bool) {
+	st := &c.state
 	t, _, err := flv.NextTag(b.Tags[min(b.Prelude, len(b.Tags)):])
 	if err != nil || b.Epoch != st.Epoch || !st.InSession || !st.Started || st.Next() == 0 {
 		return nil, false
 	}
-	s.timeline.Skip(t.Timestamp)
+	c.timeline.Skip(t.Timestamp)
 	var r reading
-	r.read(b, s.timeline, s.tracks)
+	r.read(b, c.timeline, c.tracks)
 	missing := millis(r.begin-st.SessionStart) - (st.WallEndMS - st.WallMS)
 	if !r.ok || missing <= 0 || missing > st.WindowMS {
 		return nil, false

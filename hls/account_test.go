@@ -1,9 +1,10 @@
-package segmenter
+package hls
 
 import (
 	"bytes"
 	"testing"
 
+	"weir/internal/synthetic"
 	"weir/media"
 	"weir/media/framelog"
 	"weir/remux/flv"
@@ -12,15 +13,15 @@ import (
 // An encoder that comes back with another picture size: what is declared
 // covers all segments, so that a player that joins early or late is right.
 func TestMultivariantCoversAllSessions(t *testing.T) {
-	for _, order := range [][2][]byte{{avc720, avc360}, {avc360, avc720}} {
-		rec := new(recording)
+	for _, order := range [][2][]byte{{synthetic.AVC720, synthetic.AVC360}, {synthetic.AVC360, synthetic.AVC720}} {
+		rec := new(synthetic.Log)
 		for i, avc := range order {
-			s := show(10)
-			s.avc, s.fps = avc, 30+30*i
-			rec.session(t, s.tags(), framelog.End|framelog.Lost)
+			s := synthetic.New(10)
+			s.AVC, s.FPS = avc, 30+30*i
+			rec.Session(t, s.Tags(), framelog.End|framelog.Lost)
 		}
-		out := segmentAll(t, newSegmenter(t, settings), rec.batches)
-		list := out.state.multivariant("source/live.m3u8")
+		out := cutAll(t, newCutter(t, settings), rec.Batches)
+		list := out.state.Multivariant("source/live.m3u8")
 		for _, want := range []string{`CODECS="avc1.4d401f,avc1.64001e,mp4a.40.2"`, "RESOLUTION=1280x720", "FRAME-RATE=60.000"} {
 			if !bytes.Contains(list, []byte(want)) {
 				t.Errorf("the multivariant lacks %s:\n%s", want, list)
@@ -44,16 +45,16 @@ func TestFrameRate(t *testing.T) {
 			t.Errorf("%d pictures in %d ms: %d, want %d", tt.pictures, tt.millis, got, tt.want)
 		}
 	}
-	early := show(10)
-	tags := early.tags()
+	early := synthetic.New(10)
+	tags := early.Tags()
 	for i := range tags { // two seconds of sound before the first picture
 		if tags[i].Type == flv.TagVideo {
 			tags[i].Timestamp += 2000
 		}
 	}
-	rec := new(recording)
-	rec.session(t, tags, framelog.Final)
-	out := segmentAll(t, newSegmenter(t, settings), rec.batches)
+	rec := new(synthetic.Log)
+	rec.Session(t, tags, framelog.Final)
+	out := cutAll(t, newCutter(t, settings), rec.Batches)
 	if got := out.state.FrameRate; got != 30000 {
 		t.Errorf("with sound first, the rate is %d, want 30000", got)
 	}
@@ -62,14 +63,14 @@ func TestFrameRate(t *testing.T) {
 // A segment that is begun anew for a track that came late does not forget, or
 // count twice, what was lost.
 func TestLossesSurviveALateTrack(t *testing.T) {
-	s := show(10)
-	s.audioLate = 0.6
-	tags := s.tags()
+	s := synthetic.New(10)
+	s.AudioLate = 0.6
+	tags := s.Tags()
 	// Before the codec configuration: two pictures that nobody can decode.
 	junk := flv.Tag{Type: flv.TagVideo, Data: []byte{0x27, 1, 0, 0, 0, 0, 0, 0, 1, 0x41}}
-	rec := new(recording)
-	rec.session(t, append([]flv.Tag{junk, junk}, tags...), framelog.Final)
-	out := segmentAll(t, newSegmenter(t, settings), rec.batches)
+	rec := new(synthetic.Log)
+	rec.Session(t, append([]flv.Tag{junk, junk}, tags...), framelog.Final)
+	out := cutAll(t, newCutter(t, settings), rec.Batches)
 	if got := out.state.LostFrames; got != 2 {
 		t.Errorf("%d frames are counted as lost, want the 2 before the configuration", got)
 	}
@@ -78,9 +79,9 @@ func TestLossesSurviveALateTrack(t *testing.T) {
 // A configuration may leave the parameter sets to the stream (ISO/IEC
 // 14496-15, 5.3.3.1): then nothing is known of the pictures' size.
 func TestConfigurationWithoutParameterSets(t *testing.T) {
-	s := show(10)
-	s.avc = unhex("014d401fffe000")
-	out := segmentAll(t, newSegmenter(t, settings), record(t, s).batches)
+	s := synthetic.New(10)
+	s.AVC = []byte{1, 0x4d, 0x40, 0x1f, 0xff, 0xe0, 0}
+	out := cutAll(t, newCutter(t, settings), synthetic.Record(t, s).Batches)
 	if len(out.entries) != 3 || out.state.LostFrames > 0 || out.state.Width > 0 {
 		t.Errorf("%d segments, %d frames lost, width %d; want 3, none, none", len(out.entries), out.state.LostFrames, out.state.Width)
 	}

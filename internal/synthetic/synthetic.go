@@ -1,4 +1,7 @@
-package segmenter
+// Package synthetic makes shows and their frame logs, for tests of what comes
+// behind the log: each frame has a content of its own, so that one that is
+// lost, doubled or moved is seen.
+package synthetic
 
 import (
 	"encoding/binary"
@@ -16,9 +19,9 @@ import (
 // 1280x720 H.264 at 30 pictures a second, the same at 640x360, and AAC-LC
 // 44.1 kHz.
 var (
-	avc720 = unhex("014d401fffe10019674d401feca02802dd8088000003000800000301e078c18cb001000468ce0fc8")
-	avc360 = unhex("0164001effe100196764001eacd940a02ff9610000030001000003003c8f162d9601000668ebe3cb22c0fdf8f800")
-	asc441 = unhex("120856e500")
+	AVC720 = unhex("014d401fffe10019674d401feca02802dd8088000003000800000301e078c18cb001000468ce0fc8")
+	AVC360 = unhex("0164001effe100196764001eacd940a02ff9610000030001000003003c8f162d9601000668ebe3cb22c0fdf8f800")
+	ASC441 = unhex("120856e500")
 )
 
 func unhex(s string) []byte {
@@ -29,32 +32,32 @@ func unhex(s string) []byte {
 	return b
 }
 
-// source makes one session's tags: pictures and sounds with content of their
-// own, so that a frame that is lost, doubled or moved is seen.
-type source struct {
-	seconds    float64
-	gop        float64 // seconds
-	fps        int
-	video      bool
-	audio      bool
-	avc, asc   []byte
-	start      uint32  // first timestamp
-	audioLate  float64 // seconds
-	changeAt   float64 // another avc from here on
-	changeTo   []byte
-	openGOPs   bool // key frames are recovery points, but for the first
-	seed       uint64
-	pictureLen int
+// Show is one session as an encoder sends it.
+type Show struct {
+	Seconds    float64
+	GOP        float64 // seconds
+	FPS        int
+	Video      bool
+	Audio      bool
+	AVC, ASC   []byte
+	Start      uint32  // first timestamp
+	AudioLate  float64 // seconds
+	ChangeAt   float64 // another AVC from here on
+	ChangeTo   []byte
+	OpenGOPs   bool // key frames are recovery points, but for the first
+	Seed       uint64
+	PictureLen int
 }
 
-// show returns the session with the defaults filled in.
-func show(seconds float64) source {
-	return source{seconds: seconds, gop: 2, fps: 30, video: true, audio: true, avc: avc720, asc: asc441, pictureLen: 400}
+// New returns a session with the defaults filled in.
+func New(seconds float64) Show {
+	return Show{Seconds: seconds, GOP: 2, FPS: 30, Video: true, Audio: true, AVC: AVC720, ASC: ASC441, PictureLen: 400}
 }
 
-func (s source) tags() []flv.Tag {
-	rng := rand.New(rand.NewPCG(1, s.seed))
-	ms := func(sec float64) uint32 { return s.start + uint32(sec*1000+0.5) }
+// Tags returns what the encoder sends.
+func (s Show) Tags() []flv.Tag {
+	rng := rand.New(rand.NewPCG(1, s.Seed))
+	ms := func(sec float64) uint32 { return s.Start + uint32(sec*1000+0.5) }
 	type timed struct {
 		at  float64
 		tag flv.Tag
@@ -63,26 +66,26 @@ func (s source) tags() []flv.Tag {
 	add := func(at float64, t flv.TagType, body []byte) {
 		all = append(all, timed{at, flv.Tag{Type: t, Timestamp: ms(at), Data: body}})
 	}
-	if s.video {
-		add(0, flv.TagVideo, append([]byte{0x17, 0, 0, 0, 0}, s.avc...))
-		perGOP := int(s.gop*float64(s.fps) + 0.5)
-		for n := range int(s.seconds * float64(s.fps)) {
-			at := float64(n) / float64(s.fps)
-			if s.changeTo != nil && at >= s.changeAt && n%perGOP == 0 {
-				add(at, flv.TagVideo, append([]byte{0x17, 0, 0, 0, 0}, s.changeTo...))
+	if s.Video {
+		add(0, flv.TagVideo, append([]byte{0x17, 0, 0, 0, 0}, s.AVC...))
+		perGOP := int(s.GOP*float64(s.FPS) + 0.5)
+		for n := range int(s.Seconds * float64(s.FPS)) {
+			at := float64(n) / float64(s.FPS)
+			if s.ChangeTo != nil && at >= s.ChangeAt && n%perGOP == 0 {
+				add(at, flv.TagVideo, append([]byte{0x17, 0, 0, 0, 0}, s.ChangeTo...))
 			}
-			body := picture(rng, n%perGOP == 0, s.pictureLen)
-			if s.openGOPs && n > 0 {
+			body := Picture(rng, n%perGOP == 0, s.PictureLen)
+			if s.OpenGOPs && n > 0 {
 				body[9] = 0x41 // a slice of no IDR picture
 			}
 			add(at, flv.TagVideo, body)
 		}
 	}
-	if s.audio {
-		add(s.audioLate, flv.TagAudio, append([]byte{0xaf, 0}, s.asc...))
+	if s.Audio {
+		add(s.AudioLate, flv.TagAudio, append([]byte{0xaf, 0}, s.ASC...))
 		for n := 0; ; n++ {
-			at := s.audioLate + float64(n)*1024/44100
-			if at >= s.seconds {
+			at := s.AudioLate + float64(n)*1024/44100
+			if at >= s.Seconds {
 				break
 			}
 			add(at, flv.TagAudio, append([]byte{0xaf, 1}, random(rng, 200+rng.IntN(200))...))
@@ -104,8 +107,8 @@ func (s source) tags() []flv.Tag {
 	return tags
 }
 
-// picture is an AVC body with one slice in it.
-func picture(rng *rand.Rand, key bool, size int) []byte {
+// Picture is an AVC body with one slice in it.
+func Picture(rng *rand.Rand, key bool, size int) []byte {
 	head, slice := byte(0x27), byte(0x41)
 	if key {
 		head, slice, size = 0x17, 0x65, 4*size
@@ -125,24 +128,26 @@ func random(rng *rand.Rand, n int) []byte {
 	return b
 }
 
-// recording is a broadcast's log.
-type recording struct {
-	batches []*framelog.Batch
+// Log is a broadcast's log.
+type Log struct {
+	Batches []*framelog.Batch
 	epoch   uint64
 	seq     uint64
 }
 
-var wall = time.Date(2026, 11, 21, 1, 45, 0, 0, time.UTC)
+// Wall is the wall clock of the first session's ingest; each later one begins
+// a minute after the one before.
+var Wall = time.Date(2026, 11, 21, 1, 45, 0, 0, time.UTC)
 
-// session appends a session's batches, cut as ingest does (design: each key
+// Session appends a session's Batches, cut as ingest does (design: each key
 // frame opens a batch with the headers in force), and how it ended.
-func (r *recording) session(t testing.TB, tags []flv.Tag, end framelog.Flags) {
+func (r *Log) Session(t testing.TB, tags []flv.Tag, end framelog.Flags) {
 	t.Helper()
 	r.epoch++
 	if r.epoch > 1 {
-		r.add(&framelog.Batch{Header: framelog.Header{Flags: framelog.Fence}})
+		r.Add(&framelog.Batch{Header: framelog.Header{Flags: framelog.Fence}})
 	}
-	begin := wall.Add(time.Duration(r.epoch-1) * time.Minute)
+	begin := Wall.Add(time.Duration(r.epoch-1) * time.Minute)
 	open := &framelog.Batch{Header: framelog.Header{Flags: framelog.Begin | framelog.Key, Wall: begin}}
 	var headers []flv.Tag
 	var opened, key uint32
@@ -152,10 +157,10 @@ func (r *recording) session(t testing.TB, tags []flv.Tag, end framelog.Flags) {
 		case i == 0:
 			opened, key = tag.Timestamp, tag.Timestamp
 		case (flv.IsKeyframe(tag) || sound) && hasMedia(open):
-			r.add(open)
+			r.Add(open)
 			open, opened, key = keyBatch(headers, tag.Timestamp), tag.Timestamp, tag.Timestamp
 		case int32(tag.Timestamp-opened) >= 250 && open.Flags&framelog.Begin == 0:
-			r.add(open)
+			r.Add(open)
 			open, opened = new(framelog.Batch), tag.Timestamp
 		}
 		if flv.IsSequenceHeader(tag) {
@@ -163,13 +168,13 @@ func (r *recording) session(t testing.TB, tags []flv.Tag, end framelog.Flags) {
 		}
 		open.Tags = flv.AppendTag(open.Tags, tag)
 		if open.Flags.Has(framelog.Begin) && hasMedia(open) && int32(tag.Timestamp-opened) >= 250 {
-			r.add(open)
+			r.Add(open)
 			open, opened = new(framelog.Batch), tag.Timestamp
 		}
 	}
-	r.add(open)
+	r.Add(open)
 	if end != 0 {
-		r.add(&framelog.Batch{Header: framelog.Header{Flags: end}})
+		r.Add(&framelog.Batch{Header: framelog.Header{Flags: end}})
 	}
 }
 
@@ -199,17 +204,18 @@ func hasMedia(b *framelog.Batch) bool {
 	return false
 }
 
-func (r *recording) add(b *framelog.Batch) {
+// Add appends one batch.
+func (r *Log) Add(b *framelog.Batch) {
 	// Sequences of other broadcasts lie between.
 	r.seq += 3
 	b.First, b.Seq, b.Epoch, b.Session = r.seq-1, r.seq, r.epoch, "s"
-	r.batches = append(r.batches, b)
+	r.Batches = append(r.Batches, b)
 }
 
-// record is a broadcast of one session that ends cleanly.
-func record(t testing.TB, s source) *recording {
+// Record is the log of a broadcast of one session that ends cleanly.
+func Record(t testing.TB, s Show) *Log {
 	t.Helper()
-	r := new(recording)
-	r.session(t, s.tags(), framelog.Final)
+	r := new(Log)
+	r.Session(t, s.Tags(), framelog.Final)
 	return r
 }

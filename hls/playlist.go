@@ -1,8 +1,7 @@
-package segmenter
+package hls
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -17,10 +16,10 @@ const (
 	playlistVersionGap = 8
 )
 
-// livePlaylist renders the sliding window, with ENDLIST once the broadcast
+// LivePlaylist renders the sliding window, with ENDLIST once the broadcast
 // has ended.
-func (s *State) livePlaylist() []byte {
-	n := s.window()
+func (s *State) LivePlaylist() []byte {
+	n := s.Window()
 	left := s.Entries[:len(s.Entries)-n]
 	first := s.First + uint64(len(left))
 	return s.media(first, s.Breaks+countBreaks(left), s.Entries[len(left):], "")
@@ -30,7 +29,7 @@ func (s *State) livePlaylist() []byte {
 // runs are the entries of the index objects in order, the first of media
 // sequence first. While the broadcast is live the list is an EVENT: it only
 // grows, so that one without its beginning is none.
-func (s *State) vodPlaylist(first uint64, runs []Entry) []byte {
+func (s *State) VODPlaylist(first uint64, runs []Entry) []byte {
 	kind := "#EXT-X-PLAYLIST-TYPE:EVENT"
 	switch {
 	case s.Phase != Live:
@@ -75,7 +74,7 @@ func (s *State) media(first, breaks uint64, entries []Entry, kind string) []byte
 			p.SetVersion(playlistVersionGap)
 		}
 		seg := &m3u8.MediaSegment{
-			URI:           e.uri(first + uint64(i)),
+			URI:           e.Name(first + uint64(i)),
 			Duration:      float64(e.DurationMS) / 1000,
 			Discontinuity: e.Flags&Discontinuity != 0,
 			Custom:        map[string]m3u8.CustomTag{"": tagLines(tags)},
@@ -100,7 +99,7 @@ func (t tagLines) String() string        { return string(t) }
 // multivariant renders a multivariant playlist with one rendition at uri (RFC
 // 8216, 4.3.4.2). That segments are independent stands in the media playlists,
 // which are right about it at every moment, and so not here, too.
-func (s *State) multivariant(uri string) []byte {
+func (s *State) Multivariant(uri string) []byte {
 	p := m3u8.NewMasterPlaylist()
 	p.SetVersion(playlistVersion)
 	v := m3u8.VariantParams{Bandwidth: bandwidth(s.Bandwidth), AverageBandwidth: bandwidth(s.Average)}
@@ -121,31 +120,3 @@ func (s *State) multivariant(uri string) []byte {
 
 // bandwidth fits a bit rate into the attribute; 0 is no legal value.
 func bandwidth(bits int64) uint32 { return uint32(min(max(bits, 1), 1<<32-1)) }
-
-// run is the stored form of an index object: a run of entries that left the
-// live window.
-type run struct {
-	First   uint64  `json:"first"`
-	Entries []Entry `json:"entries"`
-}
-
-func encodeRun(number uint64, entries []Entry) []byte {
-	b, err := json.Marshal(run{First: number * runLength, Entries: entries})
-	if err != nil {
-		panic(err) // numbers and strings only
-	}
-	return b
-}
-
-func parseRun(number uint64, body []byte) ([]Entry, error) {
-	var r run
-	if err := json.Unmarshal(body, &r); err != nil {
-		return nil, fmt.Errorf("parse index object %d: %w", number, err)
-	}
-	if r.First != number*runLength || len(r.Entries) != runLength {
-		return nil, fmt.Errorf("parse index object %d: it holds %d entries from %d", number, len(r.Entries), r.First)
-	}
-	return r.Entries, nil
-}
-
-func runName(number uint64) string { return fmt.Sprintf("index/%08d.json", number) }

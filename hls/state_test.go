@@ -1,4 +1,4 @@
-package segmenter
+package hls
 
 import (
 	"bytes"
@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"weir/internal/synthetic"
 	"weir/media/framelog"
 	"weir/remux/flv"
 )
@@ -33,8 +34,8 @@ func TestSettings(t *testing.T) {
 }
 
 func TestParseState(t *testing.T) {
-	s := newSegmenter(t, settings)
-	segmentAll(t, s, record(t, show(10)).batches)
+	s := newCutter(t, settings)
+	cutAll(t, s, synthetic.Record(t, synthetic.New(10)).Batches)
 	good := string(s.State().Encode())
 	for _, tt := range []struct {
 		name, old, new string
@@ -65,12 +66,12 @@ func TestParseState(t *testing.T) {
 // FuzzParseState: whatever is read as a State can be gone on from, written
 // and read again, and rendered.
 func FuzzParseState(f *testing.F) {
-	f.Add(newSegmenter(f, settings).State().Encode())
+	f.Add(newCutter(f, settings).State().Encode())
 	for _, length := range []float64{10, 300} {
-		s := newSegmenter(f, Settings{Segment: time.Second, Window: 6 * time.Second})
-		x := show(length)
-		x.gop, x.fps, x.pictureLen = 1, 2, 10
-		segmentAll(f, s, record(f, x).batches)
+		s := newCutter(f, Settings{Segment: time.Second, Window: 6 * time.Second})
+		x := synthetic.New(length)
+		x.GOP, x.FPS, x.PictureLen = 1, 2, 10
+		cutAll(f, s, synthetic.Record(f, x).Batches)
 		f.Add(s.State().Encode())
 	}
 	f.Fuzz(func(t *testing.T, blob []byte) {
@@ -82,9 +83,9 @@ func FuzzParseState(f *testing.F) {
 		if err != nil || !bytes.Equal(again.Encode(), state.Encode()) {
 			t.Fatalf("reads back as\n%s, %v; want\n%s", again.Encode(), err, state.Encode())
 		}
-		state.livePlaylist()
-		state.vodPlaylist(0, nil)
-		state.multivariant("source/live.m3u8")
+		state.LivePlaylist()
+		state.VODPlaylist(0, nil)
+		state.Multivariant("source/live.m3u8")
 		Summarize(blob)
 		s, err := Restore(state)
 		if err != nil {
@@ -97,13 +98,13 @@ func FuzzParseState(f *testing.F) {
 // FuzzPush: batches of any content never stop the segmenter, and never make
 // two segments of one sequence or a segment without an end.
 func FuzzPush(f *testing.F) {
-	for _, b := range record(f, show(3)).batches {
+	for _, b := range synthetic.Record(f, synthetic.New(3)).Batches {
 		f.Add(b.Tags, byte(b.Flags))
 	}
 	f.Add(flv.AppendTag(nil, flv.Tag{Type: flv.TagVideo, Data: []byte{0x17, 1, 0, 0, 0, 0, 0, 0, 9, 1}}), byte(framelog.Key))
-	base := record(f, show(3)).batches
+	base := synthetic.Record(f, synthetic.New(3)).Batches
 	f.Fuzz(func(t *testing.T, tags []byte, flags byte) {
-		s := newSegmenter(t, shortSegments)
+		s := newCutter(t, shortSegments)
 		next, seq := uint64(0), uint64(0)
 		push := func(b framelog.Batch) {
 			seq++
@@ -130,18 +131,18 @@ func FuzzPush(f *testing.F) {
 // Whatever an encoder does, the next owner can read what the last one saved,
 // and it is small enough to be saved.
 func TestEveryStateCanBeRead(t *testing.T) {
-	comes := func(seconds float64) source {
-		s := show(seconds)
-		s.audio, s.fps, s.pictureLen = false, 10, 20
+	comes := func(seconds float64) synthetic.Show {
+		s := synthetic.New(seconds)
+		s.Audio, s.FPS, s.PictureLen = false, 10, 20
 		return s
 	}
 	padded := comes(1)
-	padded.avc = append(bytes.Clone(avc720), make([]byte, 1<<20)...)
-	sound := show(1)
-	sound.video, sound.asc = false, append(bytes.Clone(asc441), make([]byte, 1<<20)...)
+	padded.AVC = append(bytes.Clone(synthetic.AVC720), make([]byte, 1<<20)...)
+	sound := synthetic.New(1)
+	sound.Video, sound.ASC = false, append(bytes.Clone(synthetic.ASC441), make([]byte, 1<<20)...)
 	for _, tt := range []struct {
 		name     string
-		show     source
+		show     synthetic.Show
 		sessions int
 		window   time.Duration
 	}{
@@ -152,18 +153,19 @@ func TestEveryStateCanBeRead(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			s := newSegmenter(t, Settings{Segment: 4 * time.Second, Window: tt.window})
-			rec := new(recording)
+			s := newCutter(t, Settings{Segment: 4 * time.Second, Window: tt.window})
+			rec := new(synthetic.Log)
 			for i := range tt.sessions {
-				rec.batches = rec.batches[:0]
-				rec.session(t, tt.show.tags(), framelog.End|framelog.Lost)
-				for _, b := range rec.batches {
-					if s.Push(b) == nil || i%20 > 0 {
+				rec.Batches = rec.Batches[:0]
+				rec.Session(t, tt.show.Tags(), framelog.End|framelog.Lost)
+				for _, b := range rec.Batches {
+					cut := s.Push(b)
+					if cut == nil || i%20 > 0 {
 						continue
 					}
-					blob := s.State().Encode()
+					blob := cut.State.Encode()
 					if _, err := ParseState(blob); err != nil || len(blob) > 16<<10 {
-						t.Fatalf("session %d: a State of %d entries and %d bytes: %v", i, len(s.State().Entries), len(blob), err)
+						t.Fatalf("session %d: a State of %d entries and %d bytes: %v", i, len(cut.State.Entries), len(blob), err)
 					}
 				}
 			}

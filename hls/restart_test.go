@@ -1,4 +1,4 @@
-package segmenter
+package hls
 
 import (
 	"bytes"
@@ -9,6 +9,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"weir/internal/synthetic"
 	"weir/media/framelog"
 )
 
@@ -48,8 +49,8 @@ func (a aged) work(t *rapid.T, set Settings, dies func() bool) (out output) {
 		if c == nil {
 			return
 		}
-		out.take(s, c)
-		blob = s.State().Encode()
+		out.take(c)
+		blob = c.State.Encode()
 	}
 	for again := true; again; {
 		state, err := ParseState(blob)
@@ -95,22 +96,22 @@ func checkEntries(t *rapid.T, s *State) {
 }
 
 // drawShow draws a session.
-func drawShow(t *rapid.T) source {
-	s := show(rapid.Float64Range(0.05, 9).Draw(t, "seconds"))
-	s.fps, s.pictureLen, s.seed = 5, 20, rapid.Uint64().Draw(t, "seed")
-	s.gop = rapid.SampledFrom([]float64{0.2, 1, 2, 3.4, 20}).Draw(t, "gop")
-	s.start = rapid.SampledFrom([]uint32{0, 5000, math.MaxUint32 - 3000}).Draw(t, "start")
-	s.openGOPs = rapid.Bool().Draw(t, "open GOPs")
+func drawShow(t *rapid.T) synthetic.Show {
+	s := synthetic.New(rapid.Float64Range(0.05, 9).Draw(t, "seconds"))
+	s.FPS, s.PictureLen, s.Seed = 5, 20, rapid.Uint64().Draw(t, "seed")
+	s.GOP = rapid.SampledFrom([]float64{0.2, 1, 2, 3.4, 20}).Draw(t, "gop")
+	s.Start = rapid.SampledFrom([]uint32{0, 5000, math.MaxUint32 - 3000}).Draw(t, "start")
+	s.OpenGOPs = rapid.Bool().Draw(t, "open GOPs")
 	switch rapid.IntRange(0, 5).Draw(t, "tracks") {
 	case 0:
-		s.video = false
+		s.Video = false
 	case 1:
-		s.audio = false
+		s.Audio = false
 	case 2:
-		s.audioLate = rapid.Float64Range(0, 4).Draw(t, "late")
+		s.AudioLate = rapid.Float64Range(0, 4).Draw(t, "late")
 	}
 	if rapid.Bool().Draw(t, "changes") {
-		s.changeAt, s.changeTo = rapid.Float64Range(0, 8).Draw(t, "change"), avc360
+		s.ChangeAt, s.ChangeTo = rapid.Float64Range(0, 8).Draw(t, "change"), synthetic.AVC360
 	}
 	return s
 }
@@ -119,17 +120,17 @@ func drawShow(t *rapid.T) source {
 // batch, again and again, changes no byte.
 func TestRestartsChangeNothing(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		rec := new(recording)
+		rec := new(synthetic.Log)
 		for range rapid.IntRange(1, 4).Draw(rt, "sessions") {
 			end := rapid.SampledFrom([]framelog.Flags{0, framelog.End | framelog.Lost}).Draw(rt, "end")
-			rec.session(t, drawShow(rt).tags(), end)
+			rec.Session(t, drawShow(rt).Tags(), end)
 		}
-		rec.add(&framelog.Batch{Header: framelog.Header{Flags: framelog.Final}})
-		log := aged{rec.batches, make([]bool, len(rec.batches))}
+		rec.Add(&framelog.Batch{Header: framelog.Header{Flags: framelog.Final}})
+		log := aged{rec.Batches, make([]bool, len(rec.Batches))}
 		for range rapid.IntRange(0, 3).Draw(rt, "holes") {
-			from := rapid.IntRange(0, len(rec.batches)-1).Draw(rt, "from")
+			from := rapid.IntRange(0, len(rec.Batches)-1).Draw(rt, "from")
 			for i := range rapid.IntRange(1, 30).Draw(rt, "long") {
-				log.gone[min(from+i, len(rec.batches)-2)] = true
+				log.gone[min(from+i, len(rec.Batches)-2)] = true
 			}
 		}
 		set := Settings{Segment: rapid.SampledFrom([]time.Duration{time.Second / 2, 2 * time.Second}).Draw(rt, "segment")}

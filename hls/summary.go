@@ -1,4 +1,4 @@
-package segmenter
+package hls
 
 import (
 	"time"
@@ -35,7 +35,7 @@ func Summarize(blob []byte) Summary {
 		sum.Until = time.UnixMilli(s.WallEndMS).UTC()
 	}
 	var bytes, millis int64
-	for _, e := range s.Entries[len(s.Entries)-s.window():] {
+	for _, e := range s.Entries[len(s.Entries)-s.Window():] {
 		bytes, millis = bytes+e.Bytes, millis+e.DurationMS
 	}
 	if millis > 0 {

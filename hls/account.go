@@ -1,4 +1,4 @@
-package segmenter
+package hls
 
 import (
 	"slices"
@@ -9,8 +9,8 @@ import (
 )
 
 // account sums up what the playlists say of the whole.
-func (s *Segmenter) account(e *Entry) {
-	o, st := &s.open, &s.state
+func (c *Cutter) account(e *Entry) {
+	o, st := &c.open, &c.state
 	if st.Target == 0 {
 		wish := (st.SegmentMS + 999) / 1000
 		first := (e.DurationMS + 999) / 1000

@@ -1,0 +1,202 @@
+// Package hls is what a broadcast looks like as HLS, without a world: batches
+// of the frame log in, segments and playlists out.
+//
+// A Cutter cuts the log of one rendition. Boundaries, names and bytes are a
+// function of the log and of what State fixed at the first claim; playlists,
+// index runs and names are rendered from State, for whoever needs them.
+package hls
+
+import (
+	"fmt"
+
+	"weir/media"
+	"weir/media/framelog"
+)
+
+// Cutter cuts the batches of one rendition into segments. One goroutine owns
+// it.
+type Cutter struct {
+	state    State // at the last boundary
+	timeline media.Timeline
+	tracks   tracks // after the last batch
+	position uint64 // of the last batch
+	epoch    uint64
+	lost     uint64
+	skip     bool // until the next key batch: the log lost what came before
+
+	open    segment
+	reading reading
+	// body is the open segment's, spare one that Reuse gave back; size is the
+	// last one's.
+	body, spare []byte
+	size        int
+}
+
+// Segment is a finished segment.
+type Segment struct {
+	// Sequence is its media sequence number, Name its object name within the
+	// rendition.
+	Sequence uint64
+	Name     string
+	// Body is MPEG-TS. It is the caller's; Reuse takes it back.
+	Body  []byte
+	Entry Entry
+}
+
+// Cut is what a boundary brings: what is to be stored, in this order, before
+// State is.
+type Cut struct {
+	// Segment is nil where only the State moved on.
+	Segment *Segment
+	// Runs are set where entries have left the State: they are to be stored as
+	// index objects, from number FirstRun on.
+	Runs     [][]Entry
+	FirstRun uint64
+	// State is the one behind the boundary, to be saved. Later calls of the
+	// Cutter leave it as it is.
+	State *State
+}
+
+// New returns a Cutter at the begin of a broadcast.
+func New(s Settings) (*Cutter, error) {
+	if err := s.Check(); err != nil {
+		return nil, err
+	}
+	return &Cutter{state: newState(s)}, nil
+}
+
+// Restore returns a Cutter that goes on from a State.
+func Restore(s State) (*Cutter, error) {
+	t, err := newTracks(s.AVC, s.AAC)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrState, err)
+	}
+	return &Cutter{state: s, timeline: s.Timeline, tracks: t, position: s.Position, epoch: s.Epoch}, nil
+}
+
+// State returns a copy of the State at the last boundary.
+func (c *Cutter) State() *State { return c.state.Clone() }
+
+// Decide puts decisions into the State that the next Cut brings.
+func (c *Cutter) Decide(d Decisions) { c.state.Decide(d) }
+
+// Reuse gives a segment's Body back, for one to come.
+func (c *Cutter) Reuse(body []byte) {
+	if cap(body) > cap(c.spare) {
+		c.spare = body[:0]
+	}
+}
+
+// Foreign names the codecs of video and audio, in this order, that the last
+// batch held and no segment will: empty where there is none.
+func (c *Cutter) Foreign() [2]string { return c.reading.foreign }
+
+// Push takes the next batch. It returns a Cut where the batch begins the next
+// segment, or ends the session. The State after that Cut does not hold the
+// batch that caused it, unless it is an end: replaying the log from Position
+// on gives the same bytes.
+//
+// b.Tags must stay as they are until the segment's end; Push keeps them.
+func (c *Cutter) Push(b *framelog.Batch) *Cut { return c.with(c.push(b)) }
+
+// with gives a Cut its State.
+func (c *Cutter) with(cut *Cut) *Cut {
+	if cut != nil {
+		cut.State = c.state.Clone()
+	}
+	return cut
+}
+
+func (c *Cutter) push(b *framelog.Batch) *Cut {
+	// The end of a broadcast is a decision whatever its epoch: a log that has
+	// aged out does not tell whoever writes it which one it was.
+	if b.Seq <= c.position || b.Epoch < c.epoch && !b.Flags.Has(framelog.Final) || c.state.Phase != Live {
+		return nil
+	}
+	if b.Flags.Has(framelog.Fence) || b.Flags.Has(framelog.End) || b.Flags.Has(framelog.Final) {
+		return c.endSession(b)
+	}
+	if c.skip && !b.Flags.Has(framelog.Key) {
+		return nil
+	}
+	var cut *Cut
+	// Its first batch, or even its fence, may have been lost.
+	if b.Flags.Has(framelog.Begin) || b.Epoch > c.epoch || !c.state.InSession {
+		cut = c.beginSession(b)
+	}
+	if c.skip {
+		cut = c.resume(b)
+	}
+	r := &c.reading
+	r.read(b, c.timeline, c.tracks)
+	if closed := c.cutBefore(b, r); closed != nil {
+		cut = closed
+	}
+	c.absorb(b, r)
+	return cut
+}
+
+// endSession closes what is open: the session, and with Final the broadcast.
+func (c *Cutter) endSession(b *framelog.Batch) *Cut {
+	c.position, c.epoch = b.Seq, max(c.epoch, b.Epoch)
+	cut := c.close(c.open.end)
+	if cut == nil {
+		cut = &Cut{}
+	}
+	st := &c.state
+	c.keep()
+	st.Epoch, st.InSession = c.epoch, false
+	st.Break = st.Next() > 0
+	if b.Flags.Has(framelog.Final) {
+		st.Phase = Ending
+	}
+	return cut
+}
+
+// beginSession starts a session. The one before has ended by its own message,
+// or ends here.
+func (c *Cutter) beginSession(b *framelog.Batch) *Cut {
+	cut := c.close(c.open.end)
+	c.epoch = b.Epoch
+	c.timeline.BeginSession()
+	c.tracks = tracks{} // it sends its own
+	st := &c.state
+	c.keep()
+	st.Epoch = c.epoch
+	st.Break = st.Next() > 0
+	st.InSession, st.Started = true, false
+	st.WallMS = st.WallEndMS
+	if !b.Wall.IsZero() {
+		st.WallMS = b.Wall.UnixMilli()
+	}
+	return cut
+}
+
+// cutBefore closes the open segment where b has to begin the next one.
+func (c *Cutter) cutBefore(b *framelog.Batch, r *reading) *Cut {
+	o := &c.open
+	if !o.started || !r.ok {
+		return nil
+	}
+	key := b.Flags.Has(framelog.Key)
+	changed := !r.tracks.same(&o.tracks)
+	switch {
+	case c.late(r):
+		c.restart(r.tracks)
+		return nil
+	case key && (changed || c.grid(r.dts) != o.grid), r.end-o.start > c.limit(), len(c.body)+len(b.Tags) > maxSegmentBytes:
+		// Where frames are missing for so long that the segment would seem to
+		// outlast the target duration, it ends where its media does.
+		hole := r.begin-o.start > c.limit()
+		boundary := r.begin
+		if hole {
+			boundary = min(r.begin, o.end)
+		}
+		cut := c.close(boundary)
+		if changed || hole {
+			c.state.Break = true
+		}
+		return cut
+	}
+	return nil
+}
