@@ -25,14 +25,14 @@ type Timeline struct {
 	End int64 `json:"end,omitempty"`
 	// Base is added to a session's timestamps (in ticks). Generation counts
 	// how often it was set anew.
-	Base       int64  `json:"base,omitempty"`
-	Generation uint32 `json:"gen,omitempty"`
-	Video      Track  `json:"video"`
-	Audio      Track  `json:"audio"`
+	Base       int64      `json:"base,omitempty"`
+	Generation uint32     `json:"gen,omitempty"`
+	Video      TrackClock `json:"video"`
+	Audio      TrackClock `json:"audio"`
 }
 
-// Track is one track's side of a Timeline.
-type Track struct {
+// TrackClock is one track's side of a Timeline.
+type TrackClock struct {
 	// Seen tells that the session has brought a frame of this track.
 	Seen bool `json:"seen,omitempty"`
 	// Raw is the last timestamp as sent, In the same in ticks, unwrapped.
@@ -91,14 +91,14 @@ const (
 // timestamps of its own.
 func (t *Timeline) BeginSession() {
 	t.End = t.now()
-	t.Video = Track{Out: t.Video.Out}
-	t.Audio = Track{Out: t.Audio.Out}
+	t.Video = TrackClock{Out: t.Video.Out}
+	t.Audio = TrackClock{Out: t.Audio.Out}
 }
 
 // Skip tells that frames were lost before the one with the timestamp ts, in
 // milliseconds: however far that is ahead, the encoder's clock has not jumped.
 func (t *Timeline) Skip(ts uint32) {
-	for _, k := range []*Track{&t.Video, &t.Audio} {
+	for _, k := range []*TrackClock{&t.Video, &t.Audio} {
 		if k.Seen { // from there on it is believable
 			k.Out = max(k.Out, k.In+int64(int32(ts-k.Raw))*ticksPerMilli+k.Base-MaxGap/2)
 		}
@@ -110,7 +110,7 @@ func (t *Timeline) now() int64 {
 	return max(t.End, t.Video.end(), t.Audio.end())
 }
 
-func (k *Track) end() int64 {
+func (k *TrackClock) end() int64 {
 	if !k.Seen {
 		return 0
 	}
@@ -187,7 +187,7 @@ func (t *Timeline) PlaceAudio(ts uint32, samples, rate int) int64 {
 
 // place unwraps ts and moves it to the broadcast's clock, without regard to
 // the frame before; other is the other track.
-func (t *Timeline) place(k, other *Track, ts uint32) int64 {
+func (t *Timeline) place(k, other *TrackClock, ts uint32) int64 {
 	if !k.Seen {
 		k.Seen = true
 		k.Raw, k.In = ts, int64(ts)*ticksPerMilli
@@ -214,7 +214,7 @@ func (t *Timeline) place(k, other *Track, ts uint32) int64 {
 }
 
 // placeFirst sets the base of a track's first frame of the session.
-func (t *Timeline) placeFirst(k, other *Track) {
+func (t *Timeline) placeFirst(k, other *TrackClock) {
 	switch {
 	case !other.Seen:
 		t.Base = t.End + SessionLead - k.In
