@@ -20,6 +20,11 @@ type ClientConfig struct {
 	ChunkSize uint32
 	// Random fills C1. Zeros are as good.
 	Random [1528]byte
+	// Encryption is Encrypted, EncryptedXTEA or EncryptedBlowfish for RTMPE, and
+	// zero for a connection in the clear. RTMPE takes the private key Secret,
+	// made anew for each connection.
+	Encryption uint8
+	Secret     [32]byte
 }
 
 // Client is the publisher's end of one connection. It is not safe for
@@ -102,16 +107,20 @@ func NewClient(config ClientConfig) *Client {
 	if config.FlashVersion == "" {
 		config.FlashVersion = "FMLE/3.0 (compatible; weir)"
 	}
+	h := newHandshake(false, &config.Random, &config.Secret)
+	if config.Encryption != 0 {
+		h.version = config.Encryption
+	}
+	config.Random, config.Secret = [1528]byte{}, [32]byte{}
 	c := &Client{config: config}
 	c.conn = conn{
-		handshake: newHandshake(false),
-		random:    &c.config.Random,
+		handshake: h,
 		in:        newChunkReader(maxCommand),
 		out:       newChunkWriter(),
 		acks:      acks{window: defaultWindow},
 		side:      c,
 	}
-	c.out.buf = c.handshake.appendHello(c.out.buf, c.random)
+	c.out.buf = h.appendClientHello(c.out.buf)
 	return c
 }
 

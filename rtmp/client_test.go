@@ -19,6 +19,8 @@ type wire struct {
 	client *Client
 	server *Server
 	split  func(left int) int
+	// seen is given the bytes on their way, if it is set.
+	seen func(p []byte)
 	// events are the server's, with data of their own.
 	events []Event
 	status []ClientEvent
@@ -41,6 +43,9 @@ func (w *wire) run() error {
 }
 
 func (w *wire) deliver(p []byte, to func(p []byte) error) error {
+	if w.seen != nil {
+		w.seen(p)
+	}
 	for len(p) > 0 {
 		n := w.split(len(p))
 		if err := to(p[:n]); err != nil {

@@ -8,11 +8,15 @@ import (
 // conn is what both ends of a connection share: the handshake, the chunk
 // streams of both directions and the protocol control messages.
 type conn struct {
-	handshake handshake
-	random    *[1528]byte
-	in        chunkReader
-	out       chunkWriter
-	acks      acks
+	// handshake is nil when it is done.
+	handshake *handshake
+	// cipher is nil in the clear. Of what waits in out, the first clear bytes
+	// are the handshake's, which is never encrypted.
+	cipher *cipher
+	clear  int
+	in     chunkReader
+	out    chunkWriter
+	acks   acks
 	// replies is how many bytes of what waits in out answer the peer.
 	replies int
 	side    side
@@ -50,17 +54,15 @@ func (c *conn) receive(now time.Time, p []byte) error {
 
 func (c *conn) process(now time.Time, p []byte) error {
 	c.in.recycle()
-	if !c.handshake.done() {
-		n, out, err := c.handshake.receive(now, p, c.out.buf, c.random)
-		c.out.buf = out
-		if err != nil {
+	if c.handshake != nil {
+		n, err := c.shake(now, p)
+		if err != nil || c.handshake != nil {
 			return err
 		}
-		if !c.handshake.done() {
-			return nil
-		}
-		c.side.handshook()
 		p = p[n:]
+	}
+	if c.cipher != nil {
+		c.cipher.in.XORKeyStream(p, p)
 	}
 	c.acks.received += uint32(len(p)) // modulo 2^32, as peers count
 	for {
@@ -80,6 +82,18 @@ func (c *conn) process(now time.Time, p []byte) error {
 	return nil
 }
 
+// shake feeds p to the handshake and returns the bytes it took.
+func (c *conn) shake(now time.Time, p []byte) (int, error) {
+	n, out, err := c.handshake.receive(now, p, c.out.buf)
+	c.out.buf = out
+	if err == nil && c.handshake.done() {
+		c.cipher, c.handshake = c.handshake.cipher, nil
+		c.clear = len(out)
+		c.side.handshook()
+	}
+	return n, err
+}
+
 // answer obeys a message and bounds what that makes wait to be sent: a peer
 // that asks and never reads would fill the memory.
 func (c *conn) answer(m message) error {
@@ -97,7 +111,13 @@ func (c *conn) answer(m message) error {
 // output returns what waits to be sent, valid until the next call.
 func (c *conn) output() []byte {
 	c.replies = 0
-	return c.out.take()
+	out := c.out.take()
+	if c.cipher != nil {
+		behind := out[c.clear:]
+		c.cipher.out.XORKeyStream(behind, behind)
+	}
+	c.clear = 0
+	return out
 }
 
 // acknowledge tells the peer how much arrived. "The client or the server MUST

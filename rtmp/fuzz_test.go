@@ -87,11 +87,11 @@ func FuzzHandshake(f *testing.F) {
 		copy(c1, begin)
 		p := append(append([]byte{c0}, c1...), begin...)
 		split := randomly(rand.New(rand.NewPCG(seed, 0)))
-		h, random := newHandshake(true), new([1528]byte)
+		h := newHandshake(true, new([1528]byte), new([32]byte))
 		var out []byte
 		for len(p) > 0 {
 			piece := p[:split(len(p))]
-			n, answer, err := h.receive(start, piece, out, random)
+			n, answer, err := h.receive(start, piece, out)
 			if (err != nil) != (c0 >= 32) {
 				t.Fatalf("C0 %d: error %v", c0, err)
 			}
@@ -109,8 +109,8 @@ func FuzzHandshake(f *testing.F) {
 		if len(out) != 1+2*handshakeSize || !bytes.Equal(out[len(out)-handshakeSize+8:], c1[8:]) {
 			t.Fatalf("answered %d bytes, or no echo", len(out))
 		}
-		if left := min(len(begin), handshakeSize); handshakeSize-h.echo != left {
-			t.Fatalf("%d bytes of C2 still to come after %d", h.echo, left)
+		if left := min(len(begin), handshakeSize); handshakeSize-h.left != left {
+			t.Fatalf("%d bytes of C2 still to come after %d", h.left, left)
 		}
 	})
 }

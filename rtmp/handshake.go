@@ -13,41 +13,63 @@ const handshakeSize = 1536
 // not allowed" [RTMP 5.2.2].
 const version = 3
 
-// handshake is the simple handshake of either side [RTMP 5.2]. Both send a
-// byte (C0, S0), a block (C1, S1) and the echo of the peer's block (C2, S2):
+// handshake is the handshake of either side [RTMP 5.2]. Both send a byte (C0,
+// S0), a block (C1, S1) and an answer to the peer's block (C2, S2):
 //
 //	time (4) | zero (4) | random (1528)
 //
-// The digest that some clients put into C1 is not answered; a zero in the
-// second field of S1 tells them not to look for one.
+// It comes in three forms, and the client's first byte and block choose:
+//
+//   - plain: the answer is the peer's block, its second field replaced by the
+//     time it was read at [RTMP 5.2.4]. OBS, librtmp and GStreamer do so.
+//   - signed: the second field is a version, and the block holds a digest (see
+//     digest.go). Clients of Flash's time decode H.264 only for servers that
+//     sign too.
+//   - encrypted, RTMPE: signed, the first byte is 6, 8 or 9, and the block holds
+//     a Diffie-Hellman key besides (see rtmpe.go).
+//
+// What asks for a signed answer and is signed wrong is answered plainly.
 type handshake struct {
 	server bool
+	// version is C0, of a client.
+	version byte
+	// random fills this side's block, and secret is the private key that RTMPE
+	// needs; zero does without RTMPE.
+	random [1528]byte
+	secret [32]byte
+	// hello is this side's block, once it was made.
+	hello [handshakeSize]byte
 	// epoch is the time of the first byte received, zero on this side's clock.
 	epoch time.Time
 	// in collects the peer's first byte and block.
 	in  [1 + handshakeSize]byte
 	got int
-	// echo is how many bytes of the peer's C2 or S2 are still to come.
-	echo int
+	// left is how many bytes of the peer's C2 or S2 are still to come.
+	left int
+	// cipher is what the bytes behind the handshake are encrypted with; nil in
+	// the clear.
+	cipher *cipher
 }
 
-func newHandshake(server bool) handshake {
-	return handshake{server: server, echo: handshakeSize}
+func newHandshake(server bool, random *[1528]byte, secret *[32]byte) *handshake {
+	return &handshake{server: server, version: version, random: *random, secret: *secret, left: handshakeSize}
 }
 
 // done reports whether all of the peer's handshake was received.
-func (h *handshake) done() bool { return h.echo == 0 }
+func (h *handshake) done() bool { return h.left == 0 }
 
-// appendHello appends this side's byte and block.
-func (h *handshake) appendHello(dst []byte, random *[1528]byte) []byte {
-	dst = append(dst, version)
-	dst = append(dst, make([]byte, 8)...)
-	return append(dst, random[:]...)
+// appendClientHello appends C0 and C1.
+func (h *handshake) appendClientHello(dst []byte) []byte {
+	copy(h.hello[8:], h.random[:])
+	if encrypted(h.version) {
+		h.signClientHello()
+	}
+	return append(append(dst, h.version), h.hello[:]...)
 }
 
 // receive reads the peer's handshake, appends what it asks for to dst, and
 // returns the bytes it took.
-func (h *handshake) receive(now time.Time, p []byte, dst []byte, random *[1528]byte) (n int, out []byte, err error) {
+func (h *handshake) receive(now time.Time, p []byte, dst []byte) (n int, out []byte, err error) {
 	if h.epoch.IsZero() {
 		h.epoch = now
 	}
@@ -63,29 +85,55 @@ func (h *handshake) receive(now time.Time, p []byte, dst []byte, random *[1528]b
 			return n, dst, nil
 		}
 		if h.server {
-			dst = h.appendHello(dst, random)
+			dst = h.appendServerAnswer(now, dst)
+		} else if dst, err = h.appendClientAnswer(now, dst); err != nil {
+			return n, dst, err
 		}
-		dst = h.appendEcho(now, dst)
 	}
-	// What the echo holds is not checked: encoders send their digest, an echo, or
+	// What C2 and S2 hold is not checked: encoders send their digest, an echo, or
 	// anything at all.
-	k := min(len(p)-n, h.echo)
-	h.echo -= k
+	k := min(len(p)-n, h.left)
+	h.left -= k
 	return n + k, dst, nil
 }
 
 // checkVersion checks C0 or S0. A server "that does not recognize the client's
 // requested version SHOULD respond with 3" and leave it to the client to go on
-// [RTMP 5.2.2], as those that ask for RTMPE do.
+// [RTMP 5.2.2].
 func (h *handshake) checkVersion() error {
 	v := h.in[0]
 	if h.server && v >= 32 {
 		return brokeGot("RTMP 5.2.2", "a connection begins with a version below 32", "%d: this is not RTMP", v)
 	}
-	if !h.server && v != version {
-		return brokeGot("RTMP 5.2.2", "the server answers with version 3", "%d", v)
+	if !h.server && v != h.version {
+		return brokeGot("RTMP 5.2.2", "the server answers with the version that was asked for", "%d in place of %d", v, h.version)
 	}
 	return nil
+}
+
+// appendServerAnswer appends S0, S1 and S2 in the form that C0 and C1 ask for.
+func (h *handshake) appendServerAnswer(now time.Time, dst []byte) []byte {
+	copy(h.hello[8:], h.random[:])
+	c1 := h.in[1:]
+	if binary.BigEndian.Uint32(c1[4:]) != 0 {
+		if l, digest, ok := findDigest(c1, clientKey[:clientKeyName]); ok {
+			if encrypted(h.in[0]) && h.encryptServer(l) {
+				return h.appendSignedAnswer(dst, h.in[0], layoutA, digest)
+			}
+			return h.appendSignedAnswer(dst, version, l, digest)
+		}
+	}
+	dst = append(dst, version)
+	dst = append(dst, h.hello[:]...)
+	return h.appendEcho(now, dst)
+}
+
+// appendClientAnswer appends C2.
+func (h *handshake) appendClientAnswer(now time.Time, dst []byte) ([]byte, error) {
+	if encrypted(h.version) {
+		return h.appendEncryptedAnswer(dst)
+	}
+	return h.appendEcho(now, dst), nil
 }
 
 // appendEcho appends C2 or S2: the peer's block, its second field replaced by

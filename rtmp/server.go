@@ -15,14 +15,20 @@ type ServerConfig struct {
 	MaxMessage int
 	// Random fills S1. Zeros are as good to every client known.
 	Random [1528]byte
+	// Secret is the private key for a client that asks for encryption (RTMPE),
+	// made anew for each connection. Zero: those clients are answered in the
+	// clear, and go on so if they can.
+	Secret [32]byte
 }
 
 // Server is the server's end of one connection. It is not safe for concurrent
 // use.
 type Server struct {
 	conn
-	config    ServerConfig
-	connected bool
+	// chunkSize, window and maxMessage are as configured.
+	chunkSize, window uint32
+	maxMessage        int
+	connected         bool
 	// app, tcURL and query are what connect told.
 	app, tcURL, query string
 	// canReconnect is set when the client understands a reconnect request.
@@ -50,10 +56,9 @@ func NewServer(config ServerConfig) *Server {
 		config.MaxMessage = defaultMaxMessage
 	}
 	config.MaxMessage = min(config.MaxMessage, maxMessageLength)
-	s := &Server{config: config}
+	s := &Server{chunkSize: config.ChunkSize, window: config.Window, maxMessage: config.MaxMessage}
 	s.conn = conn{
-		handshake: newHandshake(true),
-		random:    &s.config.Random,
+		handshake: newHandshake(true, &config.Random, &config.Secret),
 		in:        newChunkReader(min(maxCommand, config.MaxMessage)),
 		out:       newChunkWriter(),
 		acks:      acks{window: config.Window},
@@ -68,7 +73,7 @@ const maxIdleEvents = 4096
 
 // Receive takes bytes that arrived at the time now and returns the events in
 // them. The slice, its tags' data and p itself belong to the events until the
-// next Receive: data may alias p.
+// next Receive: data may alias p, and what is encrypted is decrypted in p.
 //
 // An error is of type *PeerError and final. The events before it are returned
 // with it.
@@ -87,7 +92,11 @@ func (s *Server) Receive(now time.Time, p []byte) ([]Event, error) {
 func (s *Server) Output() []byte { return s.output() }
 
 // HandshakeDone reports whether the peer finished the handshake.
-func (s *Server) HandshakeDone() bool { return s.handshake.done() }
+func (s *Server) HandshakeDone() bool { return s.handshake == nil }
+
+// Encrypted reports whether the connection is encrypted (RTMPE). It is known
+// when the handshake is done.
+func (s *Server) Encrypted() bool { return s.cipher != nil }
 
 // Publishing reports whether the peer publishes, or asked to and was not
 // answered yet.

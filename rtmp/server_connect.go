@@ -26,9 +26,13 @@ func (s *Server) handleConnect(c *command) error {
 	caps, _ := asNumber(c.object.Get("capsEx"))
 	s.canReconnect = flags(caps)&reconnectBit != 0
 
-	s.announceWindow(s.config.Window)
-	s.writeBandwidth(s.config.Window)
-	s.out.setChunkSize(s.config.ChunkSize)
+	s.announceWindow(s.window)
+	s.writeBandwidth(s.window)
+	if s.cipher == nil {
+		// ffmpeg echoes the message over RTMPE before it reads it, and encrypts it
+		// in place: it then fails over a chunk size that it never was sent.
+		s.out.setChunkSize(s.chunkSize)
+	}
 	encoding, _ := asNumber(c.object.Get("objectEncoding"))
 	s.writeConnectResult(c.transaction, encoding)
 	s.events = append(s.events, Event{Type: EventConnect, App: s.app, TCURL: s.tcURL, Query: s.query})

@@ -31,7 +31,7 @@ func (s *Server) handlePublish(c *command) error {
 	if len(s.publishes) == maxPublishes {
 		return brokeGot("RTMP 7.2.2.6", "a connection publishes a limited number of streams at a time", "more than %d", maxPublishes)
 	}
-	s.in.allow(s.config.MaxMessage)
+	s.in.allow(s.maxMessage)
 	name, query, _ := strings.Cut(full, "?")
 	s.publishes = append(s.publishes, publish{stream: c.stream, name: name})
 	s.events = append(s.events, Event{

@@ -72,6 +72,7 @@ var modules = []struct {
 	{"github.com/grafov/m3u8", []string{"hls"}, []string{""}, "only hls writes playlists: its traps are fenced in there"},
 	{"github.com/alecthomas/kong", []string{"cmd/weir"}, nil, "only cmd/weir has a command line: stages take a Config"},
 	{"github.com/prometheus/", []string{"ingest", "bus", "segmenter", "origin", "cmd/weir"}, []string{""}, "metrics are counted by the stages, never by pure code"},
+	{"golang.org/x/crypto", []string{"rtmp"}, nil, "RTMPE signs with ciphers that the standard library does not have"},
 	{"golang.org/x/sync", []string{"ingest", "bus", "segmenter", "storage", "origin", "cmd/weir"}, []string{""}, "goroutines belong to stages"},
 	{"golang.org/x/sys", []string{"storage"}, []string{""}, "only storage asks the kernel for more than package os has: locks and attributes of files"},
 	{"github.com/google/go-cmp", []string{"internal"}, []string{""}, "it is for tests"},
