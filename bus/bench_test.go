@@ -68,11 +68,11 @@ func BenchmarkSave(b *testing.B) {
 	s := openSession(b, bus)
 	ctx := context.Background()
 	key := stateKey(s.Broadcast())
-	it, err := bus.state.get(ctx, key)
+	it, err := bus.state.Get(ctx, key)
 	if err != nil {
 		b.Fatal(err)
 	}
-	c, err := bus.claim(ctx, key, it.rev, 1)
+	c, err := bus.Work(Segment, WorkConfig{}).claim(ctx, key, it.Rev)
 	if err != nil {
 		b.Fatal(err)
 	}

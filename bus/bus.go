@@ -2,17 +2,19 @@
 // log, the registry of streams, and who owns which broadcast and how far it
 // is. It is the only importer of nats.go and nats-server.
 //
-// Four kinds of things live there, all of them NATS' own primitives used
+// Six kinds of things live there, all of them NATS' own primitives used
 // plainly (a message, a key-value entry, a lease by message TTL, a request):
 //
 //	stream WEIR_LOG_<shard>   weir.log.<shard>.<broadcast>.<rendition>   batches and markers
 //	bucket weir-streams       <app>/<name>                               who publishes what
-//	bucket weir-state         <broadcast>.<rendition>                    who owns it, and its State
+//	bucket weir-state         <broadcast>.<rendition>                    who segments it, and its State
+//	bucket weir-work          <kind>.<broadcast>.<rendition>             the same of other kinds of work
 //	bucket weir-nodes         node.<id>, worker.<id>                     leases
+//	stream WEIR_JOBS          weir.job.<queue>.<lane>                    jobs that anybody may do
 //
 // Everything that decides something is a compare-and-set: a message that names
 // the sequence it expects to follow. An unanswered one is never guessed about;
-// the stream's leader is asked (see Bus.store).
+// the stream's leader is asked (see jet.Stream.Write).
 package bus
 
 import (
@@ -27,9 +29,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
+	"weir/bus/internal/jet"
 )
 
 // Config says where the bus is and what it keeps. Shards, Replicas, Retain and
@@ -89,29 +89,22 @@ type Bus struct {
 	node      string
 	nodeLease time.Duration
 	retain    time.Duration
-	full      func() bool // see HoldWhile
 
-	server *server.Server // nil when NATS is elsewhere
-	nc     *nats.Conn
-	js     jetstream.JetStream
+	conn    *jet.Conn
+	shards  []*jet.Stream
+	streams *jet.Bucket // the registry
+	state   *jet.Bucket // claims to segment
+	work    *jet.Bucket // claims of all other kinds
+	nodes   *jet.Bucket // leases
+	jobs    *jet.Stream
 
-	shards  []jetstream.Stream
-	streams *bucket
-	state   *bucket
-	nodes   *bucket
-	laid    []jetstream.StreamConfig // all of these, as they were when the bus opened
-
-	restoring sync.Mutex // see restore
-
-	mu        sync.Mutex
-	revived   time.Time     // when the embedded JetStream was last started anew
-	connected time.Time     // when the connection was last made; zero while there is none
-	lost      chan struct{} // closed when the connection is lost
-	sessions  map[string]*Session
-	holding   chan struct{} // nil until the node's lease was asked for, closed when held
-	closed    bool
-	cancel    context.CancelFunc // ends the goroutines of the bus itself
-	running   sync.WaitGroup
+	mu       sync.Mutex
+	sessions map[string]*Session
+	workers  int           // made so far
+	holding  chan struct{} // nil until the node's lease was asked for, closed when held
+	closed   bool
+	cancel   context.CancelFunc // ends the goroutines of the bus itself
+	running  sync.WaitGroup
 }
 
 // Open connects to NATS, or starts it, and makes sure that streams and buckets
@@ -123,8 +116,6 @@ func Open(ctx context.Context, cfg Config) (*Bus, error) {
 		node:      nodeID(cfg.Node),
 		nodeLease: max(cfg.NodeLease, time.Second),
 		retain:    cfg.Retain,
-		full:      func() bool { return false },
-		lost:      make(chan struct{}),
 		sessions:  make(map[string]*Session),
 	}
 	if cfg.NodeLease == 0 {
@@ -133,8 +124,10 @@ func Open(ctx context.Context, cfg Config) (*Bus, error) {
 	if b.log == nil {
 		b.log = slog.Default()
 	}
-	if err := b.connect(cfg); err != nil {
-		return nil, errors.Join(fmt.Errorf("open bus: %w", err), b.Close())
+	var err error
+	b.conn, err = jet.Connect(jet.Config{URL: cfg.URL, Dir: cfg.Dir, Creds: cfg.Creds, CA: cfg.CA, Name: "weir " + b.node, Log: b.log})
+	if err != nil {
+		return nil, fmt.Errorf("open bus: %w", err)
 	}
 	if err := b.lay(ctx, cfg); err != nil {
 		return nil, errors.Join(fmt.Errorf("open bus: %w", err), b.Close())
@@ -143,66 +136,6 @@ func Open(ctx context.Context, cfg Config) (*Bus, error) {
 		return nil, errors.Join(fmt.Errorf("open bus: %w", err), b.Close())
 	}
 	return b, nil
-}
-
-// connect makes the connection, which then heals itself for as long as the
-// bus is open. Nothing is buffered while it is away: what is in flight must be
-// resolved, not sent later.
-func (b *Bus) connect(cfg Config) error {
-	opts := []nats.Option{
-		nats.Name("weir " + b.node),
-		nats.MaxReconnects(-1),
-		nats.ReconnectWait(100 * time.Millisecond),
-		nats.ReconnectJitter(20*time.Millisecond, 20*time.Millisecond),
-		nats.ReconnectBufSize(-1),
-		nats.RetryOnFailedConnect(true),
-		nats.Timeout(2 * time.Second),
-		nats.PingInterval(2 * time.Second),
-		nats.MaxPingsOutstanding(2),
-		nats.ConnectHandler(func(*nats.Conn) { b.gained() }),
-		nats.ReconnectHandler(func(*nats.Conn) { b.gained() }),
-		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { b.dropped(err) }),
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { b.log.Warn("nats", "err", err) }),
-	}
-	if cfg.URL == "" {
-		s, err := startServer(cfg.Dir)
-		if err != nil {
-			return err
-		}
-		b.server = s
-		opts = append(opts, nats.InProcessServer(s))
-	}
-	if cfg.Creds != "" {
-		opts = append(opts, nats.UserCredentials(cfg.Creds))
-	}
-	if cfg.CA != "" {
-		opts = append(opts, nats.RootCAs(cfg.CA))
-	}
-	var err error
-	if b.nc, err = nats.Connect(cfg.URL, opts...); err != nil {
-		return fmt.Errorf("connect to nats: %w", err)
-	}
-	if b.js, err = jetstream.New(b.nc); err != nil {
-		return fmt.Errorf("connect to jetstream: %w", err)
-	}
-	return nil
-}
-
-func (b *Bus) gained() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.connected = time.Now()
-}
-
-func (b *Bus) dropped(err error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.connected = time.Time{}
-	close(b.lost)
-	b.lost = make(chan struct{})
-	if err != nil && !b.closed {
-		b.log.Warn("nats connection lost", "err", err)
-	}
 }
 
 // Close gives the node's lease back, closes the connection and stops the
@@ -220,13 +153,7 @@ func (b *Bus) Close() error {
 		cancel()
 	}
 	b.running.Wait()
-	if b.nc != nil {
-		b.nc.Close()
-	}
-	if b.server != nil {
-		b.server.Shutdown()
-		b.server.WaitForShutdown()
-	}
+	b.conn.Close()
 	return nil
 }
 
@@ -236,34 +163,16 @@ func (b *Bus) Close() error {
 func (b *Bus) Node() string { return b.node }
 
 // Connected tells whether the connection to NATS stands.
-func (b *Bus) Connected() bool { return b.nc.IsConnected() }
+func (b *Bus) Connected() bool { return b.conn.Connected() }
 
 // Ready asks JetStream for an answer.
 func (b *Bus) Ready(ctx context.Context) error {
-	if _, err := b.js.AccountInfo(ctx); err != nil {
-		return fmt.Errorf("ask jetstream: %w", err)
-	}
-	return nil
+	return b.conn.Ready(ctx)
 }
 
-// settled tells whether the node has been connected for so long that others
-// had the time to connect as well: only then is silence a sign. Nobody else is
-// connected to an embedded server.
-func (b *Bus) settled() bool {
-	if b.server != nil {
-		return true
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return !b.connected.IsZero() && time.Since(b.connected) > time.Second
-}
-
-// lostSignal is closed when the connection that stands now is lost.
-func (b *Bus) lostSignal() <-chan struct{} {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.lost
-}
+// HoldWhile makes sessions wait for as long as full is true: there is no room
+// for frames on the disk. It is called before the first session opens.
+func (b *Bus) HoldWhile(full func() bool) { b.conn.HoldWhile(full) }
 
 // nodeID makes a name unique, and fit for a subject and a key.
 func nodeID(name string) string {

@@ -217,7 +217,7 @@ func reading(t *testing.T, b *Bus, broadcast string, n int) <-chan []*framelog.B
 func logOf(t testing.TB, b *Bus, broadcast string) []*framelog.Batch {
 	t.Helper()
 	subject, stream := b.topic(broadcast, Source)
-	last, err := b.last(within(t, 5*time.Second), stream, subject)
+	last, err := stream.Last(within(t, 5*time.Second), subject)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -280,9 +280,9 @@ func running(t testing.TB, f func(context.Context) error) (stop func()) {
 	return stop
 }
 
-func entryOf(t testing.TB, b *Bus) Entry {
+func entryOf(t testing.TB, b *Bus) Registration {
 	t.Helper()
-	e, err := b.Entry(within(t, 5*time.Second), live)
+	e, err := b.Registration(within(t, 5*time.Second), live)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,29 +4,28 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
+	"weir/bus/internal/jet"
 	"weir/media"
 )
 
-// Claim is a rendition of a broadcast that this worker owns, until somebody
-// else does. One goroutine at a time may use it, but for Verify.
+// Claim is a rendition of a broadcast that a worker owns for its kind of work,
+// until somebody else does. One goroutine at a time may use it, but for Verify.
 type Claim struct {
-	bus    *Bus
+	worker *Worker
 	key    string
 	stream media.Stream
-	format int // that Save writes
 	head   stateHead
 	state  []byte
 	rev    uint64
 }
 
 // Broadcast is the id of the broadcast.
-func (c *Claim) Broadcast() string { b, _, _ := strings.Cut(c.key, "."); return b }
+func (c *Claim) Broadcast() string { b, _ := c.worker.kind.parse(c.key); return b }
 
 // Rendition is the rendition's name.
-func (c *Claim) Rendition() string { _, r, _ := strings.Cut(c.key, "."); return r }
+func (c *Claim) Rendition() string { _, r := c.worker.kind.parse(c.key); return r }
 
 // Stream is the stream that the broadcast belongs to.
 func (c *Claim) Stream() media.Stream { return c.stream }
@@ -53,14 +52,14 @@ func (c *Claim) Close(ctx context.Context, state []byte) error {
 // knows. current tells whether the registry still names this broadcast as its
 // stream's.
 func (c *Claim) Verify(ctx context.Context) (current bool, err error) {
-	it, err := c.bus.state.get(ctx, c.key)
+	it, err := c.worker.claims.Get(ctx, c.key)
 	if err != nil {
 		return false, fmt.Errorf("verify claim: %w", err)
 	}
-	if head, _, err := parseState(it.value); err != nil || head.Owner != c.bus.node {
+	if head, _, err := parseState(it.Value); err != nil || head.Owner != c.worker.id {
 		return false, fmt.Errorf("verify claim: %w", ErrNotOwner)
 	}
-	e, err := c.bus.Entry(ctx, c.stream)
+	e, err := c.worker.bus.Registration(ctx, c.stream)
 	if err != nil {
 		return false, fmt.Errorf("verify claim: %w", err)
 	}
@@ -68,17 +67,17 @@ func (c *Claim) Verify(ctx context.Context) (current bool, err error) {
 }
 
 func (c *Claim) write(ctx context.Context, closed bool, state []byte) error {
-	head := stateHead{Owner: c.bus.node, Stream: c.stream.String(), Format: c.format, Closed: closed, Takeovers: c.head.Takeovers}
+	head := stateHead{Owner: c.worker.id, Stream: c.stream.String(), Format: c.worker.format(), Closed: closed, Takeovers: c.head.Takeovers}
 	value, err := appendState(head, state)
 	if err != nil {
 		return err
 	}
 	var ttl time.Duration
 	if closed {
-		ttl = max(c.bus.retain, time.Second)
+		ttl = max(c.worker.bus.retain, time.Second)
 	}
-	rev, err := c.bus.state.put(ctx, c.key, value, c.rev, ttl)
-	var other *conflict
+	rev, err := c.worker.claims.Put(ctx, c.key, value, c.rev, ttl)
+	var other *jet.Conflict
 	if errors.As(err, &other) {
 		return fmt.Errorf("save state: %w", ErrNotOwner)
 	}
@@ -89,17 +88,17 @@ func (c *Claim) write(ctx context.Context, closed bool, state []byte) error {
 	return nil
 }
 
-// claim takes the key at revision rev for this node. It returns *conflict if
-// the key has changed since.
-func (b *Bus) claim(ctx context.Context, key string, rev uint64, format int) (*Claim, error) {
-	it, err := b.state.get(ctx, key)
+// claim takes the key at revision rev. It returns *jet.Conflict if the key has
+// changed since.
+func (w *Worker) claim(ctx context.Context, key string, rev uint64) (*Claim, error) {
+	it, err := w.claims.Get(ctx, key)
 	if err != nil {
 		return nil, fmt.Errorf("claim: %w", err)
 	}
-	if it.rev != rev || it.value == nil {
-		return nil, fmt.Errorf("claim: %w", &conflict{})
+	if it.Rev != rev || it.Value == nil {
+		return nil, fmt.Errorf("claim: %w", &jet.Conflict{})
 	}
-	head, state, err := parseState(it.value)
+	head, state, err := parseState(it.Value)
 	if err != nil {
 		return nil, fmt.Errorf("claim: %w", err)
 	}
@@ -107,30 +106,30 @@ func (b *Bus) claim(ctx context.Context, key string, rev uint64, format int) (*C
 	if err != nil {
 		return nil, fmt.Errorf("claim: %w", err)
 	}
-	if head.Owner != "" && head.Owner != b.node {
+	if head.Owner != "" && head.Owner != w.id {
 		head.Takeovers++
 	}
-	head.Owner = b.node
+	head.Owner = w.id
 	value, err := appendState(head, state)
 	if err != nil {
 		return nil, err
 	}
-	if rev, err = b.state.put(ctx, key, value, rev, 0); err != nil {
+	if rev, err = w.claims.Put(ctx, key, value, rev, 0); err != nil {
 		return nil, fmt.Errorf("claim: %w", err)
 	}
-	return &Claim{bus: b, key: key, stream: stream, format: format, head: head, state: state, rev: rev}, nil
+	return &Claim{worker: w, key: key, stream: stream, head: head, state: state, rev: rev}, nil
 }
 
 // release gives the claim back, if it is still ours: whoever sees it may take
 // it at once. It looks first, as the last Save may be undecided.
 func (c *Claim) release(ctx context.Context) error {
 	for {
-		it, err := c.bus.state.get(ctx, c.key)
+		it, err := c.worker.claims.Get(ctx, c.key)
 		if err != nil {
 			return fmt.Errorf("release claim: %w", err)
 		}
-		head, state, err := parseState(it.value)
-		if err != nil || head.Owner != c.bus.node || head.Closed {
+		head, state, err := parseState(it.Value)
+		if err != nil || head.Owner != c.worker.id || head.Closed {
 			return nil // somebody else's, or nobody's any more
 		}
 		head.Owner = ""
@@ -138,12 +137,12 @@ func (c *Claim) release(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		rev, err := c.bus.state.put(ctx, c.key, value, it.rev, 0)
+		rev, err := c.worker.claims.Put(ctx, c.key, value, it.Rev, 0)
 		if err == nil {
 			c.head, c.state, c.rev = head, state, rev
 			return nil
 		}
-		if ignoreConflict(err) != nil {
+		if jet.IgnoreConflict(err) != nil {
 			return fmt.Errorf("release claim: %w", err)
 		}
 	}

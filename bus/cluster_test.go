@@ -70,7 +70,7 @@ func checkStates(t *testing.T, b *Bus, s *Session) {
 		t.Errorf("the registry says %+v", e)
 	}
 	h := newHall()
-	running(t, func(ctx context.Context) error { return NewWorker(b, WorkerConfig{}).Run(ctx, h.handler("w")) })
+	running(t, func(ctx context.Context) error { return b.Work(Segment, WorkConfig{}).Run(ctx, h.handler("w")) })
 	eventually(t, 20*time.Second, "the broadcast is owned and its state saved", func() bool {
 		h.mu.Lock()
 		defer h.mu.Unlock()

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"weir/bus/internal/jet"
 	"weir/media/framelog"
 )
 
@@ -60,11 +61,11 @@ func FuzzReader(f *testing.F) {
 		}
 		for seq := uint64(1); len(in) >= 4; seq++ {
 			h := framelog.Header{Session: "s", Epoch: uint64(in[1]), Number: uint64(in[2]), Flags: framelog.Flags(in[3] & 0x7f)}
-			m := record{seq: seq, data: in[:4], header: nats.Header{
+			m := jet.Message{Seq: seq, Data: in[:4], Header: nats.Header{
 				framelog.HeaderName:                 {h.String()},
 				jetstream.ExpectedLastSubjSeqHeader: {strconv.Itoa(int(binary.BigEndian.Uint16(in)) % 8)},
 			}}
-			came += len(m.data)
+			came += len(m.Data)
 			if err := r.message(m); err != nil && !errors.Is(err, framelog.ErrVersion) {
 				t.Fatal(err)
 			}

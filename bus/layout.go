@@ -3,13 +3,14 @@ package bus
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"hash/fnv"
 	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"weir/bus/internal/jet"
 )
 
 // Source is the rendition that an ingest publishes.
@@ -19,9 +20,6 @@ const (
 	// maxConsumers is per stream; the server's own default of 1000 is too few
 	// for one reader a broadcast.
 	maxConsumers = 100_000
-	// markerTTL is how long the marker of an expired key remains, for watchers
-	// to see.
-	markerTTL = time.Minute
 	// shardsKey is the stream metadata that fixes the number of shards.
 	shardsKey = "weir-shards"
 	// defaultRetain: see Config.Retain.
@@ -36,31 +34,45 @@ func (b *Bus) lay(ctx context.Context, cfg Config) error {
 		return err
 	}
 	b.shards = shards
-	for _, s := range shards {
-		b.laid = append(b.laid, s.CachedInfo().Config)
-	}
 	if b.retain = shards[0].CachedInfo().Config.MaxAge; cfg.Retain != 0 {
 		b.retain = cfg.Retain
 	}
 	for _, x := range []struct {
 		name string
-		to   **bucket
-	}{{"weir-streams", &b.streams}, {"weir-state", &b.state}, {"weir-nodes", &b.nodes}} {
-		s, err := b.ensure(ctx, bucketConfig(x.name, cfg), 0)
+		to   **jet.Bucket
+	}{{"weir-streams", &b.streams}, {"weir-state", &b.state}, {"weir-work", &b.work}, {"weir-nodes", &b.nodes}} {
+		s, err := b.conn.Ensure(ctx, bucketConfig(x.name, cfg), fresh(0))
 		if err != nil {
 			return err
 		}
-		b.laid = append(b.laid, s.CachedInfo().Config)
-		*x.to = &bucket{bus: b, stream: s, prefix: "$KV." + x.name + "."}
+		*x.to = jet.NewBucket(s, x.name)
 	}
-	if b.server != nil {
-		return b.nodes.clear(ctx) // whoever held a lease here died with its server
+	if b.jobs, err = b.conn.Ensure(ctx, jobsConfig(cfg), fresh(0)); err != nil {
+		return err
+	}
+	if b.conn.Embedded() {
+		return b.nodes.Clear(ctx) // whoever held a lease here died with its server
 	}
 	return nil
 }
 
-func (b *Bus) layShards(ctx context.Context, cfg Config) ([]jetstream.Stream, error) {
-	first, err := b.ensure(ctx, shardConfig(0, cfg), cfg.NewMaxBytes)
+// fresh completes the configuration of a stream that is not there yet.
+func fresh(maxBytes int64) func(*jetstream.StreamConfig) {
+	return func(c *jetstream.StreamConfig) {
+		if c.MaxAge == 0 && c.MaxMsgsPerSubject == 0 {
+			c.MaxAge = defaultRetain
+		}
+		if c.MaxBytes == 0 {
+			c.MaxBytes = cmp.Or(maxBytes, -1)
+		}
+		if c.Replicas == 0 {
+			c.Replicas = 1
+		}
+	}
+}
+
+func (b *Bus) layShards(ctx context.Context, cfg Config) ([]*jet.Stream, error) {
+	first, err := b.conn.Ensure(ctx, shardConfig(0, cfg), fresh(cfg.NewMaxBytes))
 	if err != nil {
 		return nil, err
 	}
@@ -71,9 +83,9 @@ func (b *Bus) layShards(ctx context.Context, cfg Config) ([]jetstream.Stream, er
 	if cfg.Shards != 0 && cfg.Shards != n {
 		return nil, fmt.Errorf("the log has %d shards, not %d: their number is fixed when it is created", n, cfg.Shards)
 	}
-	shards := []jetstream.Stream{first}
+	shards := []*jet.Stream{first}
 	for i := 1; i < n; i++ {
-		s, err := b.ensure(ctx, shardConfig(i, cfg), cfg.NewMaxBytes)
+		s, err := b.conn.Ensure(ctx, shardConfig(i, cfg), fresh(cfg.NewMaxBytes))
 		if err != nil {
 			return nil, err
 		}
@@ -119,86 +131,8 @@ func bucketConfig(name string, cfg Config) jetstream.StreamConfig {
 		AllowRollup:            true,
 		DenyDelete:             true,
 		AllowMsgTTL:            true,
-		SubjectDeleteMarkerTTL: markerTTL,
+		SubjectDeleteMarkerTTL: jet.MarkerTTL,
 	}
-}
-
-// ensure returns the stream, made if it is not there, updated if the
-// configuration asks for something else. It tries until ctx ends: servers that
-// are starting, or electing a leader, answer with all kinds of errors.
-func (b *Bus) ensure(ctx context.Context, want jetstream.StreamConfig, newMaxBytes int64) (jetstream.Stream, error) {
-	for try := 0; ; try++ {
-		s, err := b.ensureOnce(ctx, want, newMaxBytes)
-		if err == nil {
-			return s, nil
-		}
-		if hopeless(err) {
-			return nil, fmt.Errorf("set up stream %s: %w", want.Name, err)
-		}
-		if pause(ctx, try) != nil {
-			return nil, fmt.Errorf("set up stream %s: %w (last: %w)", want.Name, context.Cause(ctx), err)
-		}
-	}
-}
-
-func (b *Bus) ensureOnce(ctx context.Context, want jetstream.StreamConfig, newMaxBytes int64) (jetstream.Stream, error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	s, err := b.js.Stream(ctx, want.Name)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		if want.MaxAge == 0 && want.MaxMsgsPerSubject == 0 {
-			want.MaxAge = defaultRetain
-		}
-		if want.MaxBytes == 0 {
-			want.MaxBytes = cmp.Or(newMaxBytes, -1)
-		}
-		if want.Replicas == 0 {
-			want.Replicas = 1
-		}
-		return b.js.CreateStream(ctx, want)
-	}
-	if err != nil {
-		return nil, err
-	}
-	have := s.CachedInfo().Config
-	next := have
-	next.AllowDirect = false
-	if want.MaxAge != 0 {
-		next.MaxAge = want.MaxAge
-	}
-	if want.MaxBytes != 0 {
-		next.MaxBytes = want.MaxBytes
-	}
-	if want.Replicas != 0 {
-		next.Replicas = want.Replicas
-	}
-	if next.MaxAge == have.MaxAge && next.MaxBytes == have.MaxBytes && next.Replicas == have.Replicas && next.AllowDirect == have.AllowDirect {
-		return s, nil
-	}
-	b.log.Info("stream reconfigured", "stream", want.Name, "retain", next.MaxAge, "max_bytes", next.MaxBytes, "replicas", next.Replicas)
-	return b.js.UpdateStream(ctx, next)
-}
-
-// hopeless tells whether trying again cannot help: the server understood, and
-// said no. Peers that are missing may yet come, and two nodes that create the
-// same stream differently will see it next time.
-func hopeless(err error) bool {
-	var api *jetstream.APIError
-	if !errors.As(err, &api) {
-		return false
-	}
-	const (
-		noSuitablePeers     = 10005
-		insufficientStorage = 10047
-		invalidConfig       = 10052
-	)
-	switch api.ErrorCode {
-	case insufficientStorage, invalidConfig:
-		return true
-	case noSuitablePeers, jetstream.JSErrCodeStreamNameInUse:
-		return false
-	}
-	return api.Code == 400
 }
 
 // shard is where a broadcast's log lives.
@@ -209,7 +143,7 @@ func (b *Bus) shard(broadcast string) int {
 }
 
 // topic is the subject of one rendition's log, and the stream that keeps it.
-func (b *Bus) topic(broadcast, rendition string) (subject string, stream jetstream.Stream) {
+func (b *Bus) topic(broadcast, rendition string) (subject string, stream *jet.Stream) {
 	i := b.shard(broadcast)
 	return "weir.log." + strconv.Itoa(i) + "." + broadcast + "." + rendition, b.shards[i]
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"weir/bus/internal/jet"
 	"weir/media/framelog"
 )
 
@@ -186,7 +187,7 @@ func TestForeignMessagesAreSkipped(t *testing.T) {
 		{Subject: subject, Data: []byte("hello")},
 		{Subject: subject, Header: nats.Header{framelog.HeaderName: {"1 x y"}}},
 	} {
-		if _, err := b.js.PublishMsg(within(t, 5*time.Second), m); err != nil {
+		if _, err := b.conn.JetStream().PublishMsg(within(t, 5*time.Second), m); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -204,7 +205,7 @@ func TestNewerFormatStopsTheReader(t *testing.T) {
 	s := openSession(t, b)
 	appendBatches(t, s, 100, 1)
 	h := strings.Replace(framelog.Header{Session: s.ID(), Epoch: 1, Number: 2}.String(), "1 ", "2 ", 1)
-	if _, err := b.store(within(t, 5*time.Second), write{stream: s.shard, subject: s.subject, header: h, after: s.last}); err != nil {
+	if _, err := s.source.shard.Write(within(t, 5*time.Second), jet.Write{Subject: s.source.subject, Header: jet.Header{Name: framelog.HeaderName, Value: h}, After: s.source.last}); err != nil {
 		t.Fatal(err)
 	}
 	err := b.Read(within(t, 5*time.Second), s.Broadcast(), Source, 0, func(*framelog.Batch, bool) error { return nil })
@@ -254,7 +255,7 @@ func TestReaderMessages(t *testing.T) {
 			}}
 			for _, m := range test.in {
 				h := framelog.Header{Session: "s", Epoch: m.epoch, Number: m.number, Flags: m.flags}
-				err := r.message(record{seq: m.seq, data: []byte(m.data), header: nats.Header{
+				err := r.message(jet.Message{Seq: m.seq, Data: []byte(m.data), Header: nats.Header{
 					framelog.HeaderName:                 {h.String()},
 					jetstream.ExpectedLastSubjSeqHeader: {strconv.FormatUint(m.prev, 10)},
 				}})

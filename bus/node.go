@@ -8,8 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go"
-
+	"weir/bus/internal/jet"
 	"weir/media"
 )
 
@@ -28,41 +27,34 @@ func kickSubject(node string) string { return "weir." + nodePrefix + node + ".ki
 func (b *Bus) answer() error {
 	_, err := b.answerPings(nodePrefix + b.node)
 	if err == nil {
-		_, err = b.nc.Subscribe(kickSubject(b.node), b.kicked)
+		_, err = b.conn.Answer(kickSubject(b.node), b.kicked)
 	}
 	if err == nil {
-		err = b.nc.Flush()
+		err = b.conn.Flush()
 	}
-	if err != nil {
-		return fmt.Errorf("subscribe: %w", err)
-	}
-	return nil
+	return err
 }
 
-func (b *Bus) answerPings(key string) (*nats.Subscription, error) {
-	return b.nc.Subscribe(pingSubject(key), func(m *nats.Msg) { _ = m.Respond(nil) })
+func (b *Bus) answerPings(key string) (stop func(), err error) {
+	return b.conn.Answer(pingSubject(key), func([]byte) []byte { return nil })
 }
 
 // kicked answers a kick with the id of the session it closed, or with nothing.
-func (b *Bus) kicked(m *nats.Msg) {
-	id := string(m.Data)
+func (b *Bus) kicked(id []byte) []byte {
 	b.mu.Lock()
-	s := b.sessions[id]
+	s := b.sessions[string(id)]
 	b.mu.Unlock()
 	if s == nil {
-		id = ""
-	} else {
-		s.kick.Do(func() { close(s.kicked) })
+		return nil
 	}
-	if m.Reply != "" {
-		_ = m.Respond([]byte(id)) // who asked and left does not matter
-	}
+	s.kick.Do(func() { close(s.kicked) })
+	return id
 }
 
 // tellKick kicks e's session without waiting for an answer: it is fenced
 // anyhow.
-func (b *Bus) tellKick(e Entry) {
-	if err := b.nc.Publish(kickSubject(e.Node), []byte(e.Session)); err != nil {
+func (b *Bus) tellKick(e Registration) {
+	if err := b.conn.Publish(kickSubject(e.Node), []byte(e.Session)); err != nil {
 		b.log.Debug("kick not sent", "err", err)
 	}
 }
@@ -70,30 +62,30 @@ func (b *Bus) tellKick(e Entry) {
 // Kick asks the node that runs the session of stream s to end it, and returns
 // when the node has heard. ErrNotLive: there is no such session.
 func (b *Bus) Kick(ctx context.Context, s media.Stream) error {
-	e, err := b.Entry(ctx, s)
+	e, err := b.Registration(ctx, s)
 	if err != nil {
 		return fmt.Errorf("kick %s: %w", s, err)
 	}
 	if e.State != Live {
 		return fmt.Errorf("kick %s: %w", s, ErrNotLive)
 	}
-	answer, err := b.nc.RequestWithContext(ctx, kickSubject(e.Node), []byte(e.Session))
+	answer, err := b.conn.Request(ctx, kickSubject(e.Node), []byte(e.Session))
 	if err != nil {
 		return fmt.Errorf("kick %s: ask node %s: %w", s, e.Node, err)
 	}
-	if string(answer.Data) != e.Session {
+	if string(answer) != e.Session {
 		return fmt.Errorf("kick %s: %w", s, ErrNotLive)
 	}
 	return nil
 }
 
-// ping asks whether the holder of a lease is there. nats.ErrNoResponders: it
+// ping asks whether the holder of a lease is there. jet.ErrNoResponders: it
 // is not, or not connected at this moment. context.DeadlineExceeded: no answer
 // in time.
 func (b *Bus) ping(ctx context.Context, key string) error {
 	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
-	_, err := b.nc.RequestWithContext(ctx, pingSubject(key), nil)
+	_, err := b.conn.Request(ctx, pingSubject(key), nil)
 	return err
 }
 
@@ -122,7 +114,7 @@ func (b *Bus) hold(ctx context.Context) error {
 	b.mu.Lock()
 	if b.closed {
 		b.mu.Unlock()
-		return nats.ErrConnectionClosed
+		return jet.ErrClosed
 	}
 	if b.holding == nil {
 		b.holding = make(chan struct{})
@@ -162,6 +154,8 @@ type Load struct {
 	Running int `json:"running"`
 	// Capacity is how many a worker would own; 0 in an ingest's lease.
 	Capacity int `json:"capacity,omitempty"`
+	// Kind is a worker's; releases before this one had no other than Segment.
+	Kind Kind `json:"kind,omitempty"`
 }
 
 // lease is a key that its holder renews and that goes away when it does not.
@@ -186,10 +180,10 @@ func (l *lease) run(ctx context.Context, held func()) {
 			held()
 		} else if ctx.Err() == nil {
 			l.bus.log.Warn("lease not renewed", "key", l.key, "err", err)
-			_ = sleep(ctx, 100*time.Millisecond) // ends with ctx, as the loop does
+			_ = jet.Sleep(ctx, 100*time.Millisecond) // ends with ctx, as the loop does
 			continue
 		}
-		_ = sleep(ctx, l.ttl/3)
+		_ = jet.Sleep(ctx, l.ttl/3)
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
@@ -202,12 +196,12 @@ func (l *lease) run(ctx context.Context, held func()) {
 // wait for.
 func (l *lease) giveBack(ctx context.Context, rev uint64) error {
 	for {
-		err := l.bus.nodes.remove(ctx, l.key, rev)
-		var c *conflict
-		if !errors.As(err, &c) || itemOf(c.last).value == nil {
-			return ignoreConflict(err)
+		err := l.bus.nodes.Remove(ctx, l.key, rev)
+		var c *jet.Conflict
+		if !errors.As(err, &c) || c.Item().Value == nil {
+			return jet.IgnoreConflict(err)
 		}
-		rev = c.last.Sequence
+		rev = c.Last.Sequence
 	}
 }
 
@@ -216,14 +210,14 @@ func (l *lease) giveBack(ctx context.Context, rev uint64) error {
 // that bears our name.
 func (l *lease) renew(ctx context.Context, value []byte, rev uint64) (uint64, error) {
 	for {
-		now, err := l.bus.nodes.put(ctx, l.key, value, rev, l.ttl)
-		var c *conflict
+		now, err := l.bus.nodes.Put(ctx, l.key, value, rev, l.ttl)
+		var c *jet.Conflict
 		if err == nil || !errors.As(err, &c) {
 			return now, err
 		}
 		if rev != 0 {
 			l.bus.log.Warn("lease was lost, taken anew", "key", l.key)
 		}
-		rev = itemOf(c.last).rev
+		rev = c.Item().Rev
 	}
 }

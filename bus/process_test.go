@@ -21,19 +21,23 @@ import (
 
 // children are the processes that tests start: this binary again, with the
 // name in its environment.
-var children = map[string]func(){"worker": childWorker, "nats": childNATS}
+var children = map[string]func(){"worker": childWorker, "job": childJob, "nats": childNATS}
+
+func childConfig() Config {
+	return Config{URL: os.Getenv("WEIR_TEST_NATS"), Node: "child", Log: slog.New(slog.NewTextHandler(os.Stderr, nil))}
+}
 
 // childWorker runs a worker until it is killed, and says what it owns and
 // what it has lost.
 func childWorker() {
 	ctx := context.Background()
-	b, err := Open(ctx, Config{URL: os.Getenv("WEIR_TEST_NATS"), Node: "child", Log: slog.New(slog.NewTextHandler(os.Stderr, nil))})
+	b, err := Open(ctx, childConfig())
 	if err != nil {
 		panic(err)
 	}
 	h := newHall()
 	save := h.handler("child")
-	err = NewWorker(b, WorkerConfig{}).Run(ctx, func(ctx context.Context, c *Claim) error {
+	err = b.Work(Segment, WorkConfig{}).Run(ctx, func(ctx context.Context, c *Claim) error {
 		fmt.Println("owned", c.Broadcast())
 		err := save(ctx, c)
 		if errors.Is(err, ErrNotOwner) {
@@ -169,7 +173,7 @@ func takeover(t *testing.T, n int) (c *child, h *hall, ids []string) {
 	eventually(t, 20*time.Second, "the child owns all", func() bool { return c.count("owned") == n })
 	h = newHall()
 	running(t, func(ctx context.Context) error {
-		return NewWorker(b, WorkerConfig{}).Run(ctx, h.handler("here"))
+		return b.Work(Segment, WorkConfig{}).Run(ctx, h.handler("here"))
 	})
 	time.Sleep(1500 * time.Millisecond) // be connected for a second
 	return c, h, ids

@@ -9,6 +9,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"weir/bus/internal/jet"
 	"weir/media/framelog"
 )
 
@@ -33,7 +34,27 @@ func (b *Bus) Read(ctx context.Context, broadcast, rendition string, after uint6
 			OptStartSeq:   r.pos + 1,
 		}
 	}
-	return fmt.Errorf("read log: %w", b.follow(ctx, stream, follower{start: start, message: r.message}))
+	return fmt.Errorf("read log: %w", stream.Follow(ctx, jet.Follower{Start: start, Message: r.message}))
+}
+
+// Tail reads a rendition as Read does, from the newest key batch on: for
+// readers who join what is live. missed then tells that this batch had aged
+// out, and that the first one that came is not a key batch.
+func (b *Bus) Tail(ctx context.Context, broadcast, rendition string, fn func(b *framelog.Batch, missed bool) error) error {
+	subject, stream := b.topic(broadcast, rendition)
+	last, err := stream.Last(ctx, subject)
+	if err != nil {
+		return fmt.Errorf("tail log: %w", err)
+	}
+	var after uint64
+	if last != nil {
+		h, err := framelog.ParseHeader(last.Header.Get(framelog.HeaderName))
+		if err != nil {
+			return fmt.Errorf("tail log: message %d: %w", last.Sequence, err)
+		}
+		after = max(joinAt(h, last.Sequence), 1) - 1
+	}
+	return b.Read(ctx, broadcast, rendition, after, fn)
 }
 
 // reader makes batches of messages.
@@ -54,22 +75,22 @@ type reader struct {
 }
 
 // message takes the next message of the subject.
-func (r *reader) message(m record) error {
-	h, err := framelog.ParseHeader(m.header.Get(framelog.HeaderName))
+func (r *reader) message(m jet.Message) error {
+	h, err := framelog.ParseHeader(m.Header.Get(framelog.HeaderName))
 	if errors.Is(err, framelog.ErrVersion) {
-		return fmt.Errorf("message %d: %w", m.seq, err)
+		return fmt.Errorf("message %d: %w", m.Seq, err)
 	}
 	var prev uint64
 	if err == nil {
-		prev, err = strconv.ParseUint(m.header.Get(jetstream.ExpectedLastSubjSeqHeader), 10, 64)
+		prev, err = strconv.ParseUint(m.Header.Get(jetstream.ExpectedLastSubjSeqHeader), 10, 64)
 	}
 	if err != nil {
-		r.pos = m.seq
-		r.foreign(m.seq, err)
+		r.pos = m.Seq
+		r.foreign(m.Seq, err)
 		return nil
 	}
-	r.missed = r.missed || r.gap(h, prev, m.seq)
-	r.pos = m.seq
+	r.missed = r.missed || r.gap(h, prev, m.Seq)
+	r.pos = m.Seq
 	if r.over || !h.Flags.Has(framelog.Final) && (h.Epoch < r.epoch || h.Epoch == r.epoch && h.Number <= r.number && r.number > 0) {
 		return nil
 	}
@@ -94,21 +115,21 @@ func (r *reader) gap(h framelog.Header, prev, seq uint64) bool {
 }
 
 // join calls fn with what m completes.
-func (r *reader) join(h framelog.Header, m record, continues bool) error {
+func (r *reader) join(h framelog.Header, m jet.Message, continues bool) error {
 	if !continues {
 		r.forget()
-		r.open, r.first = h, m.seq
+		r.open, r.first = h, m.Seq
 	}
-	if r.size += len(m.data); r.size > maxBatch {
-		return fmt.Errorf("the batch at sequence %d is larger than %d bytes", m.seq, maxBatch)
+	if r.size += len(m.Data); r.size > maxBatch {
+		return fmt.Errorf("the batch at sequence %d is larger than %d bytes", m.Seq, maxBatch)
 	}
 	if h.Flags.Has(framelog.More) {
-		r.parts = append(r.parts, m.data)
+		r.parts = append(r.parts, m.Data)
 		return nil
 	}
-	b := framelog.Batch{Header: r.open, Tags: m.data, First: r.first, Seq: m.seq}
+	b := framelog.Batch{Header: r.open, Tags: m.Data, First: r.first, Seq: m.Seq}
 	if continues {
-		r.parts = append(r.parts, m.data)
+		r.parts = append(r.parts, m.Data)
 		b.Tags = bytes.Join(r.parts, nil)
 		b.Flags &^= framelog.More
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"weir/bus/internal/jet"
 	"weir/media"
 	"weir/media/framelog"
 )
@@ -24,8 +25,8 @@ const (
 	Ended StreamState = "ended"
 )
 
-// Entry is what the registry says of a stream.
-type Entry struct {
+// Registration is what the registry says of a stream.
+type Registration struct {
 	Stream    media.Stream `json:"-"`
 	Broadcast string       `json:"broadcast"`
 	// Epoch counts the broadcast's sessions from 1. The newest is the only one
@@ -36,6 +37,9 @@ type Entry struct {
 	Node  string      `json:"node"`
 	State StreamState `json:"state"`
 	Since time.Time   `json:"since"` // when it became so, by that node's clock
+	// Renditions are those of the broadcast that sessions publish beside the
+	// source.
+	Renditions []string `json:"renditions,omitempty"`
 
 	rev uint64
 }
@@ -44,34 +48,34 @@ type Entry struct {
 // streams that come and go under ever new names must not pile up.
 const endedTTL = 24 * time.Hour
 
-func parseEntry(key string, it item) (Entry, error) {
+func parseRegistration(key string, it jet.Item) (Registration, error) {
 	s, err := media.ParseToken(key)
 	if err != nil {
-		return Entry{}, fmt.Errorf("read registry: %w", err)
+		return Registration{}, fmt.Errorf("read registry: %w", err)
 	}
-	e := Entry{Stream: s, rev: it.rev}
-	if it.value == nil {
+	e := Registration{Stream: s, rev: it.Rev}
+	if it.Value == nil {
 		return e, nil
 	}
-	if err := json.Unmarshal(it.value, &e); err != nil {
-		return Entry{}, fmt.Errorf("read registry entry %s: %w", s, err)
+	if err := json.Unmarshal(it.Value, &e); err != nil {
+		return Registration{}, fmt.Errorf("read registry entry %s: %w", s, err)
 	}
 	return e, nil
 }
 
-// Entry returns what the registry's leader says of a stream; its Broadcast is
+// Registration returns what the registry's leader says of a stream; its Broadcast is
 // empty if that is nothing.
-func (b *Bus) Entry(ctx context.Context, s media.Stream) (Entry, error) {
-	it, err := b.streams.get(ctx, s.Token())
+func (b *Bus) Registration(ctx context.Context, s media.Stream) (Registration, error) {
+	it, err := b.streams.Get(ctx, s.Token())
 	if err != nil {
-		return Entry{}, err
+		return Registration{}, err
 	}
-	return parseEntry(s.Token(), it)
+	return parseRegistration(s.Token(), it)
 }
 
 // decide writes e if nobody has changed the entry since e was read, and takes
 // the new revision into e.
-func (b *Bus) decide(ctx context.Context, e *Entry) error {
+func (b *Bus) decide(ctx context.Context, e *Registration) error {
 	value, err := json.Marshal(e)
 	if err != nil {
 		return fmt.Errorf("write registry: %w", err)
@@ -80,7 +84,7 @@ func (b *Bus) decide(ctx context.Context, e *Entry) error {
 	if e.State == Ended {
 		ttl = endedTTL
 	}
-	rev, err := b.streams.put(ctx, e.Stream.Token(), value, e.rev, ttl)
+	rev, err := b.streams.Put(ctx, e.Stream.Token(), value, e.rev, ttl)
 	if err != nil {
 		return fmt.Errorf("write registry: %w", err)
 	}
@@ -89,10 +93,10 @@ func (b *Bus) decide(ctx context.Context, e *Entry) error {
 }
 
 // Streams lists the registry.
-func (b *Bus) Streams(ctx context.Context) ([]Entry, error) {
-	var all []Entry
-	err := b.streams.list(ctx, "", func(c change) error {
-		e, err := parseEntry(c.key, item{c.value, c.rev})
+func (b *Bus) Streams(ctx context.Context) ([]Registration, error) {
+	var all []Registration
+	err := b.streams.List(ctx, "", func(c jet.Change) error {
+		e, err := parseRegistration(c.Key, c.Item)
 		if err != nil {
 			b.log.Warn("registry entry skipped", "err", err)
 			return nil
@@ -109,9 +113,9 @@ func (b *Bus) Streams(ctx context.Context) ([]Entry, error) {
 // Watch calls fn with every entry of the registry as it stands, and then with
 // each change, until fn fails or ctx ends. An entry that has gone comes with
 // an empty Broadcast.
-func (b *Bus) Watch(ctx context.Context, fn func(Entry) error) error {
-	return b.streams.watch(ctx, "", func(c change) error {
-		e, err := parseEntry(c.key, item{c.value, c.rev})
+func (b *Bus) Watch(ctx context.Context, fn func(Registration) error) error {
+	return b.streams.Watch(ctx, "", func(c jet.Change) error {
+		e, err := parseRegistration(c.Key, c.Item)
 		if err != nil {
 			b.log.Warn("registry entry skipped", "err", err)
 			return nil
@@ -122,13 +126,13 @@ func (b *Bus) Watch(ctx context.Context, fn func(Entry) error) error {
 
 // lose decides that the session which e names is lost, and writes it into the
 // log. It does nothing if the registry has moved on.
-func (b *Bus) lose(ctx context.Context, e Entry) error {
+func (b *Bus) lose(ctx context.Context, e Registration) error {
 	if e.State != Live {
 		return nil
 	}
 	e.State, e.Since = Waiting, time.Now().UTC()
 	if err := b.decide(ctx, &e); err != nil {
-		return ignoreConflict(err)
+		return jet.IgnoreConflict(err)
 	}
 	b.log.Info("session lost", "stream", e.Stream, "broadcast", e.Broadcast, "session", e.Session, "epoch", e.Epoch, "node", e.Node)
 	return b.Repair(ctx, e)
@@ -137,11 +141,11 @@ func (b *Bus) lose(ctx context.Context, e Entry) error {
 // EndBroadcast ends a broadcast whose reconnect window is over: the registry
 // decides, if e is waiting and nobody has changed it since, then the log is
 // told. Any node may do it, and again.
-func (b *Bus) EndBroadcast(ctx context.Context, e Entry) error {
+func (b *Bus) EndBroadcast(ctx context.Context, e Registration) error {
 	if e.State == Waiting {
 		e.State, e.Since = Ended, time.Now().UTC()
 		if err := b.decide(ctx, &e); err != nil {
-			return ignoreConflict(err)
+			return jet.IgnoreConflict(err)
 		}
 		b.log.Info("broadcast ended", "stream", e.Stream, "broadcast", e.Broadcast)
 	}
@@ -151,7 +155,7 @@ func (b *Bus) EndBroadcast(ctx context.Context, e Entry) error {
 // Repair makes the log say what the registry has decided: it writes the end of
 // e's session, or of its broadcast, if whoever decided it did not come to
 // write it. Any node may do it, and again.
-func (b *Bus) Repair(ctx context.Context, e Entry) error {
+func (b *Bus) Repair(ctx context.Context, e Registration) error {
 	var flags framelog.Flags
 	switch e.State {
 	case Waiting:
@@ -165,44 +169,52 @@ func (b *Bus) Repair(ctx context.Context, e Entry) error {
 	if err != nil || !open {
 		return err
 	}
-	return b.mark(ctx, e, flags)
+	for _, rendition := range e.published() {
+		if err := b.mark(ctx, e, rendition, flags); err != nil {
+			return err
+		}
+	}
+	return nil
 }
+
+// published are all renditions that sessions of the broadcast publish.
+func (e *Registration) published() []string { return append([]string{Source}, e.Renditions...) }
 
 // open tells whether a broadcast has a State that is not closed: whether
 // anybody still waits for its end.
 func (b *Bus) open(ctx context.Context, broadcast string) (bool, error) {
-	it, err := b.state.get(ctx, stateKey(broadcast))
-	if err != nil || it.value == nil {
+	it, err := b.state.Get(ctx, stateKey(broadcast))
+	if err != nil || it.Value == nil {
 		return false, err
 	}
-	head, _, err := parseState(it.value)
+	head, _, err := parseState(it.Value)
 	return !head.Closed, err
 }
 
-// settle writes the end of a broadcast into its log if the registry knows
-// nothing of it any more, which is the last that can be decided of it.
-func (b *Bus) settle(ctx context.Context, s media.Stream, broadcast string) error {
-	e, err := b.Entry(ctx, s)
+// settle writes the end of a broadcast into a rendition's log if the registry
+// knows nothing of it any more, which is the last that can be decided of it.
+func (b *Bus) settle(ctx context.Context, s media.Stream, broadcast, rendition string) error {
+	e, err := b.Registration(ctx, s)
 	if err != nil {
 		return err
 	}
 	if e.Broadcast == broadcast {
 		return b.Repair(ctx, e)
 	}
-	return b.mark(ctx, Entry{Broadcast: broadcast, Session: "0"}, framelog.Final)
+	return b.mark(ctx, Registration{Broadcast: broadcast, Session: "0"}, rendition, framelog.Final)
 }
 
-// mark writes a marker behind the last message of a broadcast's log, unless it
+// mark writes a marker behind the last message of a rendition's log, unless it
 // or what outdates it is there. A writer that finds it there is fenced.
-func (b *Bus) mark(ctx context.Context, e Entry, flags framelog.Flags) error {
-	subject, stream := b.topic(e.Broadcast, Source)
+func (b *Bus) mark(ctx context.Context, e Registration, rendition string, flags framelog.Flags) error {
+	subject, stream := b.topic(e.Broadcast, rendition)
 	for {
-		last, err := b.last(ctx, stream, subject)
+		last, err := stream.Last(ctx, subject)
 		if err != nil {
 			return fmt.Errorf("mark log: %w", err)
 		}
 		h := framelog.Header{Session: e.Session, Epoch: e.Epoch, Number: 1, Flags: flags}
-		w := write{stream: stream, subject: subject}
+		w := jet.Write{Subject: subject}
 		if last != nil {
 			was, err := framelog.ParseHeader(last.Header.Get(framelog.HeaderName))
 			if errors.Is(err, framelog.ErrVersion) {
@@ -215,11 +227,11 @@ func (b *Bus) mark(ctx context.Context, e Entry, flags framelog.Flags) error {
 				h.Session, h.Epoch, h.Number = was.Session, was.Epoch, was.Number+1
 			}
 			h.LastKey = joinAt(was, last.Sequence)
-			w.after = last.Sequence
+			w.After = last.Sequence
 		}
-		w.header = h.String()
-		_, err = b.store(ctx, w)
-		var c *conflict
+		w.Header = batchHeader(h)
+		_, err = stream.Write(ctx, w)
+		var c *jet.Conflict
 		switch {
 		case err == nil:
 			return nil
@@ -247,12 +259,7 @@ func joinAt(h framelog.Header, seq uint64) uint64 {
 	return h.LastKey
 }
 
-// ignoreConflict makes nothing of an error that says that somebody else has
-// decided first.
-func ignoreConflict(err error) error {
-	var c *conflict
-	if errors.As(err, &c) {
-		return nil
-	}
-	return err
+// batchHeader is how a batch's header travels.
+func batchHeader(h framelog.Header) jet.Header {
+	return jet.Header{Name: framelog.HeaderName, Value: h.String()}
 }

@@ -30,7 +30,7 @@ func TestNATSLosesItsDisk(t *testing.T) {
 	claimed := make(chan string, 2)
 	left := make(chan error, 2)
 	running(t, func(ctx context.Context) error {
-		return NewWorker(packager, WorkerConfig{}).Run(ctx, func(ctx context.Context, c *Claim) error {
+		return packager.Work(Segment, WorkConfig{}).Run(ctx, func(ctx context.Context, c *Claim) error {
 			claimed <- c.Broadcast()
 			err := packager.Read(ctx, c.Broadcast(), Source, 0, func(*framelog.Batch, bool) error { return nil })
 			left <- context.Cause(ctx)
@@ -81,7 +81,7 @@ func TestNATSLosesItsDisk(t *testing.T) {
 		t.Error("nobody claimed the next broadcast")
 	}
 	for i := range 2 {
-		info, err := ingest.js.Stream(within(t, 5*time.Second), shardConfig(i, Config{}).Name)
+		info, err := ingest.conn.JetStream().Stream(within(t, 5*time.Second), shardConfig(i, Config{}).Name)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -96,8 +96,8 @@ func TestNATSLosesItsDisk(t *testing.T) {
 func TestSessionThatTheRegistryForgot(t *testing.T) {
 	b := embedded(t)
 	s, other := openSession(t, b), openOther(t, b)
-	subject := b.streams.prefix + s.stream.Token()
-	if err := b.streams.stream.Purge(within(t, 5*time.Second), jetstream.WithPurgeSubject(subject)); err != nil {
+	subject := b.streams.Subject(s.stream.Token())
+	if err := b.streams.Purge(within(t, 5*time.Second), jetstream.WithPurgeSubject(subject)); err != nil {
 		t.Fatal(err)
 	}
 	running(t, supervise(b, time.Minute))

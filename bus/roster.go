@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go"
+	"weir/bus/internal/jet"
 )
 
 const (
@@ -30,6 +30,7 @@ const (
 type roster struct {
 	bus    *Bus
 	prefix string
+	self   string // never asked, empty where that is not one of them
 	found  func() // called when there may be news; must not block
 
 	mu       sync.Mutex
@@ -40,9 +41,9 @@ type roster struct {
 	requests sync.WaitGroup
 }
 
-func newRoster(b *Bus, prefix string, found func()) *roster {
+func newRoster(b *Bus, prefix, self string, found func()) *roster {
 	return &roster{
-		bus: b, prefix: prefix, found: found,
+		bus: b, prefix: prefix, self: self, found: found,
 		leases: make(map[string]uint64),
 		dead:   make(map[string]bool),
 		asking: make(map[string]bool),
@@ -52,12 +53,12 @@ func newRoster(b *Bus, prefix string, found func()) *roster {
 // run watches the leases until ctx ends. Whoever ends it waits for r.requests
 // when nobody asks any more.
 func (r *roster) run(ctx context.Context) error {
-	return r.bus.nodes.watch(ctx, r.prefix, func(c change) error {
-		id := strings.TrimPrefix(c.key, r.prefix)
+	return r.bus.nodes.Watch(ctx, r.prefix, func(c jet.Change) error {
+		id := strings.TrimPrefix(c.Key, r.prefix)
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		if c.value != nil {
-			r.leases[id] = c.rev
+		if c.Value != nil {
+			r.leases[id] = c.Rev
 			delete(r.dead, id)
 			return nil
 		}
@@ -81,7 +82,7 @@ func (r *roster) isDead(ctx context.Context, id string) bool {
 	if _, held := r.leases[id]; held || !r.synced {
 		return false
 	}
-	if !r.dead[id] && !r.asking[id] && r.bus.settled() {
+	if !r.dead[id] && !r.asking[id] && r.bus.conn.Settled() {
 		r.ask(id, func() { r.examine(ctx, id) })
 	}
 	return r.dead[id]
@@ -101,9 +102,9 @@ func (r *roster) ask(id string, f func()) {
 
 // examine proves a node without a lease dead, or is in no hurry to try again.
 func (r *roster) examine(ctx context.Context, id string) {
-	it, err := r.bus.nodes.get(ctx, r.prefix+id)
-	if err != nil || it.value != nil || r.bus.ping(ctx, r.prefix+id) == nil || ctx.Err() != nil || !r.bus.settled() {
-		_ = sleep(ctx, probeEvery) // ends with ctx, as whoever asks does
+	it, err := r.bus.nodes.Get(ctx, r.prefix+id)
+	if err != nil || it.Value != nil || r.bus.ping(ctx, r.prefix+id) == nil || ctx.Err() != nil || !r.bus.conn.Settled() {
+		_ = jet.Sleep(ctx, probeEvery) // ends with ctx, as whoever asks does
 		return
 	}
 	r.mu.Lock()
@@ -117,14 +118,14 @@ func (r *roster) examine(ctx context.Context, id string) {
 // lease of one that is not, which tells everybody. It is quicker than the
 // lease by seconds: a process that was killed drops its subscription at once.
 func (r *roster) probe(ctx context.Context) {
-	for sleep(ctx, probeEvery) == nil {
-		if !r.bus.settled() {
+	for jet.Sleep(ctx, probeEvery) == nil {
+		if !r.bus.conn.Settled() {
 			continue
 		}
 		r.mu.Lock()
 		others := make([]string, 0, len(r.leases))
 		for id := range r.leases {
-			if id != r.bus.node && !r.asking[id] {
+			if id != r.self && !r.asking[id] {
 				others = append(others, id)
 			}
 		}
@@ -142,14 +143,14 @@ func (r *roster) probe(ctx context.Context) {
 // which its lease will tell.
 func (r *roster) probeOne(ctx context.Context, id string, rev uint64) {
 	began := time.Now()
-	if r.bus.ping(ctx, r.prefix+id) == nil || sleep(ctx, time.Until(began.Add(probeEvery))) != nil {
+	if r.bus.ping(ctx, r.prefix+id) == nil || jet.Sleep(ctx, time.Until(began.Add(probeEvery))) != nil {
 		return
 	}
-	if err := r.bus.ping(ctx, r.prefix+id); !errors.Is(err, nats.ErrNoResponders) || !r.bus.settled() {
+	if err := r.bus.ping(ctx, r.prefix+id); !errors.Is(err, jet.ErrNoResponders) || !r.bus.conn.Settled() {
 		return
 	}
 	r.bus.log.Info("node is gone", "node", id)
-	if err := r.bus.nodes.remove(ctx, r.prefix+id, rev); ignoreConflict(err) != nil {
+	if err := r.bus.nodes.Remove(ctx, r.prefix+id, rev); jet.IgnoreConflict(err) != nil {
 		r.bus.log.Debug("lease not taken", "node", id, "err", err)
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"weir/bus/internal/jet"
 	"weir/media/framelog"
 )
 
@@ -19,7 +20,7 @@ func TestOpenSession(t *testing.T) {
 	for _, test := range []struct {
 		name     string
 		before   func(t *testing.T, b *Bus, s *Session) // what happens to the session that was there
-		conflict Conflict
+		conflict IfLive
 		want     string // same, new or busy
 		log      string // of the first broadcast, afterwards
 	}{
@@ -295,12 +296,12 @@ func raceWriters(t *testing.T, a, b *Bus, rounds int) {
 			wg.Go(func() {
 				subject, stream := bus.topic("race", Source)
 				h := framelog.Header{Session: fmt.Sprint("s", i), Epoch: 1, Number: uint64(round + 1)}
-				seq, err := bus.store(within(t, 20*time.Second), write{stream: stream, subject: subject, header: h.String(), after: last})
+				seq, err := stream.Write(within(t, 20*time.Second), jet.Write{Subject: subject, Header: batchHeader(h), After: last})
 				r[i] = result{seq, err}
 			})
 		}
 		wg.Wait()
-		var c *conflict
+		var c *jet.Conflict
 		switch {
 		case r[0].err == nil && errors.As(r[1].err, &c):
 			last = r[0].seq
@@ -309,8 +310,8 @@ func raceWriters(t *testing.T, a, b *Bus, rounds int) {
 		default:
 			t.Fatalf("round %d: %v and %v", round, r[0].err, r[1].err)
 		}
-		if c.last.Sequence != last {
-			t.Fatalf("round %d: the winner is at %d, the loser was told %d", round, last, c.last.Sequence)
+		if c.Last.Sequence != last {
+			t.Fatalf("round %d: the winner is at %d, the loser was told %d", round, last, c.Last.Sequence)
 		}
 	}
 }
@@ -364,7 +365,7 @@ func TestWatch(t *testing.T) {
 	b := open(t, Config{URL: n.ClientURL()})
 	seen := make(chan string, 100)
 	stop := running(t, func(ctx context.Context) error {
-		err := b.Watch(ctx, func(e Entry) error {
+		err := b.Watch(ctx, func(e Registration) error {
 			seen <- fmt.Sprint(e.Stream, " ", e.State)
 			return nil
 		})
@@ -399,7 +400,7 @@ func TestWatch(t *testing.T) {
 	if err != nil || len(all) != 1 || all[0].State != Waiting {
 		t.Errorf("streams: %+v, %v", all, err)
 	}
-	if err := b.streams.clear(within(t, 10*time.Second)); err != nil {
+	if err := b.streams.Clear(within(t, 10*time.Second)); err != nil {
 		t.Fatal(err)
 	}
 	n.stop()
@@ -417,9 +418,9 @@ func TestListWhileKeysChange(t *testing.T) {
 	putKeys(t, b, keys)
 	running(t, func(ctx context.Context) error {
 		for i := 0; ctx.Err() == nil; i += 7 {
-			it, err := b.state.get(ctx, key(i))
+			it, err := b.state.Get(ctx, key(i))
 			if err == nil {
-				_, err = b.state.put(ctx, key(i), fmt.Append(nil, i), it.rev, 0)
+				_, err = b.state.Put(ctx, key(i), fmt.Append(nil, i), it.Rev, 0)
 			}
 			if err != nil && ctx.Err() == nil {
 				return err
@@ -429,7 +430,7 @@ func TestListWhileKeysChange(t *testing.T) {
 	})
 	for range 50 {
 		seen := make(map[string]bool)
-		err := b.state.list(within(t, 5*time.Second), "", func(c change) error { seen[c.key] = true; return nil })
+		err := b.state.List(within(t, 5*time.Second), "", func(c jet.Change) error { seen[c.Key] = true; return nil })
 		if err != nil || len(seen) != keys {
 			t.Fatalf("%d keys of %d are listed: %v", len(seen), keys, err)
 		}

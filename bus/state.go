@@ -2,6 +2,7 @@ package bus
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"weir/bus/internal/jet"
 	"weir/media"
 )
 
@@ -27,9 +29,51 @@ type stateHead struct {
 	Takeovers int `json:"takeovers,omitempty"`
 }
 
+// Kind is a kind of work that broadcasts are claimed for.
+type Kind string
+
+// The kinds of work.
+const (
+	// Segment: the log becomes HLS. Every broadcast is announced for it, and
+	// needs its end.
+	Segment Kind = "segment"
+	// Record: the log becomes files.
+	Record Kind = "record"
+	// Events: what happens is told to others.
+	Events Kind = "events"
+	// Transcode: source segments become renditions.
+	Transcode Kind = "transcode"
+)
+
+// bucket is where the claims of the kind are. Those of segmenters are apart:
+// releases before this one know no other, and would claim them.
+func (k Kind) bucket(b *Bus) *jet.Bucket {
+	if k == Segment {
+		return b.state
+	}
+	return b.work
+}
+
+// prefix is what all keys of the kind begin with.
+func (k Kind) prefix() string {
+	if k == Segment {
+		return ""
+	}
+	return string(k) + "."
+}
+
+func (k Kind) key(broadcast, rendition string) string {
+	return k.prefix() + broadcast + "." + rendition
+}
+
+func (k Kind) parse(key string) (broadcast, rendition string) {
+	broadcast, rendition, _ = strings.Cut(strings.TrimPrefix(key, k.prefix()), ".")
+	return broadcast, rendition
+}
+
 // stateKey is the key of a broadcast's source rendition, which announces it and
 // whose owner ends it.
-func stateKey(broadcast string) string { return broadcast + "." + Source }
+func stateKey(broadcast string) string { return Segment.key(broadcast, Source) }
 
 func appendState(h stateHead, state []byte) ([]byte, error) {
 	line, err := json.Marshal(h)
@@ -53,13 +97,14 @@ func parseState(value []byte) (stateHead, []byte, error) {
 	return h, state, nil
 }
 
-// announce makes a broadcast claimable, if it is not known yet.
-func (b *Bus) announce(ctx context.Context, s media.Stream, broadcast string) error {
+// Announce makes a rendition of a broadcast claimable by workers of a kind, if
+// it is not known to them yet.
+func (b *Bus) Announce(ctx context.Context, k Kind, s media.Stream, broadcast, rendition string) error {
 	value, err := appendState(stateHead{Stream: s.String()}, nil)
 	if err != nil {
 		return err
 	}
-	if _, err := b.state.put(ctx, stateKey(broadcast), value, 0, 0); ignoreConflict(err) != nil {
+	if _, err := k.bucket(b).Put(ctx, k.key(broadcast, rendition), value, 0, 0); jet.IgnoreConflict(err) != nil {
 		return fmt.Errorf("announce broadcast: %w", err)
 	}
 	return nil
@@ -80,10 +125,10 @@ type Ownership struct {
 // are work that waits for a worker.
 func (b *Bus) Ownerships(ctx context.Context) ([]Ownership, error) {
 	var all []Ownership
-	err := b.state.list(ctx, "", func(c change) error {
+	err := b.state.List(ctx, "", func(c jet.Change) error {
 		o, err := ownershipOf(c)
 		if err != nil {
-			b.log.Warn("state entry skipped", "key", c.key, "err", err)
+			b.log.Warn("state entry skipped", "key", c.Key, "err", err)
 			return nil
 		}
 		all = append(all, o)
@@ -95,13 +140,13 @@ func (b *Bus) Ownerships(ctx context.Context) ([]Ownership, error) {
 	return all, nil
 }
 
-func ownershipOf(c change) (Ownership, error) {
-	h, state, err := parseState(c.value)
+func ownershipOf(c jet.Change) (Ownership, error) {
+	h, state, err := parseState(c.Value)
 	if err != nil {
 		return Ownership{}, err
 	}
-	o := Ownership{Owner: h.Owner, Closed: h.Closed, Takeovers: h.Takeovers, Saved: c.at, State: state}
-	o.Broadcast, o.Rendition, _ = strings.Cut(c.key, ".")
+	o := Ownership{Owner: h.Owner, Closed: h.Closed, Takeovers: h.Takeovers, Saved: c.Stored, State: state}
+	o.Broadcast, o.Rendition, _ = strings.Cut(c.Key, ".")
 	o.Stream, err = parseStream(h.Stream)
 	return o, err
 }
@@ -120,15 +165,17 @@ type WorkerLoad struct {
 	Load
 }
 
-// Workers lists the workers that hold a lease.
-func (b *Bus) Workers(ctx context.Context) ([]WorkerLoad, error) {
+// Workers lists the workers of a kind that hold a lease.
+func (b *Bus) Workers(ctx context.Context, k Kind) ([]WorkerLoad, error) {
 	var all []WorkerLoad
-	err := b.nodes.list(ctx, workerPrefix, func(c change) error {
-		w := WorkerLoad{Node: strings.TrimPrefix(c.key, workerPrefix)}
-		if err := json.Unmarshal(c.value, &w.Load); err != nil {
-			return fmt.Errorf("read lease %s: %w", c.key, err)
+	err := b.nodes.List(ctx, workerPrefix, func(c jet.Change) error {
+		w := WorkerLoad{Node: strings.TrimPrefix(c.Key, workerPrefix)}
+		if err := json.Unmarshal(c.Value, &w.Load); err != nil {
+			return fmt.Errorf("read lease %s: %w", c.Key, err)
 		}
-		all = append(all, w)
+		if cmp.Or(w.Kind, Segment) == k {
+			all = append(all, w)
+		}
 		return nil
 	})
 	if err != nil {

@@ -21,7 +21,7 @@ const grace = 500 * time.Millisecond
 // entry waiting, which at worst makes it longer.
 func (b *Bus) Supervise(ctx context.Context, window time.Duration) error {
 	s := &supervisor{bus: b, window: window, wake: make(chan struct{}, 1), entries: make(map[string]*sighting)}
-	s.roster = newRoster(b, nodePrefix, s.stir)
+	s.roster = newRoster(b, nodePrefix, b.node, s.stir)
 	life, end := context.WithCancel(ctx)
 	failed := make(chan error, 2)
 	var parts sync.WaitGroup
@@ -49,7 +49,7 @@ type supervisor struct {
 
 // sighting is a revision of an entry, and when it was first seen.
 type sighting struct {
-	Entry
+	Registration
 	seen     time.Time
 	repaired bool
 }
@@ -61,7 +61,7 @@ func (s *supervisor) stir() {
 	}
 }
 
-func (s *supervisor) see(e Entry) error {
+func (s *supervisor) see(e Registration) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	key := e.Stream.Token()
@@ -72,7 +72,7 @@ func (s *supervisor) see(e Entry) error {
 	if e.Broadcast == "" {
 		delete(s.entries, key)
 	} else if known == nil || known.rev != e.rev {
-		s.entries[key] = &sighting{Entry: e, seen: time.Now()}
+		s.entries[key] = &sighting{Registration: e, seen: time.Now()}
 	}
 	return nil
 }
@@ -114,14 +114,14 @@ func (s *supervisor) due(ctx context.Context, now time.Time) []func() error {
 		since := now.Sub(e.seen)
 		switch {
 		case e.State == Live:
-			if s.orphaned(ctx, e.Entry) {
-				all = append(all, func() error { return s.bus.lose(ctx, e.Entry) })
+			if s.orphaned(ctx, e.Registration) {
+				all = append(all, func() error { return s.bus.lose(ctx, e.Registration) })
 			}
 		case e.State == Waiting && since >= s.window:
-			all = append(all, func() error { return s.bus.EndBroadcast(ctx, e.Entry) })
+			all = append(all, func() error { return s.bus.EndBroadcast(ctx, e.Registration) })
 		case !e.repaired && since >= grace:
 			all = append(all, func() error {
-				err := s.bus.Repair(ctx, e.Entry)
+				err := s.bus.Repair(ctx, e.Registration)
 				e.repaired = err == nil
 				return err
 			})
@@ -132,9 +132,35 @@ func (s *supervisor) due(ctx context.Context, now time.Time) []func() error {
 
 // orphaned tells whether nobody runs the session of a live entry: its node is
 // dead, or it is this one, which does not know it.
-func (s *supervisor) orphaned(ctx context.Context, e Entry) bool {
+func (s *supervisor) orphaned(ctx context.Context, e Registration) bool {
 	if e.Node == s.bus.node {
 		return !s.bus.runs(e.Session)
 	}
 	return s.roster.isDead(ctx, e.Node)
+}
+
+// evict kicks a session of this node if the registry names another broadcast
+// for its stream, or none: what it publishes nobody will read.
+func (b *Bus) evict(ctx context.Context, s *Session) error {
+	e, err := b.Registration(ctx, s.stream)
+	if err != nil {
+		return err
+	}
+	if e.Broadcast != s.broadcast {
+		b.log.Warn("the registry does not know a session any more", "stream", s.stream, "broadcast", s.broadcast, "session", s.id)
+		s.kick.Do(func() { close(s.kicked) })
+	}
+	return nil
+}
+
+// publishing returns the sessions of this node that are, or were, in the registry.
+func (b *Bus) publishing() (all []*Session) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, s := range b.sessions {
+		if s.registered {
+			all = append(all, s)
+		}
+	}
+	return all
 }

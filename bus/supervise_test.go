@@ -24,7 +24,7 @@ func TestSilentNode(t *testing.T) {
 		t.Fatalf("while the node lives, the registry says %+v", e)
 	}
 	began := time.Now()
-	node.nc.Close() // its lease remains
+	node.conn.Close() // its lease remains
 	eventually(t, 5*time.Second, "the session is lost", func() bool { return entryOf(t, b).State == Waiting })
 	lost := time.Since(began)
 	eventually(t, 5*time.Second, "the broadcast has ended", func() bool { return entryOf(t, b).State == Ended })

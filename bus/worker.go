@@ -8,10 +8,12 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"weir/bus/internal/jet"
 )
 
-// WorkerConfig says what a worker takes.
-type WorkerConfig struct {
+// WorkConfig says what a worker takes.
+type WorkConfig struct {
 	// Capacity is how many broadcasts the worker owns at most (default 100).
 	Capacity int
 	// Formats of State that the worker reads; the last is the one it writes.
@@ -30,11 +32,14 @@ type WorkerConfig struct {
 // others; one that is idle takes it at once.
 const claimSpread = 100 * time.Millisecond
 
-// Worker claims broadcasts and hands them to a function. There is at most one
-// on a Bus.
+// Worker claims broadcasts for one kind of work and hands them to a function.
+// Any number of workers may share a Bus.
 type Worker struct {
 	bus    *Bus
-	cfg    WorkerConfig
+	kind   Kind
+	id     string // in leases and claims
+	claims *jet.Bucket
+	cfg    WorkConfig
 	log    *slog.Logger
 	roster *roster
 	wake   chan struct{}
@@ -69,8 +74,8 @@ type WorkerStats struct {
 	Claims, Takeovers, Lost uint64
 }
 
-// NewWorker makes a worker of a node.
-func NewWorker(b *Bus, cfg WorkerConfig) *Worker {
+// Work makes a worker of one kind.
+func (b *Bus) Work(k Kind, cfg WorkConfig) *Worker {
 	if cfg.Capacity == 0 {
 		cfg.Capacity = 100
 	}
@@ -84,15 +89,31 @@ func NewWorker(b *Bus, cfg WorkerConfig) *Worker {
 		cfg.Stall = 36 * time.Second
 	}
 	w := &Worker{
-		bus: b, cfg: cfg, log: b.log,
+		bus: b, kind: k, id: b.workerID(), claims: k.bucket(b), cfg: cfg, log: b.log,
 		wake:  make(chan struct{}, 1),
 		keys:  make(map[string]*stateView),
 		owned: make(map[string]bool),
 		leave: make(map[string]context.CancelCauseFunc),
 	}
-	w.roster = newRoster(b, workerPrefix, w.stir)
+	w.roster = newRoster(b, workerPrefix, w.id, w.stir)
 	return w
 }
+
+// workerID names the node's next worker. The first has the node's own name.
+func (b *Bus) workerID() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.workers++; b.workers == 1 {
+		return b.node
+	}
+	return fmt.Sprintf("%s-%d", b.node, b.workers)
+}
+
+// ID is the name of the worker in leases and claims.
+func (w *Worker) ID() string { return w.id }
+
+// format is the one of State that the worker writes.
+func (w *Worker) format() int { return w.cfg.Formats[len(w.cfg.Formats)-1] }
 
 // Run claims what nobody owns, or whose owner is dead or stuck, as far as the
 // capacity goes, and calls handle with each claim, each in its own goroutine.
@@ -105,14 +126,14 @@ func NewWorker(b *Bus, cfg WorkerConfig) *Worker {
 // When ctx ends Run waits for the handlers, whose contexts end with it,
 // releases their claims, gives its lease back and returns nil.
 func (w *Worker) Run(ctx context.Context, handle func(ctx context.Context, c *Claim) error) error {
-	pings, err := w.bus.answerPings(workerPrefix + w.bus.node)
+	leave, err := w.bus.answerPings(workerPrefix + w.id)
 	if err != nil {
 		return fmt.Errorf("run worker: %w", err)
 	}
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	held := make(chan struct{})
 	var once sync.Once
-	l := lease{bus: w.bus, key: workerPrefix + w.bus.node, ttl: w.cfg.Lease, load: w.load}
+	l := lease{bus: w.bus, key: workerPrefix + w.id, ttl: w.cfg.Lease, load: w.load}
 	work, stop := context.WithCancel(ctx)
 	failed := make(chan error, 2)
 	var parts, handlers sync.WaitGroup
@@ -133,9 +154,7 @@ func (w *Worker) Run(ctx context.Context, handle func(ctx context.Context, c *Cl
 	end()
 	parts.Wait()
 	w.roster.requests.Wait()
-	if e := pings.Unsubscribe(); e != nil {
-		w.log.Debug("ping subscription left", "err", e)
-	}
+	leave()
 	if err != nil {
 		return fmt.Errorf("run worker: %w", err)
 	}
@@ -159,7 +178,7 @@ func (w *Worker) Stats() WorkerStats {
 func (w *Worker) load() Load {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return Load{Running: len(w.owned), Capacity: w.cfg.Capacity}
+	return Load{Running: len(w.owned), Capacity: w.cfg.Capacity, Kind: w.kind}
 }
 
 // stir makes schedule look again.
@@ -172,19 +191,19 @@ func (w *Worker) stir() {
 
 // watch follows the state entries.
 func (w *Worker) watch(ctx context.Context) error {
-	return w.bus.state.watch(ctx, "", func(c change) error {
-		if c.value == nil {
-			w.forget(ctx, c.key)
+	return w.claims.Watch(ctx, w.kind.prefix(), func(c jet.Change) error {
+		if c.Value == nil {
+			w.forget(ctx, c.Key)
 			return nil
 		}
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		head, _, err := parseState(c.value)
+		head, _, err := parseState(c.Value)
 		if err != nil {
-			w.log.Warn("state entry skipped", "key", c.key, "err", err)
+			w.log.Warn("state entry skipped", "key", c.Key, "err", err)
 			return nil
 		}
-		w.learn(c.key, head, c.rev)
+		w.learn(c.Key, head, c.Rev)
 		return nil
 	}, func() error { return nil })
 }
@@ -199,7 +218,7 @@ func (w *Worker) forget(ctx context.Context, key string) {
 	if leave == nil {
 		return
 	}
-	if it, err := w.bus.state.get(ctx, key); err == nil && it.value == nil {
+	if it, err := w.claims.Get(ctx, key); err == nil && it.Value == nil {
 		leave(ErrNotOwner)
 	}
 }
@@ -226,7 +245,7 @@ func (w *Worker) learn(key string, head stateHead, rev uint64) {
 // available tells whether the entry may be ours: it is nobody's, or it names
 // us though we do not run it, or its owner makes no commits. w.mu is held.
 func (w *Worker) available(v *stateView) bool {
-	return v.Owner == "" || v.Owner == w.bus.node || v.stuck
+	return v.Owner == "" || v.Owner == w.id || v.stuck
 }
 
 // rescan is how often schedule looks though nothing happened.
@@ -305,7 +324,7 @@ func (w *Worker) own(ctx context.Context, d decision, handle func(context.Contex
 	c, err := w.take(ctx, d)
 	if err != nil {
 		wait := rescan
-		if ignoreConflict(err) != nil && ctx.Err() == nil {
+		if jet.IgnoreConflict(err) != nil && ctx.Err() == nil {
 			w.log.Warn("broadcast not claimed", "key", key, "err", err)
 			wait = 10 * time.Second
 		}
@@ -359,17 +378,17 @@ func (w *Worker) handle(ctx context.Context, c *Claim, handle func(context.Conte
 // take claims what was decided, and makes sure that the log has an end if the
 // broadcast has one.
 func (w *Worker) take(ctx context.Context, d decision) (*Claim, error) {
-	c, err := w.bus.claim(ctx, d.key, d.rev, w.cfg.Formats[len(w.cfg.Formats)-1])
+	c, err := w.claim(ctx, d.key, d.rev)
 	if err != nil {
 		return nil, err
 	}
 	w.mu.Lock()
 	w.taken.Claims++
-	if d.owner != "" && d.owner != w.bus.node {
+	if d.owner != "" && d.owner != w.id {
 		w.taken.Takeovers++
 	}
 	w.mu.Unlock()
-	if err := w.bus.settle(ctx, c.stream, c.Broadcast()); err != nil && ctx.Err() == nil {
+	if err := w.bus.settle(ctx, c.stream, c.Broadcast(), c.Rendition()); err != nil && ctx.Err() == nil {
 		w.log.Warn("log not settled", "broadcast", c.Broadcast(), "err", err)
 	}
 	return c, nil
@@ -409,7 +428,7 @@ func (w *Worker) outdated(key string, rev uint64, d time.Duration) {
 // watchStalls looks for owners that answer but make no commits though the log
 // grows.
 func (w *Worker) watchStalls(ctx context.Context) {
-	for sleep(ctx, max(w.cfg.Stall/4, 10*time.Millisecond)) == nil {
+	for jet.Sleep(ctx, max(w.cfg.Stall/4, 10*time.Millisecond)) == nil {
 		for _, key := range w.idle() {
 			w.lookAtTail(ctx, key)
 		}
@@ -432,9 +451,9 @@ func (w *Worker) idle() []string {
 // lookAtTail declares an entry stuck if its log has grown since it was last
 // looked at, and it still has not changed for a stall.
 func (w *Worker) lookAtTail(ctx context.Context, key string) {
-	c := Claim{key: key}
-	subject, stream := w.bus.topic(c.Broadcast(), c.Rendition())
-	last, err := w.bus.last(ctx, stream, subject)
+	broadcast, rendition := w.kind.parse(key)
+	subject, stream := w.bus.topic(broadcast, rendition)
+	last, err := stream.Last(ctx, subject)
 	if err != nil || last == nil {
 		return
 	}
@@ -445,7 +464,7 @@ func (w *Worker) lookAtTail(ctx context.Context, key string) {
 		return
 	}
 	if v.tail != 0 && last.Sequence > v.tail && time.Since(v.changed) > w.cfg.Stall {
-		w.log.Warn("owner makes no commits", "broadcast", c.Broadcast(), "owner", v.Owner, "for", time.Since(v.changed))
+		w.log.Warn("owner makes no commits", "broadcast", broadcast, "owner", v.Owner, "for", time.Since(v.changed))
 		v.stuck = true
 		w.stir()
 	}

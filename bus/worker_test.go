@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"weir/bus/internal/jet"
 	"weir/media"
 )
 
@@ -52,7 +53,7 @@ func (h *hall) handler(name string) func(context.Context, *Claim) error {
 				return err
 			}
 		}
-		for sleep(ctx, 10*time.Millisecond) == nil {
+		for jet.Sleep(ctx, 10*time.Millisecond) == nil {
 			n++
 			if err := c.Save(ctx, fmt.Appendf(nil, `{"n":%d}`, n)); err != nil {
 				return err
@@ -104,13 +105,13 @@ func TestClaimsAreShared(t *testing.T) {
 	h := newHall()
 	var workers []*Worker
 	for i := range 4 {
-		w := NewWorker(open(t, Config{URL: n.ClientURL()}), WorkerConfig{Capacity: 20})
+		w := open(t, Config{URL: n.ClientURL()}).Work(Segment, WorkConfig{Capacity: 20})
 		workers = append(workers, w)
 		running(t, func(ctx context.Context) error { return w.Run(ctx, h.handler(fmt.Sprint("w", i))) })
 	}
 	b := open(t, Config{URL: n.ClientURL()})
 	eventually(t, 5*time.Second, "four workers hold a lease", func() bool {
-		all, err := b.Workers(within(t, 5*time.Second))
+		all, err := b.Workers(within(t, 5*time.Second), Segment)
 		return err == nil && len(all) == 4
 	})
 	ids := broadcasts(t, b, 40)
@@ -138,10 +139,42 @@ func TestClaimsAreShared(t *testing.T) {
 	})
 }
 
+// TestKindsOfWork: in one process and on one connection, a broadcast is
+// segmented by one of two workers and recorded by a third; its record goes to
+// no segmenter, and each kind keeps a State of its own.
+func TestKindsOfWork(t *testing.T) {
+	b := embedded(t)
+	ids := broadcasts(t, b, 6)
+	h := newHall()
+	a, c := b.Work(Segment, WorkConfig{Capacity: 4}), b.Work(Segment, WorkConfig{Capacity: 4})
+	running(t, func(ctx context.Context) error { return a.Run(ctx, h.handler("a")) })
+	running(t, func(ctx context.Context) error { return c.Run(ctx, h.handler("c")) })
+	records := newHall()
+	r := b.Work(Record, WorkConfig{})
+	running(t, func(ctx context.Context) error { return r.Run(ctx, records.handler("r")) })
+	if err := b.Announce(within(t, 5*time.Second), Record, media.Stream{App: "live", Name: "s0"}, ids[0], Source); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 5*time.Second, "all are segmented, one is recorded", func() bool {
+		return h.allOwned(ids, anyone) && records.owner(ids[0]) == "r" && a.Stats().Unowned == 0
+	})
+	if n := h.owned(); n["a"] > 4 || n["c"] > 4 || len(records.owned()) != 1 {
+		t.Errorf("segmented by %v, recorded by %v; each has room for 4", n, records.owned())
+	}
+	if a.ID() == c.ID() || a.ID() == r.ID() {
+		t.Errorf("workers %s, %s, %s: two of the same name", a.ID(), c.ID(), r.ID())
+	}
+	eventually(t, 5*time.Second, "each has its lease", func() bool {
+		segment, err := b.Workers(within(t, 5*time.Second), Segment)
+		record, err2 := b.Workers(within(t, 5*time.Second), Record)
+		return err == nil && err2 == nil && len(segment) == 2 && len(record) == 1
+	})
+}
+
 func TestCapacity(t *testing.T) {
 	b := embedded(t)
 	h := newHall()
-	w := NewWorker(b, WorkerConfig{Capacity: 2})
+	w := b.Work(Segment, WorkConfig{Capacity: 2})
 	running(t, func(ctx context.Context) error { return w.Run(ctx, h.handler("w")) })
 	broadcasts(t, b, 5)
 	eventually(t, 5*time.Second, "two are owned", func() bool { return w.Stats().Owned == 2 })
@@ -169,12 +202,12 @@ func TestCapacity(t *testing.T) {
 func TestReleaseOnCancel(t *testing.T) {
 	n := startNATS(t)
 	h := newHall()
-	first := NewWorker(open(t, Config{URL: n.ClientURL()}), WorkerConfig{})
+	first := open(t, Config{URL: n.ClientURL()}).Work(Segment, WorkConfig{})
 	stop := running(t, func(ctx context.Context) error { return first.Run(ctx, h.handler("first")) })
 	b := open(t, Config{URL: n.ClientURL()})
 	ids := broadcasts(t, b, 10)
 	eventually(t, 5*time.Second, "the first has all", func() bool { return h.allOwned(ids, anyone) })
-	second := NewWorker(b, WorkerConfig{})
+	second := b.Work(Segment, WorkConfig{})
 	running(t, func(ctx context.Context) error { return second.Run(ctx, h.handler("second")) })
 	time.Sleep(200 * time.Millisecond)
 	began := time.Now()
@@ -187,15 +220,15 @@ func TestReleaseOnCancel(t *testing.T) {
 		return h.allOwned(ids, func(o string) bool { return o == "second" })
 	})
 	t.Logf("10 broadcasts: given back after %v, taken after %v", stopped.Round(time.Millisecond), time.Since(began).Round(time.Millisecond))
-	if all, err := b.Workers(within(t, time.Second)); err != nil || len(all) != 1 {
+	if all, err := b.Workers(within(t, time.Second), Segment); err != nil || len(all) != 1 {
 		t.Errorf("the workers are %v, %v: the first gave its lease back", all, err)
 	}
-	it, err := b.state.get(within(t, time.Second), stateKey(ids[0]))
+	it, err := b.state.Get(within(t, time.Second), stateKey(ids[0]))
 	if err != nil {
 		t.Fatal(err)
 	}
 	var saved int
-	if _, state, _ := parseState(it.value); state != nil {
+	if _, state, _ := parseState(it.Value); state != nil {
 		_, _ = fmt.Sscanf(string(state), `{"n":%d}`, &saved)
 	}
 	if saved < saves {
@@ -211,11 +244,11 @@ func TestSaveFences(t *testing.T) {
 	id := broadcasts(t, a, 1)[0]
 	claim := func(x *Bus) *Claim {
 		t.Helper()
-		it, err := x.state.get(within(t, time.Second), stateKey(id))
+		it, err := x.state.Get(within(t, time.Second), stateKey(id))
 		if err != nil {
 			t.Fatal(err)
 		}
-		c, err := x.claim(within(t, time.Second), stateKey(id), it.rev, 1)
+		c, err := x.Work(Segment, WorkConfig{}).claim(within(t, time.Second), stateKey(id), it.Rev)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -263,11 +296,11 @@ func TestLostSaveAnswers(t *testing.T) {
 	straight := open(t, Config{URL: n.ClientURL()})
 	id := broadcasts(t, straight, 1)[0]
 	b := open(t, Config{URL: proxied})
-	it, err := b.state.get(within(t, time.Second), stateKey(id))
+	it, err := b.state.Get(within(t, time.Second), stateKey(id))
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := b.claim(within(t, time.Second), stateKey(id), it.rev, 1)
+	c, err := b.Work(Segment, WorkConfig{}).claim(within(t, time.Second), stateKey(id), it.Rev)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -287,10 +320,10 @@ func TestLostSaveAnswers(t *testing.T) {
 	saved := make(chan error, 1)
 	go func() { saved <- c.Save(within(t, 10*time.Second), []byte("last")) }()
 	eventually(t, 5*time.Second, "the state is stored", func() bool {
-		it, err = straight.state.get(within(t, time.Second), stateKey(id))
-		return err == nil && bytes.HasSuffix(it.value, []byte("last"))
+		it, err = straight.state.Get(within(t, time.Second), stateKey(id))
+		return err == nil && bytes.HasSuffix(it.Value, []byte("last"))
 	})
-	if _, err := straight.claim(within(t, time.Second), stateKey(id), it.rev, 1); err != nil {
+	if _, err := straight.Work(Segment, WorkConfig{}).claim(within(t, time.Second), stateKey(id), it.Rev); err != nil {
 		t.Fatal(err)
 	}
 	p.Hear()
@@ -305,7 +338,7 @@ func TestHandlerEnds(t *testing.T) {
 	b := open(t, Config{Dir: t.TempDir(), Retain: 2 * time.Second})
 	ids := broadcasts(t, b, 3)
 	var calls [3]atomic.Int32
-	w := NewWorker(b, WorkerConfig{})
+	w := b.Work(Segment, WorkConfig{})
 	running(t, func(ctx context.Context) error {
 		return w.Run(ctx, func(ctx context.Context, c *Claim) error {
 			switch c.Broadcast() {
@@ -335,8 +368,8 @@ func TestHandlerEnds(t *testing.T) {
 	}
 	// The key of the closed broadcast goes when the log has forgotten it.
 	eventually(t, 10*time.Second, "the closed key is gone", func() bool {
-		it, err := b.state.get(within(t, time.Second), stateKey(ids[0]))
-		return err == nil && it.value == nil
+		it, err := b.state.Get(within(t, time.Second), stateKey(ids[0]))
+		return err == nil && it.Value == nil
 	})
 }
 
@@ -347,7 +380,7 @@ func TestFailingEverywhere(t *testing.T) {
 	n := startNATS(t)
 	var calls atomic.Int32
 	for range 3 {
-		w := NewWorker(open(t, Config{URL: n.ClientURL()}), WorkerConfig{})
+		w := open(t, Config{URL: n.ClientURL()}).Work(Segment, WorkConfig{})
 		running(t, func(ctx context.Context) error {
 			return w.Run(ctx, func(context.Context, *Claim) error { calls.Add(1); return errors.New("cannot") })
 		})
@@ -363,15 +396,15 @@ func TestFailingEverywhere(t *testing.T) {
 func TestKeysThatNameUs(t *testing.T) {
 	b := embedded(t)
 	id := broadcasts(t, b, 1)[0]
-	it, err := b.state.get(within(t, time.Second), stateKey(id))
+	it, err := b.state.Get(within(t, time.Second), stateKey(id))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.claim(within(t, time.Second), stateKey(id), it.rev, 1); err != nil {
+	h := newHall()
+	w := b.Work(Segment, WorkConfig{})
+	if _, err := w.claim(within(t, time.Second), stateKey(id), it.Rev); err != nil {
 		t.Fatal(err)
 	}
-	h := newHall()
-	w := NewWorker(b, WorkerConfig{})
 	running(t, func(ctx context.Context) error { return w.Run(ctx, h.handler("w")) })
 	eventually(t, 5*time.Second, "it is run", func() bool { return h.owner(id) == "w" })
 }
@@ -382,7 +415,7 @@ func TestFormats(t *testing.T) {
 	n := startNATS(t)
 	id := broadcasts(t, open(t, Config{URL: n.ClientURL()}), 1)[0]
 	h := newHall()
-	newer := NewWorker(open(t, Config{URL: n.ClientURL()}), WorkerConfig{Formats: []int{1, 2}})
+	newer := open(t, Config{URL: n.ClientURL()}).Work(Segment, WorkConfig{Formats: []int{1, 2}})
 	stop := running(t, func(ctx context.Context) error { return newer.Run(ctx, h.handler("new")) })
 	eventually(t, 5*time.Second, "the new one has saved", func() bool {
 		h.mu.Lock()
@@ -390,14 +423,14 @@ func TestFormats(t *testing.T) {
 		return h.saved[id] > 3
 	})
 	stop()
-	older := NewWorker(open(t, Config{URL: n.ClientURL()}), WorkerConfig{})
+	older := open(t, Config{URL: n.ClientURL()}).Work(Segment, WorkConfig{})
 	running(t, func(ctx context.Context) error { return older.Run(ctx, h.handler("old")) })
 	eventually(t, 5*time.Second, "the old one sees work that it cannot do", func() bool { return older.Stats().Unowned == 1 })
 	time.Sleep(300 * time.Millisecond)
 	if o := h.owner(id); o != "new" {
 		t.Errorf("%s has claimed it", o)
 	}
-	newest := NewWorker(open(t, Config{URL: n.ClientURL()}), WorkerConfig{Formats: []int{2, 3}})
+	newest := open(t, Config{URL: n.ClientURL()}).Work(Segment, WorkConfig{Formats: []int{2, 3}})
 	running(t, func(ctx context.Context) error { return newest.Run(ctx, h.handler("newest")) })
 	eventually(t, 5*time.Second, "another new one takes it", func() bool { return h.owner(id) == "newest" })
 }
@@ -413,14 +446,14 @@ func TestStuckOwner(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	hung := NewWorker(open(t, Config{URL: n.ClientURL()}), WorkerConfig{})
+	hung := open(t, Config{URL: n.ClientURL()}).Work(Segment, WorkConfig{})
 	running(t, func(ctx context.Context) error {
 		return hung.Run(ctx, func(ctx context.Context, _ *Claim) error { <-ctx.Done(); return ctx.Err() })
 	})
 	eventually(t, 5*time.Second, "the hung one has both", func() bool { return hung.Stats().Owned == 2 })
 	h := newHall()
 	const stall = 800 * time.Millisecond
-	w := NewWorker(open(t, Config{URL: n.ClientURL()}), WorkerConfig{Stall: stall})
+	w := open(t, Config{URL: n.ClientURL()}).Work(Segment, WorkConfig{Stall: stall})
 	running(t, func(ctx context.Context) error { return w.Run(ctx, h.handler("w")) })
 	began := time.Now()
 	for i := 1; h.owner(ids[0]) == ""; i++ {
@@ -449,7 +482,7 @@ func TestOutageMovesNothing(t *testing.T) {
 	h := newHall()
 	var workers []*Worker
 	for i := range 3 {
-		w := NewWorker(open(t, Config{URL: n.ClientURL()}), WorkerConfig{Lease: time.Second})
+		w := open(t, Config{URL: n.ClientURL()}).Work(Segment, WorkConfig{Lease: time.Second})
 		workers = append(workers, w)
 		running(t, func(ctx context.Context) error { return w.Run(ctx, h.handler(fmt.Sprint("w", i))) })
 	}
@@ -474,7 +507,7 @@ func TestOutageMovesNothing(t *testing.T) {
 // TestWorkerEndsWithTheBus: a worker whose bus is closed under it reports it.
 func TestWorkerEndsWithTheBus(t *testing.T) {
 	b := embedded(t)
-	w := NewWorker(b, WorkerConfig{})
+	w := b.Work(Segment, WorkConfig{})
 	ended := make(chan error, 1)
 	go func() { ended <- w.Run(context.Background(), newHall().handler("w")) }()
 	time.Sleep(200 * time.Millisecond)
@@ -497,7 +530,7 @@ func TestOverIsSettled(t *testing.T) {
 	b := embedded(t)
 	id := broadcasts(t, b, 1)[0]
 	stream := media.Stream{App: "live", Name: "s0"}
-	e, err := b.Entry(within(t, time.Second), stream)
+	e, err := b.Registration(within(t, time.Second), stream)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -505,7 +538,7 @@ func TestOverIsSettled(t *testing.T) {
 	if err := b.decide(within(t, time.Second), &e); err != nil {
 		t.Fatal(err)
 	}
-	w := NewWorker(b, WorkerConfig{})
+	w := b.Work(Segment, WorkConfig{})
 	over := make(chan string, 1)
 	running(t, func(ctx context.Context) error {
 		return w.Run(ctx, func(ctx context.Context, c *Claim) error {

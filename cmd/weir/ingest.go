@@ -35,12 +35,12 @@ func (f *rtmpFlags) stages(ctx context.Context, b *bus.Bus, metrics prometheus.R
 	if err != nil {
 		return nil, fmt.Errorf("listen for RTMP: %w (choose another address with --rtmp)", err)
 	}
-	conflict := bus.Takeover
+	ifLive := bus.Takeover
 	if f.PublishConflict == "reject" {
-		conflict = bus.Reject
+		ifLive = bus.Reject
 	}
 	s := ingest.NewServer(ingest.Config{
-		Log: ingestLog{bus: b, conflict: conflict}, Logger: log, Metrics: ingest.NewMetrics(metrics),
+		Log: ingestLog{bus: b, ifLive: ifLive}, Logger: log, Metrics: ingest.NewMetrics(metrics),
 		Batch: f.Batch, MaxMessage: int(f.MaxMessage), MaxConnections: f.MaxConnections, Buffer: int64(f.IngestMemory),
 		IdleTimeout: f.IdleTimeout, BusTimeout: f.BusTimeout, Drain: f.Drain,
 	})

@@ -32,7 +32,7 @@ type scale struct {
 // measureScale asks the registry, the checkpoints and the leases.
 func measureScale(ctx context.Context, b *bus.Bus) (scale, error) {
 	var s scale
-	workers, err := b.Workers(ctx)
+	workers, err := b.Workers(ctx, bus.Segment)
 	if err != nil {
 		return s, err
 	}

@@ -180,7 +180,7 @@ func registered(ctx context.Context, b *bus.Bus, stream, broadcast string) (bool
 	if err != nil {
 		return true, err
 	}
-	e, err := b.Entry(ctx, parsed)
+	e, err := b.Registration(ctx, parsed)
 	if err != nil {
 		return true, err
 	}

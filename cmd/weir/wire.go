@@ -21,14 +21,14 @@ import (
 
 // ingestLog is the bus as ingest sees it.
 type ingestLog struct {
-	bus      *bus.Bus
-	conflict bus.Conflict
+	bus    *bus.Bus
+	ifLive bus.IfLive
 }
 
 var _ ingest.Log = ingestLog{}
 
 func (l ingestLog) Open(ctx context.Context, s media.Stream, now time.Time) (ingest.Session, error) {
-	session, err := l.bus.OpenSession(ctx, s, now, l.conflict)
+	session, err := l.bus.OpenSession(ctx, s, now, l.ifLive)
 	if err != nil {
 		return nil, ingestError(err)
 	}
@@ -131,7 +131,7 @@ func (l streamList) Streams(ctx context.Context) ([]origin.Stream, error) {
 }
 
 // describe says what the registry and the checkpoint know of a stream.
-func describe(e bus.Entry, o bus.Ownership, now time.Time) origin.Stream {
+func describe(e bus.Registration, o bus.Ownership, now time.Time) origin.Stream {
 	s := origin.Stream{
 		Name: e.Stream.String(), State: string(e.State), Broadcast: e.Broadcast, Since: e.Since,
 		Ingest: e.Node, Worker: o.Owner, Epoch: e.Epoch,

@@ -46,7 +46,7 @@ func TestPanicStaysInItsBroadcast(t *testing.T) {
 	handle := packageClaim(w)
 	ended := make(chan error, 1)
 	go func() {
-		ended <- bus.NewWorker(b, bus.WorkerConfig{}).Run(ctx, func(ctx context.Context, c *bus.Claim) error {
+		ended <- b.Work(bus.Segment, bus.WorkConfig{}).Run(ctx, func(ctx context.Context, c *bus.Claim) error {
 			err := handle(ctx, c)
 			select {
 			case met <- err:

@@ -1,4 +1,4 @@
-package bus
+package jet
 
 import (
 	"context"
@@ -16,7 +16,7 @@ const (
 	unansweredMost = 5 * time.Second
 	// reviveEvery is how often it is started anew at most.
 	reviveEvery = 15 * time.Second
-	// roomPoll is how often a session looks whether there is room again.
+	// roomPoll is how often it is looked whether there is room again.
 	roomPoll = 50 * time.Millisecond
 )
 
@@ -24,14 +24,14 @@ const (
 // reserve, not what they hold. How much room there is in fact, HoldWhile says.
 const anyStore = 1 << 60
 
-// HoldWhile makes sessions wait for as long as full is true: there is no room
-// for frames on the disk. It is called before the first session opens.
-func (b *Bus) HoldWhile(full func() bool) { b.full = full }
+// HoldWhile makes WaitForRoom wait for as long as full is true: there is no room
+// on the disk. It is called before the first of those.
+func (c *Conn) HoldWhile(full func() bool) { c.full = full }
 
-// waitForRoom returns when the disk has room for frames.
-func (b *Bus) waitForRoom(ctx context.Context) error {
-	for b.full() {
-		if sleep(ctx, roomPoll) != nil {
+// WaitForRoom returns when the disk has room.
+func (c *Conn) WaitForRoom(ctx context.Context) error {
+	for c.full() {
+		if Sleep(ctx, roomPoll) != nil {
 			return fmt.Errorf("the disk is full: %w", context.Cause(ctx))
 		}
 	}
@@ -43,21 +43,21 @@ func (b *Bus) waitForRoom(ctx context.Context) error {
 // disk once answers no write ever again; started anew it goes on with what is
 // in its files, and that is all it has acknowledged. The connection stays,
 // readers find their place again, and writes are tried again as ever.
-func (b *Bus) revive(since time.Time) {
-	if b.server == nil || time.Since(since) < unansweredMost || b.full() {
+func (c *Conn) revive(since time.Time) {
+	if c.server == nil || time.Since(since) < unansweredMost || c.full() {
 		return
 	}
-	b.mu.Lock()
-	soon := time.Since(b.revived) < reviveEvery
+	c.mu.Lock()
+	soon := time.Since(c.revived) < reviveEvery
 	if !soon {
-		b.revived = time.Now()
+		c.revived = time.Now()
 	}
-	b.mu.Unlock()
+	c.mu.Unlock()
 	if soon {
 		return
 	}
-	dir := filepath.Dir(b.server.StoreDir())
-	err := b.server.ShutdownJetStream()
-	err = errors.Join(err, b.server.EnableJetStream(&server.JetStreamConfig{StoreDir: dir, MaxMemory: anyStore, MaxStore: anyStore}))
-	b.log.Warn("jetstream left writes unanswered, and was started anew", "err", err)
+	dir := filepath.Dir(c.server.StoreDir())
+	err := c.server.ShutdownJetStream()
+	err = errors.Join(err, c.server.EnableJetStream(&server.JetStreamConfig{StoreDir: dir, MaxMemory: anyStore, MaxStore: anyStore}))
+	c.log.Warn("jetstream left writes unanswered, and was started anew", "err", err)
 }
