@@ -1,15 +1,9 @@
 package ingest
 
 import (
-	"context"
-	"log/slog"
-	"net"
-	"sync/atomic"
 	"testing"
 	"time"
 
-	"weir/media"
-	"weir/media/framelog"
 	"weir/remux/flv"
 )
 
@@ -85,59 +79,5 @@ func TestBatcherAllocatesNothing(t *testing.T) {
 		cycle(t, b, tags, at)
 	}); n > 0 {
 		t.Errorf("%.1f allocations for %d tags: buffers are reused, so that a running stream makes no garbage", n, len(tags))
-	}
-}
-
-// discardLog takes every batch at once.
-type discardLog struct{ batches atomic.Int64 }
-
-func (l *discardLog) Open(context.Context, media.Stream, time.Time) (Session, error) {
-	return (*discardSession)(l), nil
-}
-
-type discardSession discardLog
-
-func (s *discardSession) Append(context.Context, *framelog.Batch) error {
-	s.batches.Add(1)
-	return nil
-}
-func (s *discardSession) End(context.Context, bool) error { return nil }
-func (s *discardSession) Kicked() <-chan struct{}         { return nil }
-func (s *discardSession) Broadcast() string               { return "broadcast" }
-
-// BenchmarkConnection is a whole connection over loopback, as fast as it goes:
-// our encoder's end writes GOPs, ours reads, batches and appends them.
-func BenchmarkConnection(b *testing.B) {
-	log := new(discardLog)
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
-	}
-	s := NewServer(Config{Log: log, Logger: slog.New(slog.DiscardHandler)})
-	ctx, cancel := context.WithCancel(b.Context())
-	served := make(chan error, 1)
-	go func() { served <- s.Serve(ctx, ln) }()
-	p, err := Dial(ctx, "rtmp://"+ln.Addr().String()+"/live/alice")
-	if err != nil {
-		b.Fatal(err)
-	}
-	tags, size := gop()
-	b.SetBytes(size)
-	b.ReportAllocs()
-	for at := uint32(0); b.Loop(); at += 2000 {
-		for _, t := range tags {
-			t.Timestamp += at
-			if err := p.WriteTag(t); err != nil {
-				b.Fatal(err)
-			}
-		}
-	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(tags)), "ns/tag")
-	if err := p.Close(); err != nil {
-		b.Error(err)
-	}
-	cancel()
-	if err := <-served; err != nil {
-		b.Error(err)
 	}
 }

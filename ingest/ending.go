@@ -3,30 +3,32 @@ package ingest
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
-	"net"
-	"syscall"
-
-	"weir/media"
+	"time"
 )
 
-// ending is why a connection, or a session on it, ended.
-type ending struct {
-	// reason is the metrics' word for it.
-	reason string
-	// clean: the broadcast ends too.
-	clean bool
-	// code and text are the status that tells the peer; none without a code.
-	code, text string
-	// streamID is the publish that was refused before it was a session.
-	streamID uint32
-	stream   media.Stream
-	level    slog.Level
-	// rule is what the log line says of it.
-	rule string
-	err  error
+// Refusal is why a session was not to be, or may not go on, and whose fault
+// that is: the peer's, or an operator's will. What the log fails in is no
+// Refusal.
+type Refusal struct {
+	reason     string
+	code, text string // what the peer is told, if anything
+	clean      bool   // the broadcast ends too
+	level      slog.Level
+	err        error
 }
+
+// Error returns what happened.
+func (r *Refusal) Error() string { return r.err.Error() }
+
+// Unwrap returns the cause.
+func (r *Refusal) Unwrap() error { return r.err }
+
+// Reason is one word for logs and metrics.
+func (r *Refusal) Reason() string { return r.reason }
+
+// Status is what the peer is told; nothing without a code.
+func (r *Refusal) Status() (code, text string) { return r.code, r.text }
 
 // The codes that every encoder understands, see package rtmp.
 const (
@@ -34,96 +36,87 @@ const (
 	denied  = "NetStream.Publish.Denied"
 )
 
-// The endings that need no more detail.
+// The refusals that need no more detail.
 var (
-	unpublished = &ending{reason: "unpublished", clean: true}
-	republished = &ending{reason: "republished"}
-	idle        = &ending{reason: "idle", level: slog.LevelWarn, rule: "a publishing peer sends within the idle timeout"}
-	noHandshake = &ending{reason: "handshake", rule: "the handshake is done within the connect timeout"}
-	noConnect   = &ending{reason: "connect", rule: "connect comes within the connect timeout"}
-	noPublish   = &ending{reason: "publish", rule: "a publish comes within the publish timeout"}
-	drained     = &ending{reason: "drained"}
-	kicked      = &ending{reason: "kicked", clean: true, code: denied, text: "The session was ended by the server."}
-	fenced      = &ending{reason: "fenced", code: badName, text: "A newer session of this stream has taken over."}
-	logTimeout  = &ending{reason: "log", code: denied, text: "The server could not store the stream in time.",
-		level: slog.LevelError, err: errors.New("the frame log took no batch within the bus timeout")}
+	kicked = &Refusal{reason: "kicked", clean: true, code: denied, text: "The session was ended by the server.",
+		err: errors.New("an operator, or another node's session, ended the session")}
+	idle = &Refusal{reason: "idle", level: slog.LevelWarn,
+		err: errors.New("a publishing peer sends within the idle timeout")}
+	cut = &Refusal{reason: "drained", err: errors.New("the server is going down")}
 )
 
-// lostConnection is the end of a connection by itself.
-func lostConnection(publishing bool, err error) *ending {
-	e := &ending{reason: "lost", err: err, level: slog.LevelDebug}
-	if publishing {
-		e.level = slog.LevelInfo
-	}
-	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, net.ErrClosed) {
-		e.err = nil
-	}
-	return e
+// fenced is the end of a session that a newer one has replaced.
+func fenced(err error) *Refusal {
+	return &Refusal{reason: "fenced", code: badName, text: "A newer session of this stream has taken over.", err: err}
 }
 
 // brokenRule is the end of a peer that broke one. err names it, and nothing
 // that the peer named.
-func brokenRule(err error) *ending {
-	return &ending{reason: "protocol", level: slog.LevelWarn, err: err}
+func brokenRule(err error) *Refusal {
+	return &Refusal{reason: "protocol", level: slog.LevelWarn, err: err}
 }
 
-// failedSession is the end of a session by the log or an operator.
-func failedSession(err error) *ending {
-	switch {
-	case errors.Is(err, errKicked):
-		return kicked
-	case errors.Is(err, ErrFenced):
-		return fenced
-	}
-	e := *logTimeout
-	e.err = err
-	return &e
-}
+// errLogTimeout ends a session whose buffer has been full for too long.
+var errLogTimeout = errors.New("the frame log took no batch within the bus timeout")
 
-// refusedPublish is the end of a connection whose publish was not accepted.
-// The stream is set if authorization did not fail.
-func refusedPublish(streamID uint32, stream media.Stream, err error) *ending {
-	e := &ending{reason: "refused", streamID: streamID, stream: stream, err: err, code: denied, level: slog.LevelInfo}
+// notOpened says what the peer did wrong where Log.Open has failed, if it did.
+func notOpened(err error) error {
 	switch {
-	case errors.Is(err, media.ErrStreamName):
-		e.reason, e.code, e.text = "name", badName, err.Error()
-	case stream == media.Stream{}:
-		e.reason, e.text = "auth", "Publishing is not allowed."
 	case errors.Is(err, ErrBusy):
-		e.reason, e.code, e.text = "busy", badName, "The stream is already being published."
+		return &Refusal{reason: "busy", code: badName, text: "The stream is already being published.", err: err}
 	case errors.Is(err, ErrFenced):
-		e.reason, e.code, e.text = "fenced", badName, fenced.text
-	default:
-		e.reason, e.text, e.level = "log", "The server cannot take the stream now.", slog.LevelError
+		return fenced(err)
 	}
-	return e
+	return err
 }
 
-// report logs why a session of the stream, or a connection without one, ended,
-// and counts what was refused.
-func (c *conn) report(e *ending, stream media.Stream) {
-	attrs := []slog.Attr{slog.String("reason", e.reason)}
-	what := "connection ended"
-	switch {
-	case stream != media.Stream{}:
-		what = "publish ended"
-		attrs = append(attrs, slog.String("stream", stream.String()))
-	case e.code != "":
-		what = "publish refused"
-		c.cfg.Metrics.refused.WithLabelValues(e.reason).Inc()
-		if e.stream != (media.Stream{}) {
-			attrs = append(attrs, slog.String("stream", e.stream.String()))
-		}
-	case e == drained || e.reason == "lost":
-		e = &ending{reason: e.reason, level: slog.LevelDebug, err: e.err}
-	default:
-		c.cfg.Metrics.refused.WithLabelValues(e.reason).Inc()
+// Ending is why a session ended.
+type Ending struct {
+	// Reason is one word for logs and metrics.
+	Reason string
+	// Clean: the peer ended its publish, and the broadcast ends too. Otherwise it
+	// may come back.
+	Clean bool
+	Level slog.Level
+	// Rule is what the peer did not do, as logs say it; it may be empty.
+	Rule string
+	Err  error
+}
+
+// End ends the session: what was received whole is appended, for at most
+// Config.BusTimeout, the log is told, and one line says how it was. life bounds
+// all of that.
+func (s *Session) End(life context.Context, why Ending) {
+	if r := (*Refusal)(nil); errors.As(why.Err, &r) {
+		why.Reason, why.Clean, why.Level = r.reason, r.clean, r.level
 	}
-	if e.rule != "" {
-		attrs = append(attrs, slog.String("rule", e.rule))
+	flush := s.cfg.BusTimeout
+	if errors.Is(why.Err, errLogTimeout) {
+		flush = 0 // it has waited already
 	}
-	if e.err != nil {
-		attrs = append(attrs, slog.Any("err", e.err))
+	lost, err := s.finish(life, why.Clean, flush)
+	m := s.cfg.Metrics
+	m.sessions.Dec()
+	m.ended.WithLabelValues(why.Reason).Inc()
+	m.lost.Add(float64(lost))
+	if err != nil && !errors.Is(err, ErrFenced) || lost > 0 && flush == 0 {
+		s.logger.Error("the frame log did not take a session's end", "lost_bytes", lost, "err", err)
 	}
-	c.log.LogAttrs(context.Background(), e.level, what, attrs...)
+	s.report(life, why, lost)
+}
+
+// report writes the line about the session's end.
+func (s *Session) report(ctx context.Context, why Ending, lost int) {
+	attrs := []slog.Attr{slog.String("reason", why.Reason)}
+	if why.Rule != "" {
+		attrs = append(attrs, slog.String("rule", why.Rule))
+	}
+	if why.Err != nil && why.Reason != kicked.reason && why.Reason != cut.reason {
+		attrs = append(attrs, slog.Any("err", why.Err))
+	}
+	attrs = append(attrs, slog.Duration("duration", time.Since(s.since).Round(time.Millisecond)), slog.Int64("bytes", s.rate.total))
+	if lost > 0 {
+		attrs = append(attrs, slog.Int("lost_bytes", lost))
+	}
+	s.logger.LogAttrs(ctx, why.Level, "publish ended", append(attrs, s.facts.attrs()...)...)
 }

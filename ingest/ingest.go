@@ -1,28 +1,25 @@
-// Package ingest is where encoders come in: it listens for RTMP, groups each
-// session's tags into batches and appends them to the frame log.
+// Package ingest makes a publish into batches on the frame log: it groups each
+// session's tags and appends them, says when its connection is to stop reading,
+// and how the session ends.
 //
-// Each connection has one goroutine that reads it, and while it publishes a
-// second one that appends to the log, so that a slow log never delays reading
-// before the session's buffer is full. When it is, reading stops, the encoder
-// feels it as a slow network, and after Config.BusTimeout the session ends with
-// a status.
+// A session has a goroutine of its own that appends to the log, so that a slow
+// log never delays its connection before the session's buffer is full. When it
+// is, the connection stops reading, the encoder feels it as a slow network, and
+// after Config.BusTimeout the session ends with a status.
 //
-// What a peer can cost is bounded, per connection and in all:
+// What a session can cost is bounded, by itself and in all:
 //
-//   - before it publishes: 64 KiB messages, 10 s to connect, 10 s more to publish
-//   - partial messages: twice Config.MaxMessage (package rtmp)
 //   - batches that wait for the log: Config.SessionBuffer
 //   - batches and partial messages of all sessions together: Config.Buffer. A
 //     session below two batches may always go on, so that others that are stuck
 //     cannot stop it; a larger one waits, and after Config.BusTimeout it ends.
-//
-// Stream keys stay out of logs, errors and metrics: in all that leaves this
-// package stands the stream's name, which Auth made of what the peer sent.
 package ingest
 
 import (
 	"context"
 	"errors"
+	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"weir/media"
@@ -34,12 +31,12 @@ import (
 type Log interface {
 	// Open begins a session of s at now. ErrBusy: another one is live, and is
 	// to stay.
-	Open(ctx context.Context, s media.Stream, now time.Time) (Session, error)
+	Open(ctx context.Context, s media.Stream, now time.Time) (Writer, error)
 }
 
-// Session is one session's place on the log. One goroutine at a time calls
+// Writer is one session's place on the log. One goroutine at a time calls
 // Append and End.
-type Session interface {
+type Writer interface {
 	// Append blocks until b is stored exactly once, and fills in its Session,
 	// Epoch, Number, LastKey and Seq. ErrFenced: a newer session took over.
 	Append(ctx context.Context, b *framelog.Batch) error
@@ -54,36 +51,85 @@ type Session interface {
 	Broadcast() string
 }
 
-// What Log and Session say. The wiring translates the bus' errors to them.
+// What Log and Writer say. The wiring translates the bus' errors to them.
 var (
 	ErrBusy   = errors.New("the stream is already being published")
 	ErrFenced = errors.New("a newer session has taken over")
 )
 
-// Request is what a peer says when it wants to publish. Name, Query and TCURL
-// may hold secrets: Auth must not repeat them in an error.
-type Request struct {
-	App, TCURL string
-	// Name is the last part of the publish URL, its query cut off.
-	Name string
-	// Query is the URL's query, without the question mark and not unescaped.
-	Query string
-	// Remote is the peer's address.
-	Remote string
+// Config configures a Publisher. Log must be set; zero fields otherwise mean
+// the defaults.
+type Config struct {
+	Log Log
+	// Logger gets one line for each session's begin and end. Default
+	// slog.Default.
+	Logger *slog.Logger
+	// Metrics are counted by this publisher only. Default: unregistered ones.
+	Metrics *Metrics
+
+	// Batch is how long tags wait to be sent in one batch. Default 250 ms.
+	Batch time.Duration
+	// MaxMessage is the largest tag, in bytes. Default 8 MiB.
+	MaxMessage int
+	// SessionBuffer is the most bytes of one session that wait for the log;
+	// at least twice MaxMessage. In that bound a session holds ten seconds of
+	// its stream, and twice MaxMessage in any case. Default 64 MiB.
+	SessionBuffer int
+	// Buffer is the most memory of all sessions' batches and partial messages.
+	// Default 512 MiB.
+	Buffer int64
+	// IdleTimeout is how long a publishing peer may be silent. Default 30 s.
+	IdleTimeout time.Duration
+	// BusTimeout is how long a session with a full buffer waits for the log,
+	// and how long the last batches of a lost one do. Default 30 s.
+	BusTimeout time.Duration
 }
 
-// Auth decides who may publish, and under which name viewers see it.
-type Auth interface {
-	// Authorize returns the stream that the peer may publish. An error refuses
-	// it; one that wraps media.ErrStreamName is told to the peer, any other is
-	// only logged.
-	Authorize(ctx context.Context, r Request) (media.Stream, error)
+func (c Config) withDefaults() Config {
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	if c.Metrics == nil {
+		c.Metrics = NewMetrics(nil)
+	}
+	orDefault(&c.MaxMessage, 8<<20)
+	orDefault(&c.SessionBuffer, 64<<20)
+	orDefault(&c.Buffer, 512<<20)
+	orDefault(&c.Batch, 250*time.Millisecond)
+	orDefault(&c.IdleTimeout, 30*time.Second)
+	orDefault(&c.BusTimeout, 30*time.Second)
+	c.SessionBuffer = max(c.SessionBuffer, 2*c.MaxMessage)
+	return c
 }
 
-// OpenAuth lets everybody publish: the publish name is the stream's name.
-type OpenAuth struct{}
+func orDefault[T int | int64 | time.Duration](v *T, otherwise T) {
+	if *v <= 0 {
+		*v = otherwise
+	}
+}
 
-// Authorize accepts every request with a proper name.
-func (OpenAuth) Authorize(_ context.Context, r Request) (media.Stream, error) {
-	return media.ParseStream(r.App, r.Name)
+// Publisher begins sessions.
+type Publisher struct {
+	cfg  Config
+	used atomic.Int64 // memory of all sessions' batches
+}
+
+// NewPublisher returns a Publisher without sessions.
+func NewPublisher(cfg Config) *Publisher {
+	return &Publisher{cfg: cfg.withDefaults()}
+}
+
+// Publish begins a session of a stream, which the caller must End. ctx bounds
+// the beginning only. wake is called, by any goroutine, when Plan has something
+// new to say. remote is the peer's address, for the log.
+func (p *Publisher) Publish(ctx context.Context, stream media.Stream, remote string, wake func()) (*Session, error) {
+	now := time.Now()
+	w, err := p.cfg.Log.Open(ctx, stream, now)
+	if err != nil {
+		return nil, notOpened(err)
+	}
+	log := p.cfg.Logger.With("remote", remote, "stream", stream.String(), "broadcast", w.Broadcast())
+	log.Info("publish began")
+	p.cfg.Metrics.sessions.Inc()
+	return newSession(context.WithoutCancel(ctx), p, w, log, now, wake), nil
 }

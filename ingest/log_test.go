@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"sync"
 	"testing"
 	"time"
@@ -56,7 +55,7 @@ func (l *recordingLog) change() {
 	l.changed = make(chan struct{})
 }
 
-func (l *recordingLog) Open(_ context.Context, s media.Stream, _ time.Time) (Session, error) {
+func (l *recordingLog) Open(_ context.Context, s media.Stream, _ time.Time) (Writer, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.open != nil {
@@ -187,13 +186,11 @@ func parseRun(t testing.TB, p []byte) (tags []flv.Tag) {
 	return tags
 }
 
-// station is a Server that listens on loopback.
-type station struct {
-	*Server
+// desk is a Publisher with a recording log, and what it says.
+type desk struct {
+	*Publisher
 	log  *recordingLog
-	text *lockedBuffer // what it logs
-	addr string
-	stop func() error // drains, and returns what Serve returned
+	text *lockedBuffer
 }
 
 // lockedBuffer is a log's text.
@@ -214,20 +211,7 @@ func (b *lockedBuffer) String() string {
 	return b.buf.String()
 }
 
-// listen starts a Server; the test's end stops it.
-func listen(t testing.TB, cfg Config) *station {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := serve(t, ln, cfg)
-	s.addr = ln.Addr().String()
-	return s
-}
-
-func serve(t testing.TB, ln net.Listener, cfg Config) *station {
-	t.Helper()
+func newDesk(cfg Config) *desk {
 	log, ok := cfg.Log.(*recordingLog)
 	if !ok {
 		log = newRecordingLog()
@@ -235,38 +219,70 @@ func serve(t testing.TB, ln net.Listener, cfg Config) *station {
 	}
 	text := new(lockedBuffer)
 	cfg.Logger = slog.New(slog.NewTextHandler(text, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	s := &station{Server: NewServer(cfg), log: log, text: text}
-	ctx, cancel := context.WithCancel(context.Background())
-	result := make(chan error, 1)
-	go func() { result <- s.Serve(ctx, ln) }()
-	s.stop = sync.OnceValue(func() error {
-		cancel()
-		return <-result
-	})
-	t.Cleanup(func() {
-		if err := s.stop(); err != nil {
-			t.Errorf("serve: %v", err)
-		}
-	})
-	return s
+	return &desk{Publisher: NewPublisher(cfg), log: log, text: text}
 }
 
-// dial publishes to the station.
-func (s *station) dial(t testing.TB, path string) *Publisher {
+// link is a session and the connection's part in it: it waits while the
+// session is full, as package endpoint does.
+type link struct {
+	*Session
+	t      testing.TB
+	woken  chan struct{}
+	buffer int // what it has sent since the last turn
+}
+
+// publish begins a session.
+func (d *desk) publish(t testing.TB, name string) *link {
 	t.Helper()
-	p, err := Dial(t.Context(), "rtmp://"+s.addr+"/"+path)
+	l := &link{t: t, woken: make(chan struct{}, 1)}
+	s, err := d.Publish(t.Context(), media.Stream{App: "live", Name: name}, "192.0.2.1:5", func() { signal(l.woken) })
 	if err != nil {
 		t.Fatal(err)
 	}
-	return p
+	l.Session = s
+	return l
 }
 
-// send writes tags.
-func send(t testing.TB, p *Publisher, tags ...flv.Tag) {
-	t.Helper()
-	for _, tag := range tags {
-		if err := p.WriteTag(tag); err != nil {
-			t.Fatal(err)
+// turn asks for a Plan, until the session takes more or ends.
+func (l *link) turn(turn Turn) (Plan, error) {
+	for {
+		turn.Now, turn.Read = time.Now(), l.buffer
+		l.buffer = 0
+		p := l.Plan(turn)
+		if p.Err != nil || !p.Full {
+			return p, p.Err
+		}
+		select {
+		case <-l.woken:
+		case <-time.After(50 * time.Millisecond):
 		}
 	}
 }
+
+// try sends tags, with a turn behind each; the first error ends it.
+func (l *link) try(tags ...flv.Tag) error {
+	for _, t := range tags {
+		l.buffer += len(t.Data) + 12
+		if _, err := l.Tag(time.Now(), t); err != nil {
+			return err
+		}
+		if _, err := l.turn(Turn{}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// send sends tags that must be taken.
+func (l *link) send(tags ...flv.Tag) {
+	l.t.Helper()
+	if err := l.try(tags...); err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+// unpublish ends the session as its encoder does.
+func (l *link) unpublish() { l.End(context.Background(), Ending{Reason: "unpublished", Clean: true}) }
+
+// lose ends the session as a broken connection does.
+func (l *link) lose() { l.End(context.Background(), Ending{Reason: "lost"}) }

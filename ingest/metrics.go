@@ -7,23 +7,20 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
-// Metrics counts what ingest does. No label ever holds what a peer sent.
+// Metrics counts what sessions do. No label ever holds what a peer sent.
 type Metrics struct {
-	connections prometheus.Gauge
-	sessions    prometheus.Gauge
-	buffered    prometheus.Gauge
-	received    prometheus.Counter
-	batches     prometheus.Counter
-	stored      prometheus.Counter
-	lost        prometheus.Counter
-	stalled     prometheus.Counter
-	failures    prometheus.Counter
-	latency     prometheus.Histogram
-	refused     *prometheus.CounterVec
-	ended       *prometheus.CounterVec
+	sessions prometheus.Gauge
+	buffered prometheus.Gauge
+	batches  prometheus.Counter
+	stored   prometheus.Counter
+	lost     prometheus.Counter
+	stalled  prometheus.Counter
+	failures prometheus.Counter
+	latency  prometheus.Histogram
+	ended    *prometheus.CounterVec
 }
 
-// NewMetrics registers the metrics of one Server with r, which may be nil.
+// NewMetrics registers the metrics of one Publisher with r, which may be nil.
 func NewMetrics(r prometheus.Registerer) *Metrics {
 	f := promauto.With(r)
 	gauge := func(name, help string) prometheus.Gauge {
@@ -32,25 +29,21 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	counter := func(name, help string) prometheus.Counter {
 		return f.NewCounter(prometheus.CounterOpts{Name: "weir_ingest_" + name, Help: help})
 	}
-	reasons := func(name, help string) *prometheus.CounterVec {
-		return f.NewCounterVec(prometheus.CounterOpts{Name: "weir_ingest_" + name, Help: help}, []string{"reason"})
-	}
 	return &Metrics{
-		connections: gauge("connections", "Open connections."),
-		sessions:    gauge("sessions", "Sessions that publish."),
-		buffered:    gauge("buffer_bytes", "Memory of batches that wait for the frame log or grow."),
-		received:    counter("received_bytes_total", "Bytes read from encoders."),
-		batches:     counter("batches_total", "Batches stored in the frame log."),
-		stored:      counter("stored_bytes_total", "Bytes of the batches stored in the frame log."),
-		lost:        counter("lost_bytes_total", "Bytes of tags that were received and did not reach the frame log."),
-		stalled:     counter("stalled_seconds_total", "Time in which sessions did not read because their buffer was full."),
-		failures:    counter("append_failures_total", "Batches that the frame log did not take."),
+		sessions: gauge("sessions", "Sessions that publish."),
+		buffered: gauge("buffer_bytes", "Memory of batches that wait for the frame log or grow."),
+		batches:  counter("batches_total", "Batches stored in the frame log."),
+		stored:   counter("stored_bytes_total", "Bytes of the batches stored in the frame log."),
+		lost:     counter("lost_bytes_total", "Bytes of tags that were received and did not reach the frame log."),
+		stalled:  counter("stalled_seconds_total", "Time in which sessions did not read because their buffer was full."),
+		failures: counter("append_failures_total", "Batches that the frame log did not take."),
 		latency: f.NewHistogram(prometheus.HistogramOpts{
 			Name: "weir_ingest_append_seconds", Help: "Time until the frame log had stored a batch.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 		}),
-		refused: reasons("refused_total", "Connections and publishes that were refused."),
-		ended:   reasons("sessions_ended_total", "Sessions that ended."),
+		ended: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "weir_ingest_sessions_ended_total", Help: "Sessions that ended.",
+		}, []string{"reason"}),
 	}
 }
 

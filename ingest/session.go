@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"weir/media"
 	"weir/media/framelog"
 	"weir/remux/flv"
 )
@@ -21,56 +21,140 @@ const (
 	rateWindow = time.Second
 	// endTimeout bounds the registry's part of a session's end.
 	endTimeout = 5 * time.Second
+	// always is what a session may hold whatever others do, in bytes.
+	always = 2 * batchSize
 )
 
-// errKicked ends a session that an operator or another node's session ended.
-var errKicked = errors.New("the session was kicked")
+// Session is one publish: what stands between the goroutine that reads its
+// connection and the one that appends to the log. It is a Batcher, and the
+// account of its memory.
+type Session struct {
+	cfg    *Config
+	used   *atomic.Int64 // memory of all sessions' batches
+	out    Writer
+	logger *slog.Logger
+	since  time.Time
 
-// session is what stands between the goroutine that reads a connection and the
-// one that appends to the log: a Batcher, and the account of its memory.
-type session struct {
-	stream   media.Stream
-	remote   string
-	streamID uint32 // RTMP message stream of the publish
-	since    time.Time
-	log      Session
-	metrics  *Metrics
-	limits   limits
+	ready  chan struct{} // the appender should look
+	done   chan struct{} // closed when the appender has ended
+	wake   func()        // the connection should ask for a Plan
+	cancel context.CancelFunc
 
-	ready chan struct{} // the appender should look
-	room  chan struct{} // the reader should look
-	done  chan struct{} // closed when the appender has ended
-	// notify is called by the appender when failure has something to say.
-	notify func()
-	cancel context.CancelFunc // ends what the appender waits for
-
-	mu       sync.Mutex
-	batcher  *Batcher
-	inFlight int // bytes of the batch that is being appended
-	partial  int // bytes of messages that are not whole yet
-	held     int // what of budget is ours
-	closing  bool
-	kicked   bool
-	err      error // why the appender gave up
-	rate     rate
-	facts    facts
-}
-
-// limits are the bounds of a session's buffer, in bytes.
-type limits struct {
-	least, most int           // of payload; in between, bufferTime of the stream
-	always      int           // below this a session goes on whatever others hold
-	all         int64         // of all sessions' memory
-	used        *atomic.Int64 // by all sessions
+	mu        sync.Mutex
+	batcher   *Batcher
+	inFlight  int // bytes of the batch that is being appended
+	partial   int // bytes of messages that are not whole yet
+	held      int // what of the memory of all sessions is ours
+	closing   bool
+	kicked    bool
+	err       error     // why the appender gave up
+	heard     time.Time // when something came last
+	fullSince time.Time // zero: the connection may read
+	cutting   bool      // the session ends where another one can begin
+	rate      rate
+	facts     facts
 }
 
 // newSession starts the appender, which finish waits for.
-func newSession(ctx context.Context, s *session, cfg BatcherConfig) *session {
-	s.ready, s.room, s.done = make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{})
-	s.batcher = NewBatcher(cfg)
+func newSession(ctx context.Context, p *Publisher, w Writer, log *slog.Logger, now time.Time, wake func()) *Session {
+	s := &Session{
+		cfg: &p.cfg, used: &p.used, out: w, logger: log, since: now, heard: now, wake: wake,
+		ready: make(chan struct{}, 1), done: make(chan struct{}),
+		batcher: NewBatcher(BatcherConfig{Interval: p.cfg.Batch, MaxTag: p.cfg.MaxMessage}),
+	}
 	ctx, s.cancel = context.WithCancel(ctx)
 	go s.appendBatches(ctx)
 	return s
+}
+
+// Turn is what a connection tells its session between two reads.
+type Turn struct {
+	Now time.Time
+	// Read is how many bytes came since the last turn, Partial how many are held
+	// of messages that are not whole yet.
+	Read, Partial int
+	// Cut: the session is to end in front of the next tag where another one
+	// can begin. Tag then returns an error.
+	Cut bool
+}
+
+// Plan is what a session wants of its connection.
+type Plan struct {
+	// Err: the session cannot go on.
+	Err error
+	// Full: nothing is to be read before the next Plan.
+	Full bool
+	// Rest is until when what arrives may stay unread.
+	Rest time.Time
+	// Next is when to ask again at the latest.
+	Next time.Time
+	// Rate is what the session receives, in bytes per second; 0 while unknown.
+	Rate int
+}
+
+// Plan takes the account of a turn, wakes the appender if there is something
+// for it to do, and says what the connection is to do next.
+func (s *Session) Plan(t Turn) Plan {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.rate.add(t.Now, t.Read)
+	s.cutting = t.Cut
+	if t.Partial != s.partial {
+		s.partial = t.Partial
+		s.account()
+	}
+	if s.batcher.Ready(t.Now) {
+		signal(s.ready)
+	}
+	p := Plan{Full: s.full(), Rate: s.rate.perSecond}
+	p.Err = s.listen(t, p.Full)
+	p.Rest, p.Next = t.Now.Add(s.cfg.Batch), s.heard.Add(s.cfg.IdleTimeout)
+	switch due := s.batcher.Due(); {
+	case due.IsZero():
+	case due.After(t.Now):
+		p.Rest, p.Next = due, earlier(p.Next, due)
+	default: // it already waits for the one in flight
+		p.Next = earlier(p.Next, p.Rest)
+	}
+	return p
+}
+
+// resume counts how long the session was full. It needs mu.
+func (s *Session) resume(now time.Time) {
+	s.cfg.Metrics.stalled.Add(now.Sub(s.fullSince).Seconds())
+	s.fullSince, s.heard = time.Time{}, now
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+// listen returns why the session cannot go on, if it cannot. While it is full,
+// the silence is ours. It needs mu.
+func (s *Session) listen(t Turn, full bool) error {
+	if t.Read > 0 || full {
+		s.heard = t.Now
+	}
+	switch {
+	case full && s.fullSince.IsZero():
+		s.fullSince = t.Now
+	case !full && !s.fullSince.IsZero():
+		s.resume(t.Now)
+	}
+	switch {
+	case s.err != nil:
+		return s.err
+	case s.kicked:
+		return kicked
+	case full && t.Now.Sub(s.fullSince) >= s.cfg.BusTimeout:
+		return errLogTimeout
+	case t.Now.Sub(s.heard) >= s.cfg.IdleTimeout:
+		return idle
+	}
+	return nil
 }
 
 // signal makes whoever waits on c look again.
@@ -81,88 +165,44 @@ func signal(c chan struct{}) {
 	}
 }
 
-// add takes a tag that has arrived, or may have.
-func (s *session) add(arrived time.Time, t flv.Tag) error {
+// Tag takes a tag that arrived at the time given. full asks for a Plan before
+// the next one.
+func (s *Session) Tag(arrived time.Time, t flv.Tag) (full bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.cutting && s.batcher.OpensKey(t) {
+		return false, cut
+	}
 	if err := s.batcher.Add(arrived, t); err != nil {
-		return err
+		return false, brokenRule(err)
 	}
 	s.facts.note(t)
 	s.account()
-	return nil
+	return s.full(), nil
 }
 
-// opensKey tells whether the session could end before t.
-func (s *session) opensKey(t flv.Tag) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.batcher.OpensKey(t)
-}
-
-// received counts n bytes off the socket, after which partial are held of
-// messages that are not whole, and wakes the appender if there is something for
-// it to do.
-func (s *session) received(now time.Time, n, partial int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.rate.add(now, n)
-	if partial != s.partial {
-		s.partial = partial
-		s.account()
-	}
-	if s.batcher.Ready(now) {
-		signal(s.ready)
-	}
-}
-
-// due returns when the open batch is due, or the zero time.
-func (s *session) due() time.Time {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.batcher.Due()
-}
-
-// bytesPerSecond is the session's bit rate in bytes, 0 in its first second.
-func (s *session) bytesPerSecond() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.rate.perSecond
-}
-
-// full tells whether the reader should stop.
-func (s *session) full() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+// full tells whether the connection is to stop reading. It needs mu.
+func (s *Session) full() bool {
 	waits := s.batcher.Queued() + s.inFlight
-	bound := min(max(s.limits.least, s.rate.perSecond*int(bufferTime/time.Second)), s.limits.most)
-	return waits >= bound || waits+s.partial >= s.limits.always && s.limits.used.Load() >= s.limits.all
-}
-
-// failure returns why the session cannot go on, if it cannot.
-func (s *session) failure() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.err == nil && s.kicked {
-		return errKicked
-	}
-	return s.err
+	least, seconds := 2*s.cfg.MaxMessage, int(bufferTime/time.Second)
+	bound := min(max(least, s.rate.perSecond*seconds), s.cfg.SessionBuffer)
+	return waits >= bound || waits+s.partial >= always && s.used.Load() >= s.cfg.Buffer
 }
 
 // account settles what the session holds with the budget of all. It needs mu.
-func (s *session) account() {
+func (s *Session) account() {
 	if held := s.batcher.Held() + s.partial; held != s.held {
-		s.limits.used.Add(int64(held - s.held))
-		s.metrics.buffered.Add(float64(held - s.held))
+		s.used.Add(int64(held - s.held))
+		s.cfg.Metrics.buffered.Add(float64(held - s.held))
 		s.held = held
 	}
 }
 
 // appendBatches appends batch after batch until the session is closed and all
 // is stored, or something fails.
-func (s *session) appendBatches(ctx context.Context) {
+func (s *Session) appendBatches(ctx context.Context) {
 	defer close(s.done)
-	kicked := s.log.Kicked()
+	kick := s.out.Kicked()
 	for {
 		b, more := s.next(time.Now())
 		if !more {
@@ -177,28 +217,28 @@ func (s *session) appendBatches(ctx context.Context) {
 		}
 		select {
 		case <-s.ready:
-		case <-kicked:
-			kicked = nil
-			s.stop(errKicked)
+		case <-kick:
+			kick = nil
+			s.stop(kicked)
 		}
 	}
 }
 
-// stop tells the reader that the session is to end.
-func (s *session) stop(err error) {
+// stop tells the connection that the session is to end.
+func (s *Session) stop(err error) {
 	s.mu.Lock()
-	if errors.Is(err, errKicked) {
+	if errors.Is(err, kicked) {
 		s.kicked = true
 	} else {
 		s.err = err
 	}
 	s.mu.Unlock()
-	s.notify()
+	s.wake()
 }
 
 // next takes a batch from the Batcher; nil means that none is ready, and false
 // that none will be.
-func (s *session) next(now time.Time) (*framelog.Batch, bool) {
+func (s *Session) next(now time.Time) (*framelog.Batch, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b := s.batcher.Take(now)
@@ -209,48 +249,56 @@ func (s *session) next(now time.Time) (*framelog.Batch, bool) {
 }
 
 // append stores one batch and gives its memory back.
-func (s *session) append(ctx context.Context, b *framelog.Batch) error {
+func (s *Session) append(ctx context.Context, b *framelog.Batch) error {
 	began := time.Now()
-	err := s.log.Append(ctx, b)
-	s.metrics.appended(len(b.Tags), time.Since(began), err)
+	err := s.out.Append(ctx, b)
+	s.cfg.Metrics.appended(len(b.Tags), time.Since(began), err)
 	s.mu.Lock()
 	if err == nil {
-		s.facts.batches++
 		s.inFlight = 0
 	}
 	s.batcher.Recycle(b)
 	s.account()
+	waits := !s.fullSince.IsZero()
 	s.mu.Unlock()
-	signal(s.room)
-	if err != nil {
+	switch {
+	case errors.Is(err, ErrFenced):
+		return fenced(err)
+	case err != nil:
 		return fmt.Errorf("append batch: %w", err)
+	case waits:
+		s.wake()
 	}
 	return nil
 }
 
-// finish ends the session: what was received whole is appended, for at most
-// flush, and the log is told. It returns the first failure, and the bytes that
-// did not reach the log.
-func (s *session) finish(ctx context.Context, clean bool, flush time.Duration) (lost int, err error) {
+// finish appends what was received whole, for at most flush, and tells the log.
+// It returns the first failure, and the bytes that did not reach the log.
+func (s *Session) finish(life context.Context, clean bool, flush time.Duration) (lost int, err error) {
 	s.mu.Lock()
 	s.batcher.Flush()
 	s.closing = true
+	if !s.fullSince.IsZero() {
+		s.resume(time.Now())
+	}
 	s.mu.Unlock()
 	signal(s.ready)
 	limit := time.AfterFunc(flush, s.cancel)
+	unbind := context.AfterFunc(life, s.cancel)
 	<-s.done
 	limit.Stop()
+	unbind()
 	s.cancel()
 
 	s.mu.Lock()
 	lost, err = s.batcher.Queued()+s.inFlight, s.err
-	s.limits.used.Add(int64(-s.held))
-	s.metrics.buffered.Sub(float64(s.held))
+	s.used.Add(int64(-s.held))
+	s.cfg.Metrics.buffered.Sub(float64(s.held))
 	s.held = 0
 	s.mu.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, endTimeout)
+	ctx, cancel := context.WithTimeout(life, endTimeout)
 	defer cancel()
-	if e := s.log.End(ctx, clean); e != nil && err == nil {
+	if e := s.out.End(ctx, clean); e != nil && err == nil {
 		err = fmt.Errorf("end session: %w", e)
 	}
 	return lost, err

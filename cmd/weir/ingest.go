@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"weir/bus"
+	"weir/endpoint"
 	"weir/ingest"
 )
 
@@ -39,10 +40,14 @@ func (f *rtmpFlags) stages(ctx context.Context, b *bus.Bus, metrics prometheus.R
 	if f.PublishConflict == "reject" {
 		ifLive = bus.Reject
 	}
-	s := ingest.NewServer(ingest.Config{
+	p := ingest.NewPublisher(ingest.Config{
 		Log: ingestLog{bus: b, ifLive: ifLive}, Logger: log, Metrics: ingest.NewMetrics(metrics),
-		Batch: f.Batch, MaxMessage: int(f.MaxMessage), MaxConnections: f.MaxConnections, Buffer: int64(f.IngestMemory),
-		IdleTimeout: f.IdleTimeout, BusTimeout: f.BusTimeout, Drain: f.Drain,
+		Batch: f.Batch, MaxMessage: int(f.MaxMessage), Buffer: int64(f.IngestMemory),
+		IdleTimeout: f.IdleTimeout, BusTimeout: f.BusTimeout,
+	})
+	s := endpoint.NewServer(endpoint.Config{
+		Publisher: publisher{p}, Logger: log, Metrics: endpoint.NewMetrics(metrics),
+		MaxMessage: int(f.MaxMessage), MaxConnections: f.MaxConnections, Drain: f.Drain,
 	})
 	return []stage{
 		{"rtmp", func(ctx context.Context) error { return s.Serve(ctx, l) }},

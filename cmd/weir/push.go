@@ -11,7 +11,7 @@ import (
 	"os"
 	"time"
 
-	"weir/ingest"
+	"weir/endpoint"
 	"weir/remux/flv"
 	"weir/rtmp"
 )
@@ -68,11 +68,11 @@ type pusher struct {
 	log      *slog.Logger
 	progress io.Writer // nil: none
 
-	to      *ingest.Publisher // nil: not connected
-	stood   bool              // some connection did
-	headers []flv.Tag         // what a new connection must be told first
-	skip    bool              // until the next key frame
-	ends    [2]trackEnd       // of video, of audio
+	to      *endpoint.Push // nil: not connected
+	stood   bool           // some connection did
+	headers []flv.Tag      // what a new connection must be told first
+	skip    bool           // until the next key frame
+	ends    [2]trackEnd    // of video, of audio
 	sent    int64
 	shown   time.Time
 	began   time.Time
@@ -224,7 +224,7 @@ func (p *pusher) connect(ctx context.Context) error {
 			return nil
 		}
 		refused := (*rtmp.RefusedError)(nil)
-		if !p.again || errors.Is(err, ingest.ErrPublishURL) || errors.As(err, &refused) || ctx.Err() != nil {
+		if !p.again || errors.Is(err, endpoint.ErrPublishURL) || errors.As(err, &refused) || ctx.Err() != nil {
 			return err
 		}
 		tries++
@@ -247,7 +247,7 @@ func (p *pusher) connect(ctx context.Context) error {
 func (p *pusher) dial(ctx context.Context, limit time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	to, err := ingest.Dial(ctx, p.url)
+	to, err := endpoint.Dial(ctx, p.url)
 	if err != nil {
 		return err
 	}

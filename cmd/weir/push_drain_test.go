@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"weir/endpoint"
 	"weir/ingest"
 	"weir/media"
 	"weir/media/framelog"
@@ -16,9 +17,17 @@ import (
 // sink is a frame log that keeps nothing but counts.
 type sink struct{ sessions, batches, lost atomic.Int64 }
 
-func (s *sink) Open(context.Context, media.Stream, time.Time) (ingest.Session, error) {
+func (s *sink) Open(context.Context, media.Stream, time.Time) (ingest.Writer, error) {
 	s.sessions.Add(1)
 	return s, nil
+}
+
+// sinkServer is the receiving end of weir, but for the log.
+func sinkServer(log ingest.Log) *endpoint.Server {
+	quiet := slog.New(slog.DiscardHandler)
+	return endpoint.NewServer(endpoint.Config{
+		Publisher: publisher{ingest.NewPublisher(ingest.Config{Log: log, Logger: quiet})}, Logger: quiet,
+	})
 }
 
 func (s *sink) Append(context.Context, *framelog.Batch) error { s.batches.Add(1); return nil }
@@ -51,7 +60,7 @@ func TestPushGoesWhenAServerDrains(t *testing.T) {
 		life, drain := context.WithCancel(ctx)
 		defer drain()
 		served := make(chan error, 1)
-		s := ingest.NewServer(ingest.Config{Log: log, Logger: slog.New(slog.DiscardHandler)})
+		s := sinkServer(log)
 		go func() { served <- s.Serve(life, ln) }()
 		for deadline := time.Now().Add(30 * time.Second); log.batches.Load() < drainAt; time.Sleep(10 * time.Millisecond) {
 			if time.Now().After(deadline) {

@@ -9,8 +9,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"weir/ingest"
 )
 
 // clipPusher pushes the demo's clip to an address, as a test wants it.
@@ -67,7 +65,7 @@ func TestPushWaitsForAServerItKnows(t *testing.T) {
 	serve := func(ln net.Listener, sessions int64) {
 		life, end := context.WithCancel(ctx)
 		served := make(chan error, 1)
-		s := ingest.NewServer(ingest.Config{Log: log, Logger: slog.New(slog.DiscardHandler)})
+		s := sinkServer(log)
 		go func() { served <- s.Serve(life, ln) }()
 		eventually(t, 30*time.Second, "push is connected", func() bool { return log.sessions.Load() == sessions && log.batches.Load() > 0 })
 		end()

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"weir/bus"
+	"weir/endpoint"
 	"weir/hls"
 	"weir/ingest"
 	"weir/media"
@@ -19,6 +20,32 @@ import (
 // The adapters between rooms that may not know each other: each is a room's
 // interface in front of another room's type.
 
+// publisher is ingest as the endpoint sees it.
+type publisher struct{ to *ingest.Publisher }
+
+var (
+	_ endpoint.Publisher = publisher{}
+	_ endpoint.Refusal   = (*ingest.Refusal)(nil)
+)
+
+func (p publisher) Publish(ctx context.Context, s media.Stream, remote string, wake func()) (endpoint.Session, error) {
+	session, err := p.to.Publish(ctx, s, remote, wake)
+	if err != nil {
+		return nil, err
+	}
+	return publishSession{session}, nil
+}
+
+type publishSession struct{ *ingest.Session }
+
+func (s publishSession) Plan(t endpoint.Turn) endpoint.Plan {
+	return endpoint.Plan(s.Session.Plan(ingest.Turn(t)))
+}
+
+func (s publishSession) End(ctx context.Context, why endpoint.Ending) {
+	s.Session.End(ctx, ingest.Ending(why))
+}
+
 // ingestLog is the bus as ingest sees it.
 type ingestLog struct {
 	bus    *bus.Bus
@@ -27,22 +54,22 @@ type ingestLog struct {
 
 var _ ingest.Log = ingestLog{}
 
-func (l ingestLog) Open(ctx context.Context, s media.Stream, now time.Time) (ingest.Session, error) {
+func (l ingestLog) Open(ctx context.Context, s media.Stream, now time.Time) (ingest.Writer, error) {
 	session, err := l.bus.OpenSession(ctx, s, now, l.ifLive)
 	if err != nil {
 		return nil, ingestError(err)
 	}
-	return ingestSession{session}, nil
+	return ingestWriter{session}, nil
 }
 
-type ingestSession struct{ *bus.Session }
+type ingestWriter struct{ *bus.Session }
 
-func (s ingestSession) Append(ctx context.Context, b *framelog.Batch) error {
-	return ingestError(s.Session.Append(ctx, b))
+func (w ingestWriter) Append(ctx context.Context, b *framelog.Batch) error {
+	return ingestError(w.Session.Append(ctx, b))
 }
 
-func (s ingestSession) End(ctx context.Context, clean bool) error {
-	return ingestError(s.Session.End(ctx, clean))
+func (w ingestWriter) End(ctx context.Context, clean bool) error {
+	return ingestError(w.Session.End(ctx, clean))
 }
 
 // ingestError puts the bus' errors into ingest's words.

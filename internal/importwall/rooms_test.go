@@ -36,7 +36,7 @@ var clock = map[string]bool{
 }
 
 // stages stand side by side on the bus or the store. None knows another.
-var stages = []string{"ingest", "bus", "segmenter", "storage", "origin", "check"}
+var stages = []string{"endpoint", "ingest", "bus", "segmenter", "storage", "origin", "check"}
 
 // vocabularies are what stages may share.
 var vocabularies = []string{"media", "remux", "rtmp", "hls"}
@@ -48,6 +48,7 @@ var rooms = map[string][]string{
 	"remux":     {"media"},
 	"rtmp":      {"media", "remux/flv"},
 	"hls":       {"media", "remux"},
+	"endpoint":  vocabularies,
 	"ingest":    vocabularies,
 	"bus":       vocabularies,
 	"segmenter": vocabularies,
@@ -71,9 +72,9 @@ var modules = []struct {
 	{"github.com/asticode/go-asti", []string{"remux/mpegts"}, []string{""}, "only remux/mpegts knows the library below it: its traps are fenced in there"},
 	{"github.com/grafov/m3u8", []string{"hls"}, []string{""}, "only hls writes playlists: its traps are fenced in there"},
 	{"github.com/alecthomas/kong", []string{"cmd/weir"}, nil, "only cmd/weir has a command line: stages take a Config"},
-	{"github.com/prometheus/", []string{"ingest", "bus", "segmenter", "origin", "cmd/weir"}, []string{""}, "metrics are counted by the stages, never by pure code"},
+	{"github.com/prometheus/", []string{"endpoint", "ingest", "bus", "segmenter", "origin", "cmd/weir"}, []string{""}, "metrics are counted by the stages, never by pure code"},
 	{"golang.org/x/crypto", []string{"rtmp"}, nil, "RTMPE signs with ciphers that the standard library does not have"},
-	{"golang.org/x/sync", []string{"ingest", "bus", "segmenter", "storage", "origin", "cmd/weir"}, []string{""}, "goroutines belong to stages"},
+	{"golang.org/x/sync", []string{"endpoint", "ingest", "bus", "segmenter", "storage", "origin", "cmd/weir"}, []string{""}, "goroutines belong to stages"},
 	{"golang.org/x/sys", []string{"storage"}, []string{""}, "only storage asks the kernel for more than package os has: locks and attributes of files"},
 	{"github.com/google/go-cmp", []string{"internal"}, []string{""}, "it is for tests"},
 	{"github.com/rogpeppe/go-internal", nil, []string{""}, "it is for tests"},

@@ -1,4 +1,4 @@
-package ingest
+package endpoint
 
 import (
 	"context"
@@ -7,47 +7,30 @@ import (
 	"log/slog"
 	"net"
 	"sync"
-	"sync/atomic"
 	"time"
-
-	"weir/media"
 )
 
-// Config configures a Server. Log must be set; zero fields otherwise mean the
-// defaults.
+// Config configures a Server. Publisher must be set; zero fields otherwise mean
+// the defaults.
 type Config struct {
-	Log Log
+	Publisher Publisher
 	// Auth decides who may publish. Default OpenAuth.
 	Auth Auth
-	// Logger gets one line for each session's begin and end, and for each peer
-	// that is refused or breaks a rule. Default slog.Default.
+	// Logger gets a line for each peer that is refused or breaks a rule before
+	// it publishes. Default slog.Default.
 	Logger *slog.Logger
 	// Metrics are counted by this server only. Default: unregistered ones.
 	Metrics *Metrics
 
-	// Batch is how long tags wait to be sent in one batch. Default 250 ms.
-	Batch time.Duration
-	// MaxMessage is the largest tag, in bytes. Default 8 MiB.
+	// MaxMessage is the largest message of a publish, in bytes. Default: that of
+	// package rtmp, 8 MiB.
 	MaxMessage int
 	// MaxConnections bounds the open connections. Default 1000.
 	MaxConnections int
-	// SessionBuffer is the most bytes of one session that wait for the log;
-	// at least twice MaxMessage. In that bound a session holds ten seconds of
-	// its stream, and twice MaxMessage in any case. Default 64 MiB.
-	SessionBuffer int
-	// Buffer is the most memory of all sessions' batches and partial messages.
-	// Default 512 MiB.
-	Buffer int64
-
 	// ConnectTimeout bounds the time from a connection to its connect command,
 	// PublishTimeout the time from there, or from a clean end, to a publish.
 	// Default 10 s each.
 	ConnectTimeout, PublishTimeout time.Duration
-	// IdleTimeout is how long a publishing peer may be silent. Default 30 s.
-	IdleTimeout time.Duration
-	// BusTimeout is how long a session with a full buffer waits for the log,
-	// and how long the last batches of a lost one do. Default 30 s.
-	BusTimeout time.Duration
 	// Drain bounds the end of Serve. Default 30 s.
 	Drain time.Duration
 }
@@ -62,31 +45,22 @@ func (c Config) withDefaults() Config {
 	if c.Metrics == nil {
 		c.Metrics = NewMetrics(nil)
 	}
-	orDefault(&c.MaxMessage, 8<<20)
 	orDefault(&c.MaxConnections, 1000)
-	orDefault(&c.SessionBuffer, 64<<20)
-	orDefault(&c.Buffer, 512<<20)
-	orDefault(&c.Batch, 250*time.Millisecond)
-	for _, d := range []*time.Duration{&c.ConnectTimeout, &c.PublishTimeout} {
-		orDefault(d, 10*time.Second)
-	}
-	for _, d := range []*time.Duration{&c.IdleTimeout, &c.BusTimeout, &c.Drain} {
-		orDefault(d, 30*time.Second)
-	}
-	c.SessionBuffer = max(c.SessionBuffer, 2*c.MaxMessage)
+	orDefault(&c.ConnectTimeout, 10*time.Second)
+	orDefault(&c.PublishTimeout, 10*time.Second)
+	orDefault(&c.Drain, 30*time.Second)
 	return c
 }
 
-func orDefault[T int | int64 | time.Duration](v *T, otherwise T) {
+func orDefault[T int | time.Duration](v *T, otherwise T) {
 	if *v <= 0 {
 		*v = otherwise
 	}
 }
 
-// Server takes publishes of encoders to the frame log.
+// Server serves RTMP connections.
 type Server struct {
-	cfg  Config
-	used atomic.Int64 // memory of all sessions' batches
+	cfg Config
 
 	mu    sync.Mutex
 	conns map[*conn]net.Listener
@@ -100,10 +74,10 @@ func NewServer(cfg Config) *Server {
 
 // Serve accepts connections from ln, which it closes, until ctx is done. Then
 // it drains: no new connection is taken, encoders that understand it are asked
-// to reconnect, others are cut at their next key frame; what was received is
-// flushed to the log, and each session is left waiting for its encoder to come
-// back, here or on another node. It returns when all of that is done, at the
-// latest Config.Drain after ctx. The error is nil unless accepting failed.
+// to reconnect, others are cut at their next key frame, and each session ends as
+// one whose encoder will come back, here or on another node. It returns when all
+// of that is done, at the latest Config.Drain after ctx. The error is nil unless
+// accepting failed.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	// Sessions outlive ctx by the time of the drain.
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -193,32 +167,4 @@ func (s *Server) drain(ln net.Listener, by time.Time) {
 			c.drain(by)
 		}
 	}
-}
-
-// Kick ends the session of a stream, and with it the broadcast. It tells
-// whether there was one.
-func (s *Server) Kick(stream media.Stream) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	found := false
-	for c := range s.conns {
-		if x := c.current(); x != nil && x.stream == stream {
-			x.stop(errKicked)
-			found = true
-		}
-	}
-	return found
-}
-
-// Sessions returns the running sessions, in no order.
-func (s *Server) Sessions() []SessionInfo {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var all []SessionInfo
-	for c := range s.conns {
-		if x := c.current(); x != nil {
-			all = append(all, x.info())
-		}
-	}
-	return all
 }

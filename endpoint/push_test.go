@@ -1,4 +1,4 @@
-package ingest
+package endpoint
 
 import (
 	"context"
@@ -47,7 +47,7 @@ func TestParseTarget(t *testing.T) {
 
 func TestPace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := new(Publisher)
+		p := new(Push)
 		began := time.Now()
 		for _, step := range []struct {
 			why  string

@@ -1,4 +1,4 @@
-package ingest
+package endpoint
 
 import (
 	"encoding/binary"

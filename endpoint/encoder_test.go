@@ -1,4 +1,4 @@
-package ingest
+package endpoint
 
 import (
 	"bytes"
@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"weir/internal/testmedia"
-	"weir/media/framelog"
 	"weir/remux/flv"
 	"weir/rtmp"
 )
@@ -93,7 +92,7 @@ func replay(t *testing.T, file string) {
 		t.Fatal(err)
 	}
 	want := understand(t, capture)
-	s := listen(t, Config{Batch: time.Millisecond})
+	s := listen(t, Config{})
 	nc, err := net.Dial("tcp", s.addr)
 	if err != nil {
 		t.Fatal(err)
@@ -109,15 +108,15 @@ func replay(t *testing.T, file string) {
 	if err := s.stop(); err != nil {
 		t.Fatal(err)
 	}
-	if len(s.log.sessions) != len(want) {
-		t.Fatalf("%d sessions, want %d", len(s.log.sessions), len(want))
+	if len(s.to.sessions) != len(want) {
+		t.Fatalf("%d sessions, want %d", len(s.to.sessions), len(want))
 	}
-	for i, x := range s.log.sessions {
-		if x.stream.String() != want[i].stream || x.clean != want[i].clean {
-			t.Errorf("session %d of %v, clean %v; want %s, %v", i, x.stream, x.clean, want[i].stream, want[i].clean)
+	for i, x := range s.to.sessions {
+		if x.stream.String() != want[i].stream || x.why.Clean != want[i].clean {
+			t.Errorf("session %d of %v, %+v; want %s, %v", i, x.stream, x.why, want[i].stream, want[i].clean)
 		}
-		if len(want[i].tags) > 0 {
-			checkBatches(t, BatcherConfig{}, want[i].tags, x.pointers())
+		if !bytes.Equal(run(x.tags...), run(want[i].tags...)) {
+			t.Errorf("session %d: %d tags, want the engine's %d", i, len(x.tags), len(want[i].tags))
 		}
 	}
 }
@@ -131,21 +130,15 @@ func command(t *testing.T, name string, args ...string) {
 	}
 }
 
-// readFLV returns the tags of a file.
-func readFLV(t *testing.T, name string) (tags []flv.Tag) {
-	t.Helper()
-	file, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return parseRun(t, file[flv.FileHeader:])
-}
-
-// media are the tags of pictures and sound, with their sequence headers.
+// mediaTags are the tags of pictures and sound, with their sequence headers.
 func mediaTags(tags []flv.Tag) (some []flv.Tag) {
 	for _, t := range tags {
-		kind, _ := classify(t)
-		if kind != otherTag && t.Type != flv.TagScript {
+		switch t.Type {
+		case flv.TagVideo:
+			if v, err := flv.ParseVideo(t.Data); err == nil && (v.Packet == flv.SequenceHeader || v.Packet == flv.CodedFrames) {
+				some = append(some, t)
+			}
+		case flv.TagAudio:
 			some = append(some, t)
 		}
 	}
@@ -167,30 +160,27 @@ func TestFFmpeg(t *testing.T) {
 			file := testmedia.FLV(t, tt.spec)
 			s := listen(t, Config{})
 			command(t, "ffmpeg", "-v", "error", "-i", file, "-c", "copy", "-f", "flv", "rtmp://"+s.addr+"/live/alice")
-			x := s.log.ended(t, 0)
-			if !x.clean {
+			x := s.to.ended(t, 0)
+			if !x.why.Clean {
 				t.Error("ffmpeg unpublishes at the end of its input")
 			}
-			tags := parseRun(t, x.run())
-			checkBatches(t, BatcherConfig{}, tags, x.pointers())
-			got, want := run(mediaTags(tags)...), run(mediaTags(readFLV(t, file))...)
-			if !bytes.Equal(got, want) {
-				t.Errorf("the log holds %d bytes of media, want the file's %d, byte for byte", len(got), len(want))
+			data, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
 			}
-			if n, least := keys(x), tt.spec.Seconds/2; n < least {
-				t.Errorf("%d key batches, want one for each GOP or second of audio: at least %d", n, least)
+			var tags []flv.Tag
+			for tag, err := range flv.Tags(data[flv.FileHeader:]) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				tags = append(tags, tag)
+			}
+			got, want := run(mediaTags(x.tags)...), run(mediaTags(tags)...)
+			if !bytes.Equal(got, want) {
+				t.Errorf("%d bytes of media arrived, want the file's %d, byte for byte", len(got), len(want))
 			}
 		})
 	}
-}
-
-func keys(x *recordedSession) (n int) {
-	for _, b := range x.batches {
-		if b.Flags.Has(framelog.Key) {
-			n++
-		}
-	}
-	return n
 }
 
 // TestGStreamer lets rtmp2sink publish.
@@ -200,18 +190,19 @@ func TestGStreamer(t *testing.T) {
 		videotestsrc num-buffers=150 ! video/x-raw,width=320,height=180,framerate=30/1 ! x264enc key-int-max=30 speed-preset=ultrafast ! h264parse ! mux.
 		audiotestsrc num-buffers=215 samplesperbuffer=1024 ! audio/x-raw,rate=44100,channels=2 ! avenc_aac ! aacparse ! mux.`, s.addr)
 	command(t, "gst-launch-1.0", append([]string{"-q"}, strings.Fields(pipeline)...)...)
-	x := s.log.ended(t, 0)
-	tags := parseRun(t, x.run())
-	checkBatches(t, BatcherConfig{}, tags, x.pointers())
-	counts := map[tagKind]int{}
-	for _, tag := range tags {
-		kind, _ := classify(tag)
-		counts[kind]++
+	pictures, keys, sounds := 0, 0, 0
+	for _, tag := range s.to.ended(t, 0).tags {
+		if v, err := flv.ParseVideo(tag.Data); tag.Type == flv.TagVideo && err == nil && v.Packet == flv.CodedFrames {
+			pictures++
+			if v.Key() {
+				keys++
+			}
+		}
+		if a, err := flv.ParseAudio(tag.Data); tag.Type == flv.TagAudio && err == nil && a.Packet == flv.CodedFrames {
+			sounds++
+		}
 	}
-	if pictures := counts[picture] + counts[keyPicture]; pictures != 150 || counts[soundTag] < 214 {
-		t.Errorf("%d pictures and %d audio frames, want 150 and those of 215 buffers", pictures, counts[soundTag])
-	}
-	if counts[keyPicture] < 5 || keys(x) < 5 {
-		t.Errorf("%d key frames and %d key batches, want 5", counts[keyPicture], keys(x))
+	if pictures != 150 || keys < 5 || sounds < 214 {
+		t.Errorf("%d pictures, %d of them key frames, and %d audio frames, want 150, 5 and those of 215 buffers", pictures, keys, sounds)
 	}
 }

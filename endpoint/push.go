@@ -1,4 +1,4 @@
-package ingest
+package endpoint
 
 import (
 	"context"
@@ -15,10 +15,10 @@ import (
 	"weir/rtmp"
 )
 
-// Publisher is an encoder's end: it publishes tags to an RTMP server. Its
-// errors never hold the last part of the URL, which may be a stream key. One
-// goroutine at a time may call its methods.
-type Publisher struct {
+// Push is the other end: it publishes tags to an RTMP server. Its errors never
+// hold the last part of the URL, which may be a stream key. One goroutine at a
+// time may call its methods.
+type Push struct {
 	nc   net.Conn
 	done chan struct{} // closed when the receiving goroutine has ended
 
@@ -70,7 +70,7 @@ func parseTarget(raw string) (target, error) {
 
 // Dial connects to rtmp://host[:port]/app/name and publishes. It returns when
 // the server has accepted; a refusal is a *rtmp.RefusedError.
-func Dial(ctx context.Context, rawURL string) (*Publisher, error) {
+func Dial(ctx context.Context, rawURL string) (*Push, error) {
 	t, err := parseTarget(rawURL)
 	if err != nil {
 		return nil, fmt.Errorf("dial: %w", err)
@@ -84,10 +84,10 @@ func Dial(ctx context.Context, rawURL string) (*Publisher, error) {
 
 // publish does a publisher's part on a fresh connection, which it closes if it
 // fails.
-func publish(ctx context.Context, nc net.Conn, t target) (*Publisher, error) {
+func publish(ctx context.Context, nc net.Conn, t target) (*Push, error) {
 	config := rtmp.ClientConfig{App: t.app, TCURL: t.tcURL, Name: t.name}
 	_, _ = rand.Read(config.Random[:]) // never fails, see crypto/rand
-	p := &Publisher{
+	p := &Push{
 		nc: nc, done: make(chan struct{}), client: rtmp.NewClient(config),
 		accepted: make(chan struct{}), reconnect: make(chan struct{}),
 	}
@@ -115,14 +115,14 @@ func publish(ctx context.Context, nc net.Conn, t target) (*Publisher, error) {
 
 // WriteTag sends a tag. It blocks while the server does not read. If the
 // server has refused to go on, the error is a *rtmp.RefusedError.
-func (p *Publisher) WriteTag(t flv.Tag) error {
+func (p *Push) WriteTag(t flv.Tag) error {
 	if err := p.write(t); err != nil {
 		return fmt.Errorf("write tag: %w", err)
 	}
 	return nil
 }
 
-func (p *Publisher) write(t flv.Tag) error {
+func (p *Push) write(t flv.Tag) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.err != nil {
@@ -149,7 +149,7 @@ func (p *Publisher) write(t flv.Tag) error {
 // Pace waits until a tag with the timestamp is due: the first call sets the
 // clock, later ones keep to it. A step of more than ten seconds either way
 // sets it anew.
-func (p *Publisher) Pace(ctx context.Context, timestamp uint32) error {
+func (p *Push) Pace(ctx context.Context, timestamp uint32) error {
 	const step = 10 * time.Second
 	ahead := time.Duration(int32(timestamp-p.pacedAt)) * time.Millisecond
 	if now := time.Now(); p.paced.IsZero() || ahead > step || ahead < -step {
@@ -175,11 +175,11 @@ func (p *Publisher) Pace(ctx context.Context, timestamp uint32) error {
 
 // Reconnect is closed when the server asks to connect anew. This connection
 // goes on until it is closed.
-func (p *Publisher) Reconnect() <-chan struct{} { return p.reconnect }
+func (p *Push) Reconnect() <-chan struct{} { return p.reconnect }
 
 // Abandon closes the connection without ending the publish: to the server it
 // is lost.
-func (p *Publisher) Abandon() error {
+func (p *Push) Abandon() error {
 	err := p.nc.Close()
 	<-p.done
 	return err
@@ -187,7 +187,7 @@ func (p *Publisher) Abandon() error {
 
 // Close ends the publish cleanly and the connection with it. It gives the
 // server a few seconds to take what was written.
-func (p *Publisher) Close() error {
+func (p *Push) Close() error {
 	const patience = 5 * time.Second
 	p.mu.Lock()
 	err := p.err
@@ -212,7 +212,7 @@ func (p *Publisher) Close() error {
 }
 
 // send writes what the client has to say. It needs mu.
-func (p *Publisher) send() error {
+func (p *Push) send() error {
 	out := p.client.Output()
 	if len(out) == 0 {
 		return nil
@@ -222,7 +222,7 @@ func (p *Publisher) send() error {
 }
 
 // receive hears the server until the connection ends.
-func (p *Publisher) receive() {
+func (p *Push) receive() {
 	defer close(p.done)
 	buf := make([]byte, 4<<10)
 	for {
@@ -241,7 +241,7 @@ func (p *Publisher) receive() {
 }
 
 // hear obeys what the server said.
-func (p *Publisher) hear(b []byte) error {
+func (p *Push) hear(b []byte) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	events, err := p.client.Receive(time.Now(), b)
@@ -261,7 +261,7 @@ func (p *Publisher) hear(b []byte) error {
 }
 
 // answer lets Dial go on. It needs mu.
-func (p *Publisher) answer() {
+func (p *Push) answer() {
 	if !p.answered {
 		p.answered = true
 		close(p.accepted)

@@ -1,55 +1,27 @@
 package ingest
 
 import (
+	"fmt"
+	"log/slog"
 	"time"
 
-	"weir/media"
 	"weir/media/aac"
 	"weir/media/h264"
 	"weir/remux/flv"
 )
 
-// SessionInfo is what a running session looks like from outside.
-type SessionInfo struct {
-	Stream    media.Stream
-	Broadcast string
-	Remote    string
-	// Since is when the publish was accepted.
-	Since time.Time
-	// Bytes came off the socket since then; BitRate is bits per second over
-	// the last second, 0 in the first.
-	Bytes   int64
-	BitRate int
-	// Batches are stored in the log; Buffered bytes wait to be.
-	Batches  int64
-	Buffered int
-	// VideoCodec and AudioCodec are as RFC 6381 has them where weir knows the
-	// codec's configuration, else FLV's or the FourCC. Empty: no such track
-	// yet.
-	VideoCodec, AudioCodec string
-	// Width and Height are in pixels, 0 while unknown.
-	Width, Height int
-	// FrameRate is what the SPS says, in pictures per second, 0 where it does
-	// not; SampleRate is in Hz.
-	FrameRate  float64
-	SampleRate int
-	Channels   int
-	// KeyInterval is the media time between the last two key frames, 0 before
-	// the second.
-	KeyInterval time.Duration
-}
-
-// facts are what a session's tags tell of it.
+// facts are what a session's tags tell of it, for the line about its end.
 type facts struct {
-	batches       int64
+	// video and audio are as RFC 6381 has them where weir knows the codec's
+	// configuration, else FLV's or the FourCC. Empty: there is no such track.
 	video, audio  string
-	width, height int
-	frameRate     float64
-	sampleRate    int
+	width, height int     // pixels
+	frameRate     float64 // of the SPS; 0 where it does not say
+	sampleRate    int     // Hz
 	channels      int
 	keys          int
 	lastKey       uint32
-	keyInterval   time.Duration
+	keyInterval   time.Duration // media time between the last two key frames
 }
 
 // note looks at what a tag says. Of nearly all that is one byte.
@@ -115,17 +87,25 @@ func (f *facts) noteAudio(a flv.Audio) {
 	}
 }
 
-// info is the session's state of this moment.
-func (s *session) info() SessionInfo {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	f := &s.facts
-	return SessionInfo{
-		Stream: s.stream, Broadcast: s.log.Broadcast(), Remote: s.remote, Since: s.since,
-		Bytes: s.rate.total, BitRate: 8 * s.rate.perSecond,
-		Batches: f.batches, Buffered: s.batcher.Queued() + s.inFlight,
-		VideoCodec: f.video, AudioCodec: f.audio,
-		Width: f.width, Height: f.height, FrameRate: f.frameRate, SampleRate: f.sampleRate, Channels: f.channels,
-		KeyInterval: f.keyInterval,
+// attrs are the facts that are known.
+func (f *facts) attrs() (known []slog.Attr) {
+	if f.video != "" {
+		known = append(known, slog.String("video", f.video))
 	}
+	if f.width > 0 {
+		known = append(known, slog.String("size", fmt.Sprintf("%dx%d", f.width, f.height)))
+	}
+	if f.frameRate > 0 {
+		known = append(known, slog.Float64("fps", f.frameRate))
+	}
+	if f.keyInterval > 0 {
+		known = append(known, slog.Duration("key_interval", f.keyInterval))
+	}
+	if f.audio != "" {
+		known = append(known, slog.String("audio", f.audio))
+	}
+	if f.sampleRate > 0 {
+		known = append(known, slog.Int("sample_rate", f.sampleRate), slog.Int("channels", f.channels))
+	}
+	return known
 }

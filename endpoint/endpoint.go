@@ -1,0 +1,126 @@
+// Package endpoint is RTMP on sockets: it accepts connections, bounds what each
+// may cost, and hands what a peer publishes to a Publisher. The protocol itself
+// is package rtmp; what becomes of the tags is the Publisher's.
+//
+// A transport is a net.Listener: TCP, TLS and tunnels alike give connections
+// that bytes are read from. All of a Server's listeners share its limits.
+//
+// Each connection has one goroutine. It asks its session once a turn what to
+// do next (Session.Plan), and stops reading while the session is full: the
+// encoder feels that as a slow network.
+//
+// What a stranger can cost is bounded: 64 KiB messages, 128 KiB of partial
+// ones, Config.ConnectTimeout to connect, and Config.PublishTimeout more to
+// publish.
+//
+// Stream keys stay out of logs, errors and metrics: in all that leaves this
+// package stands the stream's name, which Auth made of what the peer sent.
+package endpoint
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"weir/media"
+	"weir/remux/flv"
+)
+
+// Request is what a peer says when it wants to publish. Name, Query and TCURL
+// may hold secrets: Auth must not repeat them in an error.
+type Request struct {
+	App, TCURL string
+	// Name is the last part of the publish URL, its query cut off.
+	Name string
+	// Query is the URL's query, without the question mark and not unescaped.
+	Query string
+	// Remote is the peer's address.
+	Remote string
+}
+
+// Auth decides who may publish, and under which name viewers see it.
+type Auth interface {
+	// Authorize returns the stream that the peer may publish. An error refuses
+	// it; one that wraps media.ErrStreamName is told to the peer, any other is
+	// only logged.
+	Authorize(ctx context.Context, r Request) (media.Stream, error)
+}
+
+// OpenAuth lets everybody publish: the publish name is the stream's name.
+type OpenAuth struct{}
+
+// Authorize accepts every request with a proper name.
+func (OpenAuth) Authorize(_ context.Context, r Request) (media.Stream, error) {
+	return media.ParseStream(r.App, r.Name)
+}
+
+// Publisher takes what peers publish.
+type Publisher interface {
+	// Publish begins a session of a stream. ctx bounds the beginning only. wake
+	// makes the connection ask for a Plan at once; any goroutine may call it. An
+	// error refuses the publish; a Refusal is told to the peer, any other is a
+	// fault of ours.
+	Publish(ctx context.Context, s media.Stream, remote string, wake func()) (Session, error)
+}
+
+// Session is one publish. One goroutine at a time calls its methods. An error
+// ends it, with what the error says if it is a Refusal; the connection then
+// calls End all the same.
+type Session interface {
+	// Tag takes a tag that arrived at the time given, and copies its data. full
+	// asks for a Plan before the next one.
+	Tag(arrived time.Time, t flv.Tag) (full bool, err error)
+	// Plan says what the connection is to do next.
+	Plan(t Turn) Plan
+	// End ends the session: what was received reaches the log or is given up
+	// when ctx is done.
+	End(ctx context.Context, why Ending)
+}
+
+// Turn is what a connection tells its session between two reads.
+type Turn struct {
+	Now time.Time
+	// Read is how many bytes came since the last turn, Partial how many the
+	// protocol holds of messages that are not whole yet.
+	Read, Partial int
+	// Cut: the session is to end in front of the next tag where another one
+	// can begin. Tag then returns an error.
+	Cut bool
+}
+
+// Plan is what a session wants of its connection.
+type Plan struct {
+	// Err: the session cannot go on.
+	Err error
+	// Full: nothing is to be read. wake tells when to ask again.
+	Full bool
+	// Rest is until when what arrives may stay unread.
+	Rest time.Time
+	// Next is when to ask again at the latest.
+	Next time.Time
+	// Rate is what the session receives, in bytes per second; 0 while unknown.
+	Rate int
+}
+
+// Ending is why a session ended.
+type Ending struct {
+	// Reason is one word for logs and metrics.
+	Reason string
+	// Clean: the peer ended its publish. Otherwise it may come back.
+	Clean bool
+	Level slog.Level
+	// Rule is what the peer did not do, as logs say it; it may be empty.
+	Rule string
+	Err  error
+}
+
+// Refusal is an error that a peer, or the network, is to blame for, or an
+// operator's will: not a fault of ours.
+type Refusal interface {
+	error
+	// Reason is one word for logs and metrics.
+	Reason() string
+	// Status is what the peer is told: a code as in NetStream.Publish.BadName
+	// and a sentence. Without a code it is told nothing.
+	Status() (code, text string)
+}

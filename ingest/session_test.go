@@ -1,0 +1,431 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"weir/media"
+	"weir/media/framelog"
+	"weir/remux/flv"
+)
+
+// show is a short show: headers, two GOPs of 2 s each.
+func show() []flv.Tag {
+	tags := []flv.Tag{meta(0), avcHeader(0, 1, 2), aacHeader(0, 0x12, 0x10)}
+	body, _ := gop()
+	for n := range uint32(2) {
+		for _, t := range body {
+			t.Timestamp += 2000 * n
+			tags = append(tags, t)
+		}
+	}
+	return tags
+}
+
+func TestPublish(t *testing.T) {
+	d := newDesk(Config{})
+	tags := show()
+	l := d.publish(t, "alice")
+	l.send(tags...)
+	l.unpublish()
+	x := d.log.ended(t, 0)
+	if !x.clean || x.stream.String() != "live/alice" {
+		t.Errorf("stream %v, clean %v", x.stream, x.clean)
+	}
+	checkBatches(t, BatcherConfig{}, tags, x.pointers())
+	if x.batches[0].Wall.IsZero() || time.Since(x.batches[0].Wall) > time.Minute {
+		t.Errorf("wall clock %v: it is the ingest's at the first tag", x.batches[0].Wall)
+	}
+}
+
+// TestPublishLines is what an operator reads of a session: a line when it
+// begins and one when it ends, which says what it was.
+func TestPublishLines(t *testing.T) {
+	d := newDesk(Config{})
+	l := d.publish(t, "alice")
+	l.send(avcHeader(0, testAVCC...), aacHeader(0, 0x12, 0x10), key(1000), sound(0), key(3000))
+	l.unpublish()
+	text := d.text.String()
+	if strings.Count(text, "\n") != 2 {
+		t.Errorf("want two lines:\n%s", text)
+	}
+	for _, want := range []string{
+		"publish began", "publish ended", "remote=192.0.2.1:5", "stream=live/alice", "broadcast=broadcast-1",
+		"reason=unpublished", "video=avc1.64000c", "size=320x180", "fps=25", "key_interval=2s", "audio=mp4a.40.2", "sample_rate=44100", "channels=2",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is missing:\n%s", want, text)
+		}
+	}
+}
+
+// testAVCC is the avcC of captures/ffmpeg-5.1.9-h264-aac.
+var testAVCC = []byte("\x01\x64\x00\x0c\xff\xe1\x00\x18\x67\x64\x00\x0c\xac\xb4\x0a\x0c\xfc\xf8\x08\x80\x00\x00\x03\x00\x80\x00\x00\x19\x47\x8a\x15\x50\x01\x00\x04\x68\xef\x3c\xb0\xfd\xf8\xf8\x00")
+
+// TestSlowEncoder sends one tag and then waits: it must not wait for the next
+// one to be sent on.
+func TestSlowEncoder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(Config{Batch: 20 * time.Millisecond})
+		l := d.publish(t, "alice")
+		l.send(avcHeader(0), key(0))
+		for _, n := range []int{1, 2} {
+			p, err := l.turn(Turn{})
+			if err != nil || p.Next.Sub(time.Now()) != d.cfg.Batch {
+				t.Errorf("%v, the next turn in %v: an open batch waits for %v", err, time.Until(p.Next), d.cfg.Batch)
+			}
+			time.Sleep(d.cfg.Batch)
+			if _, err := l.turn(Turn{}); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			if got := len(d.log.sessions[0].batches); got != n {
+				t.Errorf("%d batches, want %d: one goes when its time has come", got, n)
+			}
+			l.send(inter(uint32(40 * n)))
+		}
+		l.unpublish()
+	})
+}
+
+// TestIdle is a session whose encoder is silent.
+func TestIdle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(Config{})
+		l := d.publish(t, "alice")
+		for ts := uint32(0); ts < 200_000; ts += 20_000 {
+			l.send(key(ts))
+			time.Sleep(20 * time.Second)
+			if _, err := l.turn(Turn{}); err != nil {
+				t.Fatalf("%v: a publisher that sends something now and then is not idle", err)
+			}
+		}
+		time.Sleep(10 * time.Second)
+		_, err := l.turn(Turn{})
+		if !errors.Is(err, idle) {
+			t.Errorf("%v: a silent publisher is gone after 30 s", err)
+		}
+		l.End(t.Context(), Ending{Reason: "idle", Err: err})
+		if x := d.log.ended(t, 0); x.clean {
+			t.Error("its broadcast waits for it")
+		}
+	})
+}
+
+func TestRefusedByTheLog(t *testing.T) {
+	away := errors.New("no servers")
+	for _, tt := range []struct {
+		open   error
+		reason string
+	}{
+		{fmt.Errorf("open: %w", ErrBusy), "busy"},
+		{fmt.Errorf("open: %w", ErrFenced), "fenced"},
+		{away, ""},
+	} {
+		log := newRecordingLog()
+		log.open = func(media.Stream) error { return tt.open }
+		d := newDesk(Config{Log: log})
+		_, err := d.Publish(t.Context(), media.Stream{App: "live", Name: "alice"}, "", nil)
+		r := (*Refusal)(nil)
+		switch {
+		case !errors.Is(err, tt.open):
+			t.Errorf("%v, want %v", err, tt.open)
+		case errors.As(err, &r) != (tt.reason != ""):
+			t.Errorf("%v: a log that is away is no fault of the peer's", err)
+		case r != nil && (r.Reason() != tt.reason || r.code != badName):
+			t.Errorf("%v: reason %s, code %s", err, r.Reason(), r.code)
+		}
+	}
+}
+
+// TestSessionEnds is what ends a session while its encoder would go on.
+func TestSessionEnds(t *testing.T) {
+	tests := []struct {
+		name   string
+		append error
+		kick   bool
+		reason string
+		code   string
+		clean  bool
+	}{
+		{"fenced", fmt.Errorf("append: %w", ErrFenced), false, "fenced", badName, false},
+		{"log fails", errors.New("undecided"), false, "log", "", false},
+		{"kicked", nil, true, "kicked", denied, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			log := newRecordingLog()
+			log.append = func(s *recordedSession, _ *framelog.Batch) error {
+				if len(s.batches) > 0 {
+					return tt.append
+				}
+				return nil
+			}
+			d := newDesk(Config{Log: log, Batch: 10 * time.Millisecond})
+			l := d.publish(t, "alice")
+			l.send(avcHeader(0), key(0))
+			time.Sleep(2 * d.cfg.Batch)
+			if _, err := l.turn(Turn{}); err != nil {
+				t.Fatal(err)
+			}
+			x := log.appended(t, 0, 1)
+			if tt.kick {
+				close(x.kicked)
+			}
+			var err error
+			for ts := uint32(40); err == nil; ts += 40 {
+				time.Sleep(5 * time.Millisecond)
+				err = l.try(inter(ts))
+			}
+			r, code := (*Refusal)(nil), ""
+			if errors.As(err, &r) {
+				code, _ = r.Status()
+			}
+			if code != tt.code {
+				t.Errorf("%v: the encoder is told %q, want %q", err, code, tt.code)
+			}
+			l.End(t.Context(), Ending{Reason: "log", Err: err})
+			if x := log.ended(t, 0); x.clean != tt.clean {
+				t.Errorf("clean %v, want %v", x.clean, tt.clean)
+			}
+			if text := d.text.String(); !strings.Contains(text, "reason="+tt.reason) {
+				t.Errorf("the reason %s is missing:\n%s", tt.reason, text)
+			}
+		})
+	}
+}
+
+// TestCut ends a session where the next one can begin.
+func TestCut(t *testing.T) {
+	for _, audioOnly := range []bool{false, true} {
+		d := newDesk(Config{})
+		l := d.publish(t, "alice")
+		l.send(avcHeader(0), aacHeader(0))
+		next := func(ts uint32) flv.Tag {
+			switch {
+			case audioOnly:
+				return sound(ts)
+			case ts%400 == 0:
+				return key(ts)
+			}
+			return inter(ts)
+		}
+		ts := uint32(0)
+		for ; ts < 500; ts += 40 {
+			l.send(next(ts))
+		}
+		var err error
+		for ; err == nil; ts += 40 {
+			if _, err = l.turn(Turn{Cut: true}); err == nil {
+				_, err = l.Tag(time.Now(), next(ts))
+			}
+		}
+		ts -= 40
+		want := uint32(800)
+		if audioOnly {
+			want = 1000
+		}
+		if !errors.Is(err, cut) || ts != want {
+			t.Errorf("%v at %d ms, want the cut at %d", err, ts, want)
+		}
+		l.End(t.Context(), Ending{Err: err})
+		x := d.log.ended(t, 0)
+		if stored := parseRun(t, x.run()); x.clean || stored[len(stored)-1].Timestamp >= want {
+			t.Errorf("clean %v, the last tag at %d ms", x.clean, stored[len(stored)-1].Timestamp)
+		}
+	}
+}
+
+// TestBackPressure stops the log: the connection must stop reading, memory must
+// stay bounded, and when the log goes on nothing may be missing.
+func TestBackPressure(t *testing.T) {
+	log := newRecordingLog()
+	log.gate = make(chan struct{})
+	const message = 1 << 20
+	d := newDesk(Config{Log: log, MaxMessage: message, Batch: 10 * time.Millisecond})
+	l := d.publish(t, "stuck")
+	tags := []flv.Tag{avcHeader(0)}
+	for ts := range uint32(400) {
+		tags = append(tags, video(ts*40, append([]byte{0x27, 1, 0, 0, 0, byte(ts)}, make([]byte, 100_000)...)...))
+	}
+	var sent atomic.Int64
+	done := make(chan error, 1)
+	go func() {
+		for _, tag := range tags {
+			if err := l.try(tag); err != nil {
+				done <- err
+				return
+			}
+			sent.Add(int64(len(tag.Data)))
+		}
+		done <- nil
+	}()
+	log.wait(t, "the session", func(s []*recordedSession) bool { return len(s) == 1 })
+	for d.full(l) != true {
+		time.Sleep(time.Millisecond)
+	}
+	time.Sleep(100 * time.Millisecond)
+	l.mu.Lock()
+	waits := l.batcher.Queued() + l.inFlight
+	l.mu.Unlock()
+	if most := 2*message + 200_000; waits > most {
+		t.Errorf("%d bytes wait, want at most %d", waits, most)
+	}
+	if used := d.used.Load(); used > 2*int64(waits)+4*batchSize {
+		t.Errorf("%d bytes of memory for %d bytes of batches", used, waits)
+	}
+	if all := int64(400 * 100_000); sent.Load() > all/2 {
+		t.Errorf("%d of %d bytes were taken off the encoder's hands while the log stood", sent.Load(), all)
+	}
+	close(log.gate)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	l.unpublish()
+	checkBatches(t, BatcherConfig{}, tags, log.ended(t, 0).pointers())
+	if used := d.used.Load(); used != 0 {
+		t.Errorf("%d bytes are held by no session", used)
+	}
+}
+
+// full tells whether a session is.
+func (d *desk) full(l *link) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.full()
+}
+
+// TestLogTimeout is a log that does not come back.
+func TestLogTimeout(t *testing.T) {
+	log := newRecordingLog()
+	log.gate = make(chan struct{})
+	registry := prometheus.NewRegistry()
+	d := newDesk(Config{Log: log, MaxMessage: 1 << 20, BusTimeout: 200 * time.Millisecond, Metrics: NewMetrics(registry)})
+	l := d.publish(t, "stuck")
+	var err error
+	for ts := uint32(0); err == nil; ts += 40 {
+		err = l.try(video(ts, append([]byte{0x27, 1, 0, 0, 0}, make([]byte, 100_000)...)...))
+	}
+	if !errors.Is(err, errLogTimeout) {
+		t.Errorf("%v, want %v", err, errLogTimeout)
+	}
+	began := time.Now()
+	l.End(t.Context(), Ending{Reason: "log", Err: err})
+	if took := time.Since(began); took > 100*time.Millisecond+d.cfg.BusTimeout {
+		t.Errorf("the end took %v: the session has waited already", took)
+	}
+	if x := log.ended(t, 0); x.clean {
+		t.Error("the broadcast may go on: its encoder was cut off")
+	}
+	if !strings.Contains(d.text.String(), "level=ERROR") {
+		t.Errorf("a log that takes nothing is our fault:\n%s", d.text)
+	}
+	if lost := value(t, registry, "weir_ingest_lost_bytes_total"); lost < 2<<20 {
+		t.Errorf("%v lost bytes counted, want what was received and not stored", lost)
+	}
+	if stalled := value(t, registry, "weir_ingest_stalled_seconds_total"); stalled < 0.2 {
+		t.Errorf("%v s stalled, want the bus timeout", stalled)
+	}
+}
+
+// value returns a counter or gauge without labels.
+func value(t testing.TB, r *prometheus.Registry, name string) float64 {
+	t.Helper()
+	families, err := r.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == name {
+			m := f.GetMetric()[0]
+			return m.GetCounter().GetValue() + m.GetGauge().GetValue()
+		}
+	}
+	t.Fatalf("no metric %s", name)
+	return 0
+}
+
+// TestBudget fills the memory of all sessions with one that is stuck: another
+// one whose batches are taken must go on.
+func TestBudget(t *testing.T) {
+	log := newRecordingLog()
+	log.gate = make(chan struct{})
+	d := newDesk(Config{Log: log, MaxMessage: 2 << 20, Buffer: 1 << 20, BusTimeout: time.Minute})
+	stuck := d.publish(t, "stuck")
+	blocked := make(chan struct{})
+	stop := make(chan struct{})
+	go func() {
+		defer close(blocked)
+		for ts := uint32(0); ; ts += 40 {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if stuck.try(video(ts, append([]byte{0x27, 1, 0, 0, 0}, make([]byte, 50_000)...)...)) != nil {
+				return
+			}
+		}
+	}()
+	for d.used.Load() < 1<<20 {
+		time.Sleep(time.Millisecond)
+	}
+	tags := show()
+	l := d.publish(t, "alice")
+	l.send(tags...)
+	l.unpublish()
+	checkBatches(t, BatcherConfig{}, tags, log.ended(t, 1).pointers())
+	if used := d.used.Load(); used > 2<<20 {
+		t.Errorf("the stuck session holds %d bytes of a budget of %d", used, 1<<20)
+	}
+	close(stop)
+	close(log.gate)
+	<-blocked
+	stuck.lose()
+}
+
+// TestPartialBudget lets peers begin large messages that they never end: what
+// they hold counts, and where it is too much they are ended, not the publisher
+// beside them.
+func TestPartialBudget(t *testing.T) {
+	const message = 2 << 20
+	d := newDesk(Config{MaxMessage: message, Buffer: 4 << 20, BusTimeout: 300 * time.Millisecond})
+	ended := 0
+	results := make(chan error)
+	holders := make([]*link, 4)
+	for i := range holders {
+		holders[i] = d.publish(t, fmt.Sprintf("holder%d", i))
+		holders[i].Plan(Turn{Now: time.Now(), Read: message, Partial: message / 4 * 3})
+	}
+	tags := show()
+	l := d.publish(t, "alice")
+	l.send(tags...)
+	l.unpublish()
+	checkBatches(t, BatcherConfig{}, tags, d.log.ended(t, 4).pointers())
+	for _, h := range holders {
+		go func() {
+			_, err := h.turn(Turn{Partial: message / 4 * 3})
+			h.End(context.Background(), Ending{Reason: "log", Err: err})
+			results <- err
+		}()
+	}
+	for range holders {
+		if errors.Is(<-results, errLogTimeout) {
+			ended++
+		}
+	}
+	if ended == 0 {
+		t.Error("nobody was ended for what they all held")
+	}
+	if used := d.used.Load(); used != 0 {
+		t.Errorf("%d bytes are held by no session", used)
+	}
+}
