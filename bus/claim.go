@@ -67,7 +67,7 @@ func (c *Claim) Verify(ctx context.Context) (current bool, err error) {
 }
 
 func (c *Claim) write(ctx context.Context, closed bool, state []byte) error {
-	head := stateHead{Owner: c.worker.id, Stream: c.stream.String(), Format: c.worker.format(), Closed: closed, Takeovers: c.head.Takeovers}
+	head := stateHead{Owner: c.worker.id, Stream: c.stream.String(), Format: c.worker.format(c.head), Closed: closed, Takeovers: c.head.Takeovers}
 	value, err := appendState(head, state)
 	if err != nil {
 		return err

@@ -16,8 +16,8 @@ import (
 type WorkConfig struct {
 	// Capacity is how many broadcasts the worker owns at most (default 100).
 	Capacity int
-	// Formats of State that the worker reads; the last is the one it writes.
-	// It never claims another (default: 1).
+	// Formats of State that the worker reads, and writes where a broadcast has
+	// them; one that begins gets the last. It never claims another (default: 1).
 	Formats []int
 	// Lease is how long the worker may be frozen before others take over what
 	// it owns (default 3 s, whole seconds).
@@ -112,8 +112,15 @@ func (b *Bus) workerID() string {
 // ID is the name of the worker in leases and claims.
 func (w *Worker) ID() string { return w.id }
 
-// format is the one of State that the worker writes.
-func (w *Worker) format() int { return w.cfg.Formats[len(w.cfg.Formats)-1] }
+// format is the one of State that the worker writes where head is: what has
+// begun goes on in its format, so that a worker of the release that began it
+// can take it back.
+func (w *Worker) format(head stateHead) int {
+	if head.Format != 0 {
+		return head.Format
+	}
+	return w.cfg.Formats[len(w.cfg.Formats)-1]
+}
 
 // Run claims what nobody owns, or whose owner is dead or stuck, as far as the
 // capacity goes, and calls handle with each claim, each in its own goroutine.

@@ -244,7 +244,7 @@ func TestSaveFences(t *testing.T) {
 	id := broadcasts(t, a, 1)[0]
 	claim := func(x *Bus) *Claim {
 		t.Helper()
-		it, err := x.state.Get(within(t, time.Second), stateKey(id))
+		it, err := x.state.Get(within(t, time.Second), Segment.key(id, Source))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -296,7 +296,7 @@ func TestLostSaveAnswers(t *testing.T) {
 	straight := open(t, Config{URL: n.ClientURL()})
 	id := broadcasts(t, straight, 1)[0]
 	b := open(t, Config{URL: proxied})
-	it, err := b.state.Get(within(t, time.Second), stateKey(id))
+	it, err := b.state.Get(within(t, time.Second), Segment.key(id, Source))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -320,7 +320,7 @@ func TestLostSaveAnswers(t *testing.T) {
 	saved := make(chan error, 1)
 	go func() { saved <- c.Save(within(t, 10*time.Second), []byte("last")) }()
 	eventually(t, 5*time.Second, "the state is stored", func() bool {
-		it, err = straight.state.Get(within(t, time.Second), stateKey(id))
+		it, err = straight.state.Get(within(t, time.Second), Segment.key(id, Source))
 		return err == nil && bytes.HasSuffix(it.Value, []byte("last"))
 	})
 	if _, err := straight.Work(Segment, WorkConfig{}).claim(within(t, time.Second), stateKey(id), it.Rev); err != nil {
@@ -396,7 +396,7 @@ func TestFailingEverywhere(t *testing.T) {
 func TestKeysThatNameUs(t *testing.T) {
 	b := embedded(t)
 	id := broadcasts(t, b, 1)[0]
-	it, err := b.state.Get(within(t, time.Second), stateKey(id))
+	it, err := b.state.Get(within(t, time.Second), Segment.key(id, Source))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -433,6 +433,21 @@ func TestFormats(t *testing.T) {
 	newest := open(t, Config{URL: n.ClientURL()}).Work(Segment, WorkConfig{Formats: []int{2, 3}})
 	running(t, func(ctx context.Context) error { return newest.Run(ctx, h.handler("newest")) })
 	eventually(t, 5*time.Second, "another new one takes it", func() bool { return h.owner(id) == "newest" })
+	h.mu.Lock()
+	saved := h.saved[id]
+	h.mu.Unlock()
+	eventually(t, 5*time.Second, "and saves", func() bool {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		return h.saved[id] > saved
+	})
+	it, err := newest.claims.Get(t.Context(), Segment.key(id, Source))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if head, _, err := parseState(it.Value); err != nil || head.Format != 2 {
+		t.Errorf("the newest has saved format %d, %v; want 2, which it was begun in: the new one may have to take it back", head.Format, err)
+	}
 }
 
 // TestStuckOwner: an owner that answers but commits nothing while the log

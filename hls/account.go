@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"weir/media"
-	"weir/media/h264"
 )
 
 // account sums up what the playlists say of the whole.
@@ -62,16 +61,14 @@ const maxCodecs = 8
 // 4.3.4.2: CODECS "MUST include all codec ids in the rendition"; RESOLUTION is
 // the one "at which to display all the video", FRAME-RATE the highest.
 func (s *State) declare(o *segment) {
-	if v := o.tracks.video; v != nil {
-		s.declareCodec(v.Codecs())
-		for _, nal := range v.SPS { // none where they come in band
-			if sps, err := h264.ParseSPS(nal); err == nil && sps.Width*sps.Height > s.Width*s.Height {
-				s.Width, s.Height = sps.Width, sps.Height
-			}
+	for _, c := range []media.Codec{o.tracks.Video, o.audio} {
+		if c == nil {
+			continue
 		}
-	}
-	if o.audio != nil {
-		s.declareCodec(o.audio.Codecs())
+		s.declareCodec(c.String())
+		if w, h := pictureSize(c); w*h > s.Width*s.Height {
+			s.Width, s.Height = w, h
+		}
 	}
 	n, span := int64(o.pictures-1), o.shown[1]-o.shown[0]
 	if n <= 0 || span <= 0 {
@@ -81,6 +78,16 @@ func (s *State) declare(o *segment) {
 	if rate := frameRate(n, span); rate*20 > s.FrameRate*21 {
 		s.FrameRate = rate
 	}
+}
+
+// pictureSize is the size of a track's pictures in pixels; 0 where there are
+// none, or where nothing tells.
+func pictureSize(c media.Codec) (width, height int) {
+	switch c := c.(type) {
+	case *media.AVC:
+		return c.Size()
+	}
+	return 0, 0
 }
 
 // usualRates are what encoders send, in thousandths of a picture per second.

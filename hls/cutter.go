@@ -17,8 +17,9 @@ import (
 // it.
 type Cutter struct {
 	state    State // at the last boundary
+	format   Format
 	timeline media.Timeline
-	tracks   tracks // after the last batch
+	tracks   Tracks // after the last batch
 	position uint64 // of the last batch
 	epoch    uint64
 	lost     uint64
@@ -38,7 +39,9 @@ type Segment struct {
 	// rendition.
 	Sequence uint64
 	Name     string
-	// Body is MPEG-TS. It is the caller's; Reuse takes it back.
+	// ContentType is what it is to be served as.
+	ContentType string
+	// Body is the caller's; Reuse takes it back.
 	Body  []byte
 	Entry Entry
 }
@@ -62,16 +65,20 @@ func New(s Settings) (*Cutter, error) {
 	if err := s.Check(); err != nil {
 		return nil, err
 	}
-	return &Cutter{state: newState(s)}, nil
+	return &Cutter{state: newState(s, TS), format: TS}, nil
 }
 
 // Restore returns a Cutter that goes on from a State.
 func Restore(s State) (*Cutter, error) {
-	t, err := newTracks(s.AVC, s.AAC)
+	t, err := parseTracks(s.Tracks)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrState, err)
 	}
-	return &Cutter{state: s, timeline: s.Timeline, tracks: t, position: s.Position, epoch: s.Epoch}, nil
+	f, err := formatNamed(s.Format)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrState, err)
+	}
+	return &Cutter{state: s, format: f, timeline: s.Timeline, tracks: t, position: s.Position, epoch: s.Epoch}, nil
 }
 
 // State returns a copy of the State at the last boundary.
@@ -159,7 +166,7 @@ func (c *Cutter) beginSession(b *framelog.Batch) *Cut {
 	cut := c.close(c.open.end)
 	c.epoch = b.Epoch
 	c.timeline.BeginSession()
-	c.tracks = tracks{} // it sends its own
+	c.tracks = Tracks{} // it sends its own
 	st := &c.state
 	c.keep()
 	st.Epoch = c.epoch

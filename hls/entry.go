@@ -74,13 +74,29 @@ func countBreaks(entries []Entry) uint64 {
 	return n
 }
 
-// SegmentName is a segment's object name within its rendition.
-func SegmentName(sequence uint64) string { return fmt.Sprintf("%08d.ts", sequence) }
+// SegmentName is the object name within its rendition of a segment.
+func (s *State) SegmentName(sequence uint64) string {
+	return fmt.Sprintf("%08d%s", sequence, s.extension())
+}
 
-// Name returns the object name of an entry within its rendition.
-func (e *Entry) Name(sequence uint64) string {
+// AlternativeName is the object name of a segment whose own name has other
+// bytes; mark tells the bytes apart.
+func (s *State) AlternativeName(sequence uint64, mark [4]byte) string {
+	return fmt.Sprintf("%08d-%x%s", sequence, mark, s.extension())
+}
+
+func (s *State) extension() string {
+	f, err := formatNamed(s.Format)
+	if err != nil {
+		panic(err) // a State names a format that there is
+	}
+	return f.Extension()
+}
+
+// EntryName returns the object name of the entry of a sequence.
+func (s *State) EntryName(sequence uint64, e *Entry) string {
 	if e.URI != "" {
 		return e.URI
 	}
-	return SegmentName(sequence)
+	return s.SegmentName(sequence)
 }

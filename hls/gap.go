@@ -69,5 +69,6 @@ func (c *Cutter) gaps(b *framelog.Batch) (entries []Entry, follows bool) {
 	}
 	st.WallEndMS += missing
 	st.LostMS += missing
-	return entries, r.tracks.same(&tracks{avc: st.AVC, aac: st.AAC})
+	before, err := parseTracks(st.Tracks)
+	return entries, err == nil && r.tracks.same(&before)
 }

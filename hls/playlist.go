@@ -74,7 +74,7 @@ func (s *State) media(first, breaks uint64, entries []Entry, kind string) []byte
 			p.SetVersion(playlistVersionGap)
 		}
 		seg := &m3u8.MediaSegment{
-			URI:           e.Name(first + uint64(i)),
+			URI:           s.EntryName(first+uint64(i), e),
 			Duration:      float64(e.DurationMS) / 1000,
 			Discontinuity: e.Flags&Discontinuity != 0,
 			Custom:        map[string]m3u8.CustomTag{"": tagLines(tags)},

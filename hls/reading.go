@@ -10,7 +10,7 @@ import (
 // reading is one batch out of its container: what Push decides on.
 type reading struct {
 	timeline media.Timeline // after the batch
-	tracks   tracks         // after the batch
+	tracks   Tracks         // after the batch
 	frames   []media.Frame  // reused
 	// ok tells whether the batch has frames. Then dts is where on the segment
 	// grid it begins, the DTS of its first picture, else of its first audio
@@ -32,7 +32,7 @@ type reading struct {
 
 // read parses a batch as it follows on timeline and tracks. A bad tag is
 // counted as lost, and never stops what comes after it.
-func (r *reading) read(b *framelog.Batch, timeline media.Timeline, current tracks) {
+func (r *reading) read(b *framelog.Batch, timeline media.Timeline, current Tracks) {
 	*r = reading{timeline: timeline, tracks: current, frames: r.frames[:0], keyed: true}
 	for p := b.Tags; len(p) > 0; {
 		t, n, err := flv.NextTag(p)
@@ -58,7 +58,7 @@ func (r *reading) measure() {
 		f := &r.frames[i]
 		video := f.Kind == media.Video
 		if video && !pictures {
-			pictures, r.keyed = true, f.Key && isIDR(f.Data, r.tracks.video.LengthSize)
+			pictures, r.keyed = true, f.Key && independent(r.tracks.Video, f.Data)
 			r.dts, r.begin = f.DTS, f.PTS
 		} else if !r.ok {
 			r.dts, r.begin = f.DTS, f.PTS
@@ -71,6 +71,15 @@ func (r *reading) measure() {
 		}
 		r.end = max(r.end, f.PTS+step)
 	}
+}
+
+// independent tells whether nothing after a picture needs anything before it.
+func independent(c media.Codec, data []byte) bool {
+	switch c := c.(type) {
+	case *media.AVC:
+		return isIDR(data, c.Config.LengthSize)
+	}
+	return false
 }
 
 // isIDR tells whether a coded picture is an IDR picture (H.264, 7.4.1.2.4).
@@ -97,10 +106,11 @@ func (r *reading) readVideo(t flv.Tag) {
 		r.lost++
 		return
 	}
-	if v.Codec != flv.AVC || v.Track != 0 {
+	id := videoCodec(v.Codec)
+	if id == "" || v.Track != 0 {
 		if v.Packet == flv.CodedFrames {
 			r.lost++
-			if v.Codec != flv.AVC {
+			if id == "" {
 				r.foreign[0] = v.Codec.String()
 			}
 		}
@@ -108,12 +118,12 @@ func (r *reading) readVideo(t flv.Tag) {
 	}
 	switch v.Packet {
 	case flv.SequenceHeader:
-		if r.tracks.setVideo(v.Body) != nil {
+		if r.tracks.set(id, v.Body) != nil {
 			r.lost++
 		}
 	case flv.CodedFrames:
 		// Before the session's first key frame nothing can be decoded.
-		if r.tracks.video == nil || !r.timeline.Video.Seen && !v.Key() {
+		if r.tracks.Video == nil || !r.timeline.Video.Seen && !v.Key() {
 			r.lost++
 			return
 		}
@@ -129,10 +139,11 @@ func (r *reading) readAudio(t flv.Tag) {
 		r.lost++
 		return
 	}
-	if a.Codec != flv.AAC || a.Track != 0 {
+	id := audioCodec(a.Codec)
+	if id == "" || a.Track != 0 {
 		if a.Packet == flv.CodedFrames {
 			r.lost++
-			if a.Codec != flv.AAC {
+			if id == "" {
 				r.foreign[1] = a.Codec.String()
 			}
 		}
@@ -140,15 +151,26 @@ func (r *reading) readAudio(t flv.Tag) {
 	}
 	switch a.Packet {
 	case flv.SequenceHeader:
-		if r.tracks.setAudio(a.Body) != nil {
+		if r.tracks.set(id, a.Body) != nil {
 			r.lost++
 		}
 	case flv.CodedFrames:
-		if r.tracks.audio == nil {
+		if r.tracks.Audio == nil {
 			r.lost++
 			return
 		}
-		pts := r.timeline.PlaceAudio(t.Timestamp, r.tracks.audio.FrameLength, r.tracks.audio.SampleRate)
+		samples, rate := frameTime(r.tracks.Audio)
+		pts := r.timeline.PlaceAudio(t.Timestamp, samples, rate)
 		r.frames = append(r.frames, media.Frame{Kind: media.Audio, DTS: pts, PTS: pts, Data: a.Body})
 	}
+}
+
+// frameTime returns how many samples an audio frame holds, and their rate in
+// Hz.
+func frameTime(c media.Codec) (samples, rate int) {
+	switch c := c.(type) {
+	case *media.AAC:
+		return c.Config.FrameLength, c.Config.SampleRate
+	}
+	return 0, 0
 }

@@ -5,17 +5,15 @@ import (
 	"time"
 
 	"weir/media"
-	"weir/media/aac"
 	"weir/media/framelog"
-	"weir/remux/mpegts"
 )
 
 // segment is the open one.
 type segment struct {
 	started bool
-	muxer   *mpegts.Muxer
-	tracks  tracks      // as its PMT says
-	audio   *aac.Config // as its last ADTS header says
+	writer  Writer
+	tracks  Tracks      // as its head says
+	audio   media.Codec // in force
 	// start and end are where its first frame is shown and its last one ends,
 	// in ticks; grid is its cell.
 	start, end, grid int64
@@ -52,7 +50,7 @@ func (c *Cutter) late(r *reading) bool {
 
 // restart begins the open segment anew with other tracks, from the batches
 // held.
-func (c *Cutter) restart(t tracks) {
+func (c *Cutter) restart(t Tracks) {
 	held := c.open.held
 	after, current := c.timeline, c.tracks
 	c.lost = c.open.lost
@@ -80,7 +78,7 @@ func (c *Cutter) absorb(b *framelog.Batch, r *reading) {
 	}
 	o.end = max(o.end, r.end)
 	c.hold(b, r)
-	if r.tracks.audio != o.audio && o.audio != nil {
+	if r.tracks.Audio != o.audio && o.audio != nil {
 		c.changeAudio(r)
 	}
 	for i := range r.frames {
@@ -90,12 +88,12 @@ func (c *Cutter) absorb(b *framelog.Batch, r *reading) {
 
 // start opens a segment with the tracks of its first batch.
 func (c *Cutter) start(r *reading) {
-	m, err := mpegts.NewMuxer(r.tracks.muxer(), c.state.Continuity)
+	w, err := c.format.NewWriter(r.tracks, c.state.Carry)
 	if err != nil {
-		return // no track that MPEG-TS can carry: the frames are counted as lost
+		return // no track that the format can carry: the frames are counted as lost
 	}
 	o := &c.open
-	*o = segment{started: true, muxer: m, tracks: r.tracks, audio: r.tracks.audio, start: r.begin, dependent: !r.keyed, lost: c.lost}
+	*o = segment{started: true, writer: w, tracks: r.tracks, audio: r.tracks.Audio, start: r.begin, dependent: !r.keyed, lost: c.lost}
 	if st := &c.state; !st.Started {
 		st.SessionStart, st.GridStart = r.begin, r.dts
 		st.Started = true
@@ -107,14 +105,14 @@ func (c *Cutter) start(r *reading) {
 	if c.body == nil {
 		c.body, c.spare = c.spare, nil
 	}
-	c.body = m.AppendTables(slices.Grow(c.body[:0], c.size+c.size/8))
+	c.body = w.Begin(slices.Grow(c.body[:0], c.size+c.size/8))
 }
 
 // hold keeps a batch while a late track may still come.
 func (c *Cutter) hold(b *framelog.Batch, r *reading) {
 	o := &c.open
 	first := o.frames == 0 || len(o.held) > 0
-	whole := o.tracks.video != nil && o.tracks.audio != nil
+	whole := o.tracks.Video != nil && o.tracks.Audio != nil
 	o.heldBytes += len(b.Tags)
 	if whole || !first || !o.opensSession || o.heldBytes > lateTrackBytes || r.end-o.start > lateTrack {
 		o.held = nil
@@ -123,27 +121,26 @@ func (c *Cutter) hold(b *framelog.Batch, r *reading) {
 	o.held = append(o.held, b)
 }
 
-// changeAudio goes on with another AudioSpecificConfig: each ADTS header says
-// its own. The next key frame makes the cut and the discontinuity.
+// changeAudio goes on with another configuration of the sound. The next key
+// frame makes the cut and the discontinuity.
 func (c *Cutter) changeAudio(r *reading) {
 	o := &c.open
-	c.body = o.muxer.Flush(c.body)
-	config := o.tracks.muxer()
-	config.Audio = r.tracks.audio
-	if m, err := mpegts.NewMuxer(config, o.muxer.Continuity()); err == nil {
-		o.muxer, o.audio = m, r.tracks.audio
+	c.body = o.writer.EndPart(c.body)
+	changed := Tracks{Video: o.tracks.Video, Audio: r.tracks.Audio}
+	if w, err := c.format.NewWriter(changed, o.writer.Carry()); err == nil {
+		o.writer, o.audio = w, r.tracks.Audio
 	}
 }
 
 func (c *Cutter) write(f *media.Frame) {
 	o := &c.open
-	if f.Kind == media.Video && o.tracks.video == nil || f.Kind == media.Audio && o.tracks.audio == nil {
-		c.lost++ // the PMT does not name it yet
+	if f.Kind == media.Video && o.tracks.Video == nil || f.Kind == media.Audio && o.tracks.Audio == nil {
+		c.lost++ // the head does not name it yet
 		return
 	}
-	body, err := o.muxer.AppendFrame(c.body, f)
+	body, err := o.writer.AppendFrame(c.body, f)
 	if err != nil {
-		c.lost++ // damaged: the muxer wrote nothing of it
+		c.lost++ // damaged: the writer wrote nothing of it
 		return
 	}
 	c.body = body
@@ -170,12 +167,12 @@ func (c *Cutter) close(boundary int64) *Cut {
 	// How long the last frame is shown is a guess, and a batch of another
 	// release may be of any length: what the playlists say stays within limits.
 	boundary = min(boundary, o.start+c.limit())
-	c.body = o.muxer.Flush(c.body)
+	c.body = o.writer.Flush(c.body)
 	c.keep()
-	st.Continuity, st.Epoch = o.muxer.Continuity(), c.epoch
+	st.Carry, st.Epoch = o.writer.Carry(), c.epoch
 	e := c.entry(boundary)
 	c.account(&e)
-	cut := &Cut{Segment: &Segment{Sequence: st.Next(), Name: SegmentName(st.Next()), Body: c.body, Entry: e}}
+	cut := &Cut{Segment: &Segment{Sequence: st.Next(), Name: st.SegmentName(st.Next()), ContentType: c.format.ContentType(), Body: c.body, Entry: e}}
 	c.list(cut, e)
 	st.Break = false
 	c.body, c.size = nil, len(c.body)
@@ -187,7 +184,7 @@ func (c *Cutter) close(boundary int64) *Cut {
 func (c *Cutter) keep() {
 	st := &c.state
 	st.Position, st.Timeline = c.position, c.timeline
-	st.AVC, st.AAC = c.tracks.avc, c.tracks.aac
+	st.Tracks = c.tracks.stored()
 }
 
 // list appends entries to the State, and takes out what has left the window.

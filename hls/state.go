@@ -8,16 +8,21 @@ import (
 	"time"
 
 	"weir/media"
-	"weir/remux/mpegts"
 )
 
-// StateVersion is the format version of State that this release writes and
-// the newest that it reads.
-const StateVersion = 1
+// StateVersion is the format version of State that a broadcast begins with.
+// One that an older release began keeps the version it has, so that workers of
+// both releases can go on with it: see Versions.
+const StateVersion = 2
 
 // MuxerVersion names the rules by which this release makes bytes out of
-// frames. A broadcast keeps the version that it began with.
-const MuxerVersion = 1
+// frames. A broadcast keeps the version that it began with: a State of version
+// 1 has 1.
+const MuxerVersion = 2
+
+// Versions returns the format versions of State that this release reads, and
+// writes where a broadcast has them; StateVersion is the last.
+func Versions() []int { return []int{1, StateVersion} }
 
 // The limits of what a State may fix, so that its size stays bounded.
 const (
@@ -26,9 +31,6 @@ const (
 	MaxTarget = 12 * time.Second
 	// MaxWindowSegments is how many segments a live window may hold.
 	MaxWindowSegments = 240
-	// maxConfig is how long a codec configuration may be, in bytes: many times
-	// what encoders send.
-	maxConfig = 4 << 10
 	// RunLength is how many entries an index object holds.
 	RunLength = 64
 )
@@ -97,12 +99,12 @@ type State struct {
 	// WallEndMS is the PROGRAM-DATE-TIME at which the last segment ends.
 	WallEndMS int64 `json:"wall_end_ms,omitempty"`
 
-	Timeline   media.Timeline    `json:"timeline"`
-	Continuity mpegts.Continuity `json:"continuity"`
-	// AVC and AAC are the codec configurations in force: an
-	// AVCDecoderConfigurationRecord and an AudioSpecificConfig.
-	AVC []byte `json:"avc,omitempty"`
-	AAC []byte `json:"aac,omitempty"`
+	Timeline media.Timeline `json:"timeline"`
+	// Format is the segments' format, Carry what it hands from one segment to
+	// the next, and Tracks are the codec configurations in force.
+	Format string          `json:"format,omitempty"`
+	Carry  json.RawMessage `json:"carry,omitempty"`
+	Tracks []track         `json:"tracks,omitempty"`
 
 	// Target is the target duration in seconds, 0 before the first segment.
 	Target int `json:"target,omitempty"`
@@ -151,9 +153,9 @@ var ErrState = errors.New("bad state")
 var ErrVersion = errors.New("state of an unknown version")
 
 // newState returns the State before the first segment.
-func newState(s Settings) State {
+func newState(s Settings, f Format) State {
 	return State{
-		Version: StateVersion, Muxer: MuxerVersion, Phase: Live,
+		Version: StateVersion, Muxer: MuxerVersion, Phase: Live, Format: f.Name(),
 		SegmentMS: s.Segment.Milliseconds(), WindowMS: s.Window.Milliseconds(), Forget: s.Forget,
 	}
 }
@@ -164,17 +166,26 @@ func ParseState(blob []byte) (State, error) {
 	if err := json.Unmarshal(blob, &versions); err != nil {
 		return State{}, fmt.Errorf("%w: %w", ErrState, err)
 	}
-	if versions.Version != StateVersion || versions.Muxer != MuxerVersion {
-		return State{}, fmt.Errorf("%w: format %d, muxer %d; this release reads format %d, muxer %d", ErrVersion, versions.Version, versions.Muxer, StateVersion, MuxerVersion)
+	read := parseV2
+	switch {
+	case versions.Version == 1 && versions.Muxer == 1:
+		read = parseV1
+	case versions.Version != StateVersion || versions.Muxer != MuxerVersion:
+		return State{}, fmt.Errorf("%w: format %d, muxer %d; this release reads format 1, muxer 1, and format %d, muxer %d", ErrVersion, versions.Version, versions.Muxer, StateVersion, MuxerVersion)
 	}
-	var s State
-	if err := json.Unmarshal(blob, &s); err != nil {
+	s, err := read(blob)
+	if err != nil {
 		return State{}, fmt.Errorf("%w: %w", ErrState, err)
 	}
 	if err := s.check(); err != nil {
 		return State{}, fmt.Errorf("%w: %w", ErrState, err)
 	}
 	return s, nil
+}
+
+func parseV2(blob []byte) (s State, err error) {
+	err = json.Unmarshal(blob, &s)
+	return s, err
 }
 
 func (s *State) check() error {
@@ -195,6 +206,16 @@ func (s *State) check() error {
 	case min(s.Bandwidth, s.Average, s.Peak, s.Bytes, s.DurationMS, s.FrameRate) < 0:
 		return errors.New("negative sum")
 	}
+	f, err := formatNamed(s.Format)
+	if err != nil {
+		return err
+	}
+	if err := f.Check(s.Carry); err != nil {
+		return err
+	}
+	if _, err := parseTracks(s.Tracks); err != nil {
+		return err
+	}
 	for _, e := range s.Entries {
 		if err := e.check(); err != nil {
 			return err
@@ -203,9 +224,13 @@ func (s *State) check() error {
 	return nil
 }
 
-// Encode returns the State's stored form.
+// Encode returns the State's stored form, in the version that it has.
 func (s *State) Encode() []byte {
-	b, err := json.Marshal(s)
+	var form any = s
+	if s.Version == 1 {
+		form = toV1(s)
+	}
+	b, err := json.Marshal(form)
 	if err != nil {
 		panic(err) // numbers, strings and byte slices only: json cannot refuse them
 	}

@@ -42,13 +42,16 @@ func TestParseState(t *testing.T) {
 		want           error
 	}{
 		{"as it is", "", "", nil},
-		{"a newer format", `"version":1`, `"version":2`, ErrVersion},
-		{"a newer muxer", `"muxer":1`, `"muxer":2`, ErrVersion},
+		{"a newer format", `"version":2`, `"version":3`, ErrVersion},
+		{"a newer muxer", `"muxer":2`, `"muxer":3`, ErrVersion},
 		{"an unknown phase", `"phase":"ending"`, `"phase":"asleep"`, ErrState},
 		{"no target duration", `"target":4,`, ``, ErrState},
 		{"a window without end", `"window_ms":60000`, `"window_ms":60000000`, ErrState},
 		{"entries that do not begin a run", `"first":0`, `"first":7`, ErrState},
 		{"an entry of another shape", `"entries":[[`, `"entries":[[1],[`, ErrState},
+		{"a container that is not there", `"format":"ts"`, `"format":"ogg"`, ErrState},
+		{"a carry of another container", `"carry":{"pat":`, `"carry":{"sequence":1,"pat":"`, ErrState},
+		{"a codec that is not there", `"codec":"avc1"`, `"codec":"theo"`, ErrState},
 		{"no JSON", `{`, `(`, ErrState},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -3,8 +3,7 @@ package hls
 import (
 	"time"
 
-	"weir/media/aac"
-	"weir/media/h264"
+	"weir/media"
 )
 
 // Summary is what an operator wants to know of a State.
@@ -41,14 +40,26 @@ func Summarize(blob []byte) Summary {
 	if millis > 0 {
 		sum.Bitrate = bytes * 8000 / millis
 	}
-	if c, err := h264.ParseConfig(s.AVC); err == nil && len(c.SPS) > 0 {
-		sum.VideoCodec = c.Codecs()
-		if sps, err := h264.ParseSPS(c.SPS[0]); err == nil {
-			sum.Width, sum.Height = sps.Width, sps.Height
-		}
+	t, err := parseTracks(s.Tracks)
+	if err != nil {
+		return sum
 	}
-	if c, err := aac.ParseConfig(s.AAC); err == nil {
-		sum.AudioCodec, sum.SampleRate, sum.Channels = c.Codecs(), c.SampleRate, c.Channels
+	if t.Video != nil {
+		sum.VideoCodec = t.Video.String()
+		sum.Width, sum.Height = pictureSize(t.Video)
+	}
+	if t.Audio != nil {
+		sum.AudioCodec = t.Audio.String()
+		sum.SampleRate, sum.Channels = soundForm(t.Audio)
 	}
 	return sum
+}
+
+// soundForm returns a track's rate in Hz and its channels.
+func soundForm(c media.Codec) (rate, channels int) {
+	switch c := c.(type) {
+	case *media.AAC:
+		return c.Config.SampleRate, c.Config.Channels
+	}
+	return 0, 0
 }

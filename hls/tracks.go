@@ -2,86 +2,101 @@ package hls
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 
-	"weir/media/aac"
-	"weir/media/h264"
-	"weir/remux/mpegts"
+	"weir/media"
+	"weir/remux/flv"
 )
 
-// tracks are the codec configurations in force, as sent and as parsed. A nil
-// config is a track that is not there, or that MPEG-TS HLS cannot carry.
-type tracks struct {
-	avc   []byte // AVCDecoderConfigurationRecord
-	aac   []byte // AudioSpecificConfig
-	video *h264.Config
-	audio *aac.Config
+// maxConfig is how long a codec configuration may be, in bytes: many times
+// what encoders send.
+const maxConfig = 4 << 10
+
+// Tracks are the codecs of a rendition's tracks. A nil Codec is a track that
+// is not there, or that no segment can carry.
+type Tracks struct {
+	Video, Audio media.Codec
 }
 
-// newTracks parses the configurations of a State.
-func newTracks(avc, asc []byte) (tracks, error) {
-	var t tracks
-	if len(avc) > 0 {
-		if err := t.setVideo(avc); err != nil {
-			return tracks{}, err
-		}
+// track is a Codec as State keeps it.
+type track struct {
+	Codec  media.CodecID `json:"codec"`
+	Record []byte        `json:"record"`
+}
+
+// videoCodec and audioCodec return what FLV's codec is called here; empty for
+// one that is foreign, that segments are not made with.
+func videoCodec(c flv.VideoCodec) media.CodecID {
+	if c == flv.AVC {
+		return media.CodecAVC
 	}
-	if len(asc) > 0 {
-		if err := t.setAudio(asc); err != nil {
-			return tracks{}, err
-		}
+	return ""
+}
+
+func audioCodec(c flv.AudioCodec) media.CodecID {
+	if c == flv.AAC {
+		return media.CodecAAC
 	}
-	return t, nil
+	return ""
 }
 
 var errConfigLong = fmt.Errorf("a codec configuration of more than %d bytes", maxConfig)
 
-func (t *tracks) setVideo(record []byte) error {
-	if bytes.Equal(record, t.avc) {
-		return nil
+// set puts a configuration in force.
+func (t *Tracks) set(id media.CodecID, record []byte) error {
+	for _, c := range []media.Codec{t.Video, t.Audio} {
+		if c != nil && c.ID() == id && bytes.Equal(c.Record(), record) {
+			return nil
+		}
 	}
 	if len(record) > maxConfig {
 		return errConfigLong
 	}
-	c, err := h264.ParseConfig(record)
+	c, err := media.ParseCodec(id, record)
 	if err != nil {
 		return err
 	}
-	// Parse a copy: the config outlives the batch.
-	t.avc = bytes.Clone(record)
-	if c, err = h264.ParseConfig(t.avc); err != nil {
-		return err
+	if c.Kind() == media.Video {
+		t.Video = c
+	} else {
+		t.Audio = c
 	}
-	t.video = &c
-	return nil
-}
-
-func (t *tracks) setAudio(config []byte) error {
-	if bytes.Equal(config, t.aac) {
-		return nil
-	}
-	if len(config) > maxConfig {
-		return errConfigLong
-	}
-	c, err := aac.ParseConfig(config)
-	if err != nil {
-		return err
-	}
-	t.aac, t.audio = bytes.Clone(config), &c
 	return nil
 }
 
 // same tells whether the two are equal by content: only a real change makes a
 // discontinuity.
-func (t *tracks) same(u *tracks) bool {
-	return bytes.Equal(t.avc, u.avc) && bytes.Equal(t.aac, u.aac)
+func (t *Tracks) same(u *Tracks) bool {
+	return media.SameCodec(t.Video, u.Video) && media.SameCodec(t.Audio, u.Audio)
 }
 
 // adds tells whether t has a track that u lacks.
-func (t *tracks) adds(u *tracks) bool {
-	return t.video != nil && u.video == nil || t.audio != nil && u.audio == nil
+func (t *Tracks) adds(u *Tracks) bool {
+	return t.Video != nil && u.Video == nil || t.Audio != nil && u.Audio == nil
 }
 
-func (t *tracks) empty() bool { return t.video == nil && t.audio == nil }
+func (t *Tracks) empty() bool { return t.Video == nil && t.Audio == nil }
 
-func (t *tracks) muxer() mpegts.Config { return mpegts.Config{Video: t.video, Audio: t.audio} }
+// stored returns the tracks as a State keeps them.
+func (t *Tracks) stored() (all []track) {
+	for _, c := range []media.Codec{t.Video, t.Audio} {
+		if c != nil {
+			all = append(all, track{c.ID(), c.Record()})
+		}
+	}
+	return all
+}
+
+// parseTracks is the inverse of stored.
+func parseTracks(all []track) (t Tracks, err error) {
+	for _, k := range all {
+		if err := t.set(k.Codec, k.Record); err != nil {
+			return Tracks{}, err
+		}
+	}
+	if len(t.stored()) != len(all) {
+		return Tracks{}, errors.New("several tracks of one kind")
+	}
+	return t, nil
+}

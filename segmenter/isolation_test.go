@@ -271,7 +271,7 @@ func TestEverySegmentIsListed(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i := range 40 {
-			if !store.listed[hls.SegmentName(uint64(i))] {
+			if !store.listed[fmt.Sprintf("%08d.ts", i)] {
 				t.Errorf("segment %d was never in the live playlist", i)
 			}
 		}

@@ -23,7 +23,6 @@ const SourceRendition = "source"
 // change; playlists may be kept for half a target duration.
 const (
 	typePlaylist = "application/vnd.apple.mpegurl"
-	typeSegment  = "video/mp2t"
 	typeIndex    = "application/json"
 	cacheForever = "public, max-age=31536000, immutable"
 	cacheLong    = "public, max-age=86400"
@@ -57,8 +56,9 @@ func cache(s *hls.State) string {
 
 // putSegment stores a segment under its name. Where other bytes have it,
 // another release made them: this one's go beside it, and the State says so.
-func (p *packager) putSegment(ctx context.Context, s *hls.Segment) error {
-	o := object.Object{Key: p.key(s.Name), Body: s.Body, ContentType: typeSegment, CacheControl: cacheForever}
+func (p *packager) putSegment(ctx context.Context, cut *hls.Cut) error {
+	s := cut.Segment
+	o := object.Object{Key: p.key(s.Name), Body: s.Body, ContentType: s.ContentType, CacheControl: cacheForever}
 	same, err := p.putImmutable(ctx, o)
 	if err != nil || same {
 		return err
@@ -69,7 +69,7 @@ func (p *packager) putSegment(ctx context.Context, s *hls.Segment) error {
 		return err
 	}
 	sum := sha256.Sum256(s.Body)
-	name := fmt.Sprintf("%08d-%x.ts", s.Sequence, sum[:4])
+	name := cut.State.AlternativeName(s.Sequence, [4]byte(sum[:4]))
 	o.Key = p.key(name)
 	if err := p.putOwn(ctx, o); err != nil {
 		return err

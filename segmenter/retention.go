@@ -56,7 +56,7 @@ func (p *packager) forgetSome(ctx context.Context, s *hls.State) error {
 			p.leaving.entries = entries
 		}
 		e := &p.leaving.entries[s.Forgotten%hls.RunLength]
-		if err := p.worker.Store.Delete(ctx, p.key(e.Name(s.Forgotten))); err != nil {
+		if err := p.worker.Store.Delete(ctx, p.key(s.EntryName(s.Forgotten, e))); err != nil {
 			return err
 		}
 		if s.Forgotten%hls.RunLength == hls.RunLength-1 {

@@ -320,7 +320,7 @@ func (p *packager) admit(ctx context.Context, cut *hls.Cut) (done func(), err er
 // so at once, both store the same.
 func (p *packager) upload(ctx context.Context, s *shipment) error {
 	if s.cut.Segment != nil {
-		if err := p.putSegment(ctx, s.cut.Segment); err != nil {
+		if err := p.putSegment(ctx, s.cut); err != nil {
 			return fmt.Errorf("put segment %d: %w", s.cut.Segment.Sequence, err)
 		}
 		p.recycle(s)

@@ -23,7 +23,7 @@ func (f *segmentFlags) stage(b *bus.Bus, store storage.Store, metrics prometheus
 	w := &segmenter.Worker{Source: b, Store: store, Settings: settings, Log: log, Metrics: segmenter.NewMetrics(metrics),
 		Ahead: segmenter.NewBudget(int64(f.UploadAhead), f.UploadRequests)}
 	claims := b.Work(bus.Segment, bus.WorkConfig{
-		Capacity: f.Capacity, Formats: []int{hls.StateVersion}, Stall: 3 * hls.MaxTarget,
+		Capacity: f.Capacity, Formats: hls.Versions(), Stall: 3 * hls.MaxTarget,
 	})
 	registerWorker(metrics, claims)
 	tellRefusals(store, log)

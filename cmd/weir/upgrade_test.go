@@ -21,7 +21,7 @@ import (
 func nextRelease(t *testing.T) (binary string) {
 	t.Helper()
 	dir := t.TempDir()
-	source, err := filepath.Abs(filepath.Join("..", "..", "segmenter", "state.go"))
+	source, err := filepath.Abs(filepath.Join("..", "..", "hls", "state.go"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,7 +32,7 @@ func nextRelease(t *testing.T) (binary string) {
 	constant := regexp.MustCompile(`(?m)^const StateVersion = (\d+)$`)
 	match := constant.FindSubmatch(text)
 	if match == nil {
-		t.Fatal("segmenter/state.go has no StateVersion to raise")
+		t.Fatal("hls/state.go has no StateVersion to raise")
 	}
 	version, err := strconv.Atoi(string(match[1]))
 	if err != nil {

@@ -135,7 +135,7 @@ func NewMuxer(cfg Config, next Continuity) (*Muxer, error) {
 }
 
 // Continuity returns what the next segment begins with. It is whole only after
-// Flush.
+// EndPart or Flush.
 func (m *Muxer) Continuity() Continuity { return m.next }
 
 // AppendTables appends the PAT and the PMT, with which a segment begins.
@@ -159,6 +159,10 @@ func (m *Muxer) AppendFrame(dst []byte, f *media.Frame) ([]byte, error) {
 	}
 	return dst, errTrack
 }
+
+// EndPart appends the audio PES packet that is still open, so that dst holds
+// every frame so far.
+func (m *Muxer) EndPart(dst []byte) []byte { return m.flushAudio(dst) }
 
 // Flush appends the audio PES packet that is still open: it ends a segment.
 func (m *Muxer) Flush(dst []byte) []byte {

@@ -1,0 +1,67 @@
+package hls
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"weir/media"
+	"weir/remux/mpegts"
+)
+
+// ts makes MPEG-TS segments (RFC 8216, 3.2).
+type ts struct{}
+
+func (ts) Name() string        { return "ts" }
+func (ts) Extension() string   { return ".ts" }
+func (ts) ContentType() string { return "video/mp2t" } // RFC 8216, 4
+
+func (ts) Check(carry json.RawMessage) error {
+	_, err := parseContinuity(carry)
+	return err
+}
+
+// parseContinuity reads what a segment takes over from the one before it.
+func parseContinuity(carry json.RawMessage) (next mpegts.Continuity, err error) {
+	if carry == nil {
+		return next, nil
+	}
+	if err := json.Unmarshal(carry, &next); err != nil {
+		return next, fmt.Errorf("MPEG-TS continuity: %w", err)
+	}
+	if next.PAT|next.PMT|next.Video|next.Audio > 0x0f {
+		return next, errors.New("MPEG-TS continuity: a counter above 15")
+	}
+	return next, nil
+}
+
+func (ts) NewWriter(t Tracks, carry json.RawMessage) (Writer, error) {
+	next, err := parseContinuity(carry)
+	if err != nil {
+		return nil, err
+	}
+	var cfg mpegts.Config
+	if c, ok := t.Video.(*media.AVC); ok {
+		cfg.Video = &c.Config
+	}
+	if c, ok := t.Audio.(*media.AAC); ok {
+		cfg.Audio = &c.Config
+	}
+	m, err := mpegts.NewMuxer(cfg, next)
+	if err != nil {
+		return nil, err
+	}
+	return tsWriter{m}, nil
+}
+
+type tsWriter struct{ *mpegts.Muxer }
+
+func (w tsWriter) Begin(dst []byte) []byte { return w.AppendTables(dst) }
+
+func (w tsWriter) Carry() json.RawMessage {
+	b, err := json.Marshal(w.Continuity())
+	if err != nil {
+		panic(err) // numbers only
+	}
+	return b
+}

@@ -1,0 +1,119 @@
+package media
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+
+	"weir/media/aac"
+	"weir/media/h264"
+)
+
+// Codec is how a track is coded, with all that a decoder has to know before
+// the track's first frame. It is a closed sum: *AVC and *AAC. A Codec is never
+// changed; two tracks may share one.
+type Codec interface {
+	// ID names the coding, Kind what its frames are.
+	ID() CodecID
+	Kind() Kind
+	// Record is the configuration as it was sent.
+	Record() []byte
+	// String returns the value of a CODECS attribute (RFC 6381, 3.3).
+	String() string
+
+	sealed()
+}
+
+// CodecID names a coding as ISO base media files do: by its sample entry
+// (https://mp4ra.org).
+type CodecID string
+
+// The codings that have a Codec.
+const (
+	CodecAVC CodecID = "avc1"
+	CodecAAC CodecID = "mp4a"
+)
+
+// ErrCodec is wrapped by the error of ParseCodec for a coding without a Codec.
+var ErrCodec = errors.New("unknown codec")
+
+// ParseCodec reads a codec's configuration. The Codec keeps a copy of it.
+func ParseCodec(id CodecID, record []byte) (Codec, error) {
+	record = bytes.Clone(record)
+	switch id {
+	case CodecAVC:
+		c, err := h264.ParseConfig(record)
+		if err != nil {
+			return nil, err
+		}
+		return &AVC{Config: c, record: record}, nil
+	case CodecAAC:
+		c, err := aac.ParseConfig(record)
+		if err != nil {
+			return nil, err
+		}
+		return &AAC{Config: c, record: record}, nil
+	}
+	return nil, fmt.Errorf("%w: %q", ErrCodec, id)
+}
+
+// SameCodec tells whether a and b are equal by content; nil is no track.
+func SameCodec(a, b Codec) bool {
+	if a == nil || b == nil {
+		return a == nil && b == nil
+	}
+	return a.ID() == b.ID() && bytes.Equal(a.Record(), b.Record())
+}
+
+// AVC is H.264 in access units whose NAL units stand behind their lengths. Its
+// record is an AVCDecoderConfigurationRecord (ISO/IEC 14496-15, 5.3.3.1).
+type AVC struct {
+	Config h264.Config
+	record []byte
+}
+
+// ID is CodecAVC.
+func (*AVC) ID() CodecID { return CodecAVC }
+
+// Kind is Video.
+func (*AVC) Kind() Kind { return Video }
+
+// Record is the AVCDecoderConfigurationRecord.
+func (c *AVC) Record() []byte { return c.record }
+
+// String returns the codec as in avc1.64001f.
+func (c *AVC) String() string { return c.Config.Codecs() }
+
+// Size returns the size in pixels of the largest pictures that the parameter
+// sets describe; 0 where they come in band.
+func (c *AVC) Size() (width, height int) {
+	for _, nal := range c.Config.SPS {
+		if sps, err := h264.ParseSPS(nal); err == nil && sps.Width*sps.Height > width*height {
+			width, height = sps.Width, sps.Height
+		}
+	}
+	return width, height
+}
+
+func (*AVC) sealed() {}
+
+// AAC is AAC in raw_data_blocks. Its record is an AudioSpecificConfig (ISO/IEC
+// 14496-3, 1.6.2.1).
+type AAC struct {
+	Config aac.Config
+	record []byte
+}
+
+// ID is CodecAAC.
+func (*AAC) ID() CodecID { return CodecAAC }
+
+// Kind is Audio.
+func (*AAC) Kind() Kind { return Audio }
+
+// Record is the AudioSpecificConfig.
+func (c *AAC) Record() []byte { return c.record }
+
+// String returns the codec as in mp4a.40.2.
+func (c *AAC) String() string { return c.Config.Codecs() }
+
+func (*AAC) sealed() {}
