@@ -16,7 +16,7 @@ export PATH := $(CURDIR)/bin:$(PATH)
 help: ## print this
 	@echo 'make TARGET [VARIABLE=value]'
 	@echo
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## build bin/weir, one static binary (VERSION=v1.2.3)
@@ -39,6 +39,10 @@ bin/.tools: internal/tools/go.mod internal/tools/go.sum
 .PHONY: bench
 bench: ## run the benchmarks (PKG=./remux/... B=Mux); docs/performance.md keeps the results
 	go test -run '^$$' -bench '$(B)' -benchmem $(PKG)
+
+.PHONY: bench-peers
+bench-peers: deps bin/.tools build ## measure weir beside nginx-rtmp, in turn (B='-streams 20,100,200 -windows 5'): minutes
+	go run ./bench/peers $(if $(filter-out .,$(B)),$(B))
 
 .PHONY: fuzz
 fuzz: ## run every fuzz target for T=10m each (B=Chunk: those whose name matches)

@@ -125,8 +125,20 @@ func (c *Client) WriteTag(t flv.Tag) error {
 	if !c.Publishing() {
 		return ErrNotPublishing
 	}
-	m := message{typ: messageType(t.Type), stream: c.stream, timestamp: t.Timestamp, payload: t.Data}
-	id := uint8(chunkStreamData)
+	id, m, err := messageOf(t)
+	if err != nil {
+		return err
+	}
+	m.stream = c.stream
+	c.out.write(id, m)
+	return nil
+}
+
+// messageOf is the message that a publisher sends for a tag, and the chunk
+// stream that it goes on. Its message stream is not set.
+func messageOf(t flv.Tag) (id uint8, m message, err error) {
+	m = message{typ: messageType(t.Type), timestamp: t.Timestamp, payload: t.Data}
+	id = chunkStreamData
 	switch t.Type {
 	case flv.TagAudio:
 		id = chunkStreamAudio
@@ -138,10 +150,9 @@ func (c *Client) WriteTag(t flv.Tag) error {
 		}
 	}
 	if len(m.payload) > maxMessageLength {
-		return ErrTagTooLong
+		return 0, message{}, ErrTagTooLong
 	}
-	c.out.write(id, m)
-	return nil
+	return id, m, nil
 }
 
 // Unpublish appends the clean end of the publish to the output. The caller

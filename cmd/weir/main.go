@@ -39,6 +39,7 @@ type cli struct {
 	Streams streamsCmd `cmd:"" help:"List the streams."`
 	Kick    kickCmd    `cmd:"" help:"Throw out the encoder of a stream, and end its broadcast."`
 	Check   checkCmd   `cmd:"" help:"Check HLS for conformance: a URL, a directory or a file."`
+	Bench   benchCmd   `cmd:"" help:"Publish many streams to a server, and measure what it spends on them."`
 	Store   storeCmd   `cmd:"" help:"Look after a store: check, sweep."`
 	Plan    planCmd    `cmd:"" help:"Tell what a store is asked for, and what that costs."`
 	Health  healthCmd  `cmd:"" help:"Ask a running weir whether it is ready (for containers)."`

@@ -56,7 +56,8 @@ var rooms = map[string][]string{
 	"origin":    vocabularies,
 	"check":     vocabularies,
 	"internal":  vocabularies,
-	"cmd/weir":  append(slices.Clone(stages), vocabularies...),
+	"bench":     append(slices.Clone(vocabularies), "check"),
+	"cmd/weir":  slices.Concat(stages, vocabularies, []string{"bench"}),
 }
 
 // modules are others' modules, and who may import them. A module without a
