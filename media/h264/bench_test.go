@@ -51,3 +51,33 @@ func BenchmarkParseSPS(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkLook sorts a message of 40 kB: what ingest does with each.
+func BenchmarkLook(b *testing.B) {
+	c := newCoder()
+	p := message(4, append([]byte{0x06, 0x05, 0xff, 0xff, 0x80}, bytes.Repeat([]byte{0x55}, 639)...), c.picture(false, typeP, 1)[0], bytes.Repeat([]byte{0x41, 0x9a}, 20_000))
+	b.ReportAllocs()
+	for b.Loop() {
+		if g := h264.Look(p, 4); !g.Picture {
+			b.Fatal("no picture")
+		}
+	}
+}
+
+// BenchmarkAssembler takes messages of one access unit each, 40 kB.
+func BenchmarkAssembler(b *testing.B) {
+	c := newCoder()
+	a := newAssembler(b, c.record(4))
+	nal := append(c.picture(false, typeP, 1)[0], bytes.Repeat([]byte{0x9a, 0x31, 0x77, 0x00, 0x44}, 8_000)...)
+	p := message(4, nal)
+	var parts []h264.Part
+	b.SetBytes(int64(len(p)))
+	b.ReportAllocs()
+	for b.Loop() {
+		a.Begin()
+		parts, _ = a.Add(parts[:0], p)
+	}
+	if len(parts) != 1 {
+		b.Fatal("no access unit")
+	}
+}

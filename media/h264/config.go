@@ -45,13 +45,13 @@ func ParseConfig(p []byte) (Config, error) {
 		return Config{}, errLengthSize
 	}
 	var err error
-	if c.SPS, p, err = sets(int(p[5]&0x1f), p[6:], SequenceParams); err != nil {
+	if c.SPS, p, err = readSets(int(p[5]&0x1f), p[6:], SequenceParams); err != nil {
 		return Config{}, err
 	}
 	if len(p) < 1 {
 		return Config{}, errConfigShort
 	}
-	if c.PPS, p, err = sets(int(p[0]), p[1:], PictureParams); err != nil {
+	if c.PPS, p, err = readSets(int(p[0]), p[1:], PictureParams); err != nil {
 		return Config{}, err
 	}
 	if !highProfile(c.Profile) || len(p) < 4 {
@@ -59,14 +59,14 @@ func ParseConfig(p []byte) (Config, error) {
 	}
 	c.High = true
 	c.ChromaFormat, c.LumaDepth, c.ChromaDepth = p[0]&3, p[1]&7+8, p[2]&7+8
-	if c.SPSExt, _, err = sets(int(p[3]), p[4:], SPSExtension); err != nil {
+	if c.SPSExt, _, err = readSets(int(p[3]), p[4:], SPSExtension); err != nil {
 		return Config{}, err
 	}
 	return c, nil
 }
 
-// sets reads n parameter sets of one type and returns the bytes behind them.
-func sets(n int, p []byte, want Type) (nals [][]byte, rest []byte, err error) {
+// readSets reads n parameter sets of one type and returns the bytes behind them.
+func readSets(n int, p []byte, want Type) (nals [][]byte, rest []byte, err error) {
 	for range n {
 		nal, size, err := NextUnit(p, 2)
 		if err != nil {

@@ -18,27 +18,27 @@ var spsCases = []struct {
 }{
 	{
 		"High 1920x1080, cropped from 1088, NTSC film rate", "67640028acd940780227e5c04400000fa40003a9803c60c658",
-		h264.SPS{Profile: 100, Level: 40, ChromaFormat: 1, LumaDepth: 8, ChromaDepth: 8, Width: 1920, Height: 1080, FrameRate: h264.Rate{Num: 60000, Den: 2002}},
+		h264.SPS{Profile: 100, Level: 40, ChromaFormat: 1, LumaDepth: 8, ChromaDepth: 8, Width: 1920, Height: 1080, FrameRate: h264.Rate{Num: 60000, Den: 2002}, RefFrames: 4, Reorder: 2, Order: h264.Order{FrameNumBits: 4, POCBits: 6}},
 	},
 	{
 		"Baseline 854x478, cropped on both sides, emulation prevention in the timing", "6742c01ed900d83de6ac0440000003004000000c83c58b92",
-		h264.SPS{Profile: 66, Constraints: 0xc0, Level: 30, ChromaFormat: 1, LumaDepth: 8, ChromaDepth: 8, Width: 854, Height: 478, FrameRate: h264.Rate{Num: 50, Den: 2}},
+		h264.SPS{Profile: 66, Constraints: 0xc0, Level: 30, ChromaFormat: 1, LumaDepth: 8, ChromaDepth: 8, Width: 854, Height: 478, FrameRate: h264.Rate{Num: 50, Den: 2}, RefFrames: 3, Order: h264.Order{FrameNumBits: 4, POCType: 2}},
 	},
 	{
 		"High 1080i: the map counts field pairs", "67640028acd94078044fde0220000003002000000643e2c5b2c0",
-		h264.SPS{Profile: 100, Level: 40, ChromaFormat: 1, LumaDepth: 8, ChromaDepth: 8, Width: 1920, Height: 1080, Interlaced: true, FrameRate: h264.Rate{Num: 50, Den: 2}},
+		h264.SPS{Profile: 100, Level: 40, ChromaFormat: 1, LumaDepth: 8, ChromaDepth: 8, Width: 1920, Height: 1080, Interlaced: true, FrameRate: h264.Rate{Num: 50, Den: 2}, RefFrames: 4, Reorder: 2, Order: h264.Order{FrameNumBits: 4, POCBits: 6}},
 	},
 	{
 		"High 4:2:2 10 bit: chroma is cropped by whole lines", "677a001fb6cd940a02fea2f011000003000100000300640f183196",
-		h264.SPS{Profile: 122, Level: 31, ChromaFormat: 2, LumaDepth: 10, ChromaDepth: 10, Width: 638, Height: 358, FrameRate: h264.Rate{Num: 100, Den: 2}},
+		h264.SPS{Profile: 122, Level: 31, ChromaFormat: 2, LumaDepth: 10, ChromaDepth: 10, Width: 638, Height: 358, FrameRate: h264.Rate{Num: 100, Den: 2}, RefFrames: 4, Reorder: 2, Order: h264.Order{FrameNumBits: 4, POCBits: 6}},
 	},
 	{
 		"High 4:4:4 with a scaling matrix in the PPS", "67f4000d919b282a33c7c6e022000003000200000300601e28532c",
-		h264.SPS{Profile: 244, Level: 13, ChromaFormat: 3, LumaDepth: 8, ChromaDepth: 8, Width: 322, Height: 180, FrameRate: h264.Rate{Num: 48, Den: 2}},
+		h264.SPS{Profile: 244, Level: 13, ChromaFormat: 3, LumaDepth: 8, ChromaDepth: 8, Width: 322, Height: 180, FrameRate: h264.Rate{Num: 48, Den: 2}, RefFrames: 4, Reorder: 2, Order: h264.Order{FrameNumBits: 4, POCBits: 6}},
 	},
 	{
 		"Main with aspect ratio, overscan, colours and chroma location before the timing", "674d400beca39fcf3ffe011200c96a0202036e000003000200000300f01e28532c",
-		h264.SPS{Profile: 77, Constraints: 0x40, Level: 11, ChromaFormat: 1, LumaDepth: 8, ChromaDepth: 8, Width: 100, Height: 100, FrameRate: h264.Rate{Num: 120, Den: 2}},
+		h264.SPS{Profile: 77, Constraints: 0x40, Level: 11, ChromaFormat: 1, LumaDepth: 8, ChromaDepth: 8, Width: 100, Height: 100, FrameRate: h264.Rate{Num: 120, Den: 2}, Colour: h264.Colour{Primaries: 1, Transfer: 1, Matrix: 1}, RefFrames: 4, Reorder: 2, Order: h264.Order{FrameNumBits: 4, POCBits: 6}},
 	},
 }
 
@@ -53,6 +53,44 @@ func TestSPS(t *testing.T) {
 				t.Errorf("(-want +got):\n%s", d)
 			}
 		})
+	}
+}
+
+// What a decoder was set up for is all but when pictures are shown, and how
+// slice headers number them.
+func TestSPSCompatible(t *testing.T) {
+	a, err := h264.ParseSPS(unhex(spsCases[0].nal))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		change func(*h264.SPS)
+		want   bool
+	}{
+		"nothing":      {func(*h264.SPS) {}, true},
+		"frame rate":   {func(s *h264.SPS) { s.FrameRate = h264.Rate{Num: 50, Den: 2} }, true},
+		"id":           {func(s *h264.SPS) { s.ID = 3 }, true},
+		"frame_num":    {func(s *h264.SPS) { s.Order.FrameNumBits = 9 }, true},
+		"size":         {func(s *h264.SPS) { s.Width = 1280 }, false},
+		"level":        {func(s *h264.SPS) { s.Level++ }, false},
+		"reference":    {func(s *h264.SPS) { s.RefFrames++ }, false},
+		"transfer":     {func(s *h264.SPS) { s.Colour.Transfer = 16 }, false},
+		"bit depth":    {func(s *h264.SPS) { s.LumaDepth = 10 }, false},
+		"field coding": {func(s *h264.SPS) { s.Interlaced = true }, false},
+	} {
+		b := a
+		c.change(&b)
+		if a.Compatible(b) != c.want || b.Compatible(a) != c.want {
+			t.Errorf("another %s: compatible %v, want %v", name, !c.want, c.want)
+		}
+	}
+}
+
+func TestVideoRange(t *testing.T) {
+	for transfer, want := range map[uint8]string{0: "SDR", 1: "SDR", 14: "SDR", 16: "PQ", 18: "HLG"} {
+		if got := (h264.Colour{Transfer: transfer}).VideoRange(); got != want {
+			t.Errorf("transfer characteristics %d: %s, want %s (RFC 8216bis, 4.4.6.2)", transfer, got, want)
+		}
 	}
 }
 
@@ -80,6 +118,8 @@ func TestSPSErrors(t *testing.T) {
 	for name, change := range map[string]func(*spsFields){
 		"seq_parameter_set_id 32":        func(f *spsFields) { f.id = 32 },
 		"chroma_format_idc 4":            func(f *spsFields) { f.chroma = 4 },
+		"frame_num of 17 bits":           func(f *spsFields) { f.frameNumBits = 13 },
+		"pic_order_cnt_lsb of 17 bits":   func(f *spsFields) { f.pocBits = 13 },
 		"bit depth 15":                   func(f *spsFields) { f.lumaDepth = 7 },
 		"pic_order_cnt_type 3":           func(f *spsFields) { f.pocType = 3 },
 		"a cycle of 256 frames":          func(f *spsFields) { f.pocType, f.pocCycle = 1, make([]int32, 256) },

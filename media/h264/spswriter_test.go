@@ -26,6 +26,12 @@ type spsFields struct {
 	vui                         bool
 	aspect                      uint32
 	tick, scale, fixed          uint32
+	colour                      h264.Colour
+	hrd                         int    // sets of hrd_parameters, 0 to 2
+	reorder                     int    // -1: no bitstream restriction
+	frameNumBits, pocBits       uint32 // minus 4
+	refFrames                   uint32
+	deltaAlwaysZero             uint32
 }
 
 var highProfiles = []uint32{100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135}
@@ -48,6 +54,15 @@ func drawSPS(t *rapid.T) spsFields {
 		scale:        u("scale", 1<<32-1),
 		fixed:        u("fixed", 1),
 		chroma:       1,
+		colour: h264.Colour{
+			Primaries: uint8(u("primaries", 255)), Transfer: uint8(u("transfer", 255)), Matrix: uint8(u("matrix", 255)), FullRange: rapid.Bool().Draw(t, "fullRange"),
+		},
+		hrd:             rapid.IntRange(0, 2).Draw(t, "hrd"),
+		reorder:         rapid.IntRange(-1, 16).Draw(t, "reorder"),
+		frameNumBits:    u("frameNumBits", 12),
+		pocBits:         u("pocBits", 12),
+		refFrames:       u("refFrames", 16),
+		deltaAlwaysZero: u("deltaAlwaysZero", 1),
 	}
 	if slices.Contains(highProfiles, f.profile) {
 		f.chroma, f.lumaDepth, f.chromaDepth = u("chroma", 3), u("lumaDepth", 6), u("chromaDepth", 6)
@@ -72,12 +87,23 @@ func (f spsFields) want() h264.SPS {
 		Width:      int(f.widthMbs)*16 - cropX*int(f.crop[0]+f.crop[1]),
 		Height:     int(f.heightMbs)*16*int(2-f.frameMbsOnly) - cropY*int(f.crop[2]+f.crop[3]),
 		Interlaced: f.frameMbsOnly == 0,
+		RefFrames:  uint8(f.refFrames), Reorder: -1,
+		Order: h264.Order{FrameNumBits: uint8(f.frameNumBits) + 4, POCType: uint8(f.pocType), SeparatePlanes: f.separatePlanes == 1},
+	}
+	switch f.pocType {
+	case 0:
+		s.Order.POCBits = uint8(f.pocBits) + 4
+	case 1:
+		s.Order.DeltaAlwaysZero = f.deltaAlwaysZero == 1
 	}
 	if f.vui {
-		s.Fixed = f.fixed == 1
+		s.Fixed, s.Colour, s.Reorder = f.fixed == 1, f.colour, int8(f.reorder)
 		if f.tick > 0 && f.scale > 0 {
 			s.FrameRate = h264.Rate{Num: f.scale, Den: 2 * f.tick}
 		}
+	}
+	if f.pocType == 2 {
+		s.Reorder = 0
 	}
 	return s
 }
@@ -128,13 +154,13 @@ func (f spsFields) encode() []byte {
 			return w.nal()
 		}
 	}
-	w.ue(4) // log2_max_frame_num_minus4
+	w.ue(f.frameNumBits)
 	w.ue(f.pocType)
 	switch f.pocType {
 	case 0:
-		w.ue(5)
+		w.ue(f.pocBits)
 	case 1:
-		w.u(1, 1)
+		w.u(1, f.deltaAlwaysZero)
 		w.se(-3)
 		w.se(1 << 30)
 		w.ue(uint32(len(f.pocCycle)))
@@ -142,7 +168,7 @@ func (f spsFields) encode() []byte {
 			w.se(offset)
 		}
 	}
-	w.ue(4)
+	w.ue(f.refFrames)
 	w.u(1, 0)
 	w.ue(f.widthMbs - 1)
 	w.ue(f.heightMbs - 1)
@@ -208,9 +234,10 @@ func (f spsFields) vuiParameters(w *bitString) {
 	}
 	w.u(2, 0b10) // overscan_info_present_flag, overscan_appropriate_flag
 	w.u(1, 1)    // video_signal_type_present_flag
-	w.u(4, 5)
+	w.u(3, 5)
+	w.flag(f.colour.FullRange)
 	w.u(1, 1) // colour_description_present_flag
-	w.u(24, 0x010101)
+	w.u(24, uint32(f.colour.Primaries)<<16|uint32(f.colour.Transfer)<<8|uint32(f.colour.Matrix))
 	w.u(1, 1) // chroma_loc_info_present_flag
 	w.ue(2)
 	w.ue(2)
@@ -218,6 +245,38 @@ func (f spsFields) vuiParameters(w *bitString) {
 	w.u(32, f.tick)
 	w.u(32, f.scale)
 	w.u(1, f.fixed)
+	for i := range 2 { // nal_hrd_parameters, vcl_hrd_parameters
+		w.flag(i < f.hrd)
+		if i < f.hrd {
+			w.ue(1)
+			w.u(8, 0x11)
+			for range 2 {
+				w.ue(99999)
+				w.ue(12345)
+				w.u(1, 1)
+			}
+			w.u(20, 0xfffff)
+		}
+	}
+	if f.hrd > 0 {
+		w.u(1, 0) // low_delay_hrd_flag
+	}
+	w.u(1, 1) // pic_struct_present_flag
+	w.flag(f.reorder >= 0)
+	if f.reorder >= 0 {
+		w.u(1, 1)
+		for _, v := range []uint32{0, 0, 11, 11, uint32(f.reorder), 16} {
+			w.ue(v)
+		}
+	}
+}
+
+func (w *bitString) flag(v bool) {
+	if v {
+		w.u(1, 1)
+	} else {
+		w.u(1, 0)
+	}
 }
 
 // nal is the NAL unit of an SPS with these bits: stop bit, emulation
