@@ -58,6 +58,10 @@ type Settings struct {
 	Forget bool
 }
 
+// Kept is for how long a segment stays in the store with Forget, at most: what
+// it takes to be sure that no player asks for it.
+func (s Settings) Kept() time.Duration { return 3*RunLength*s.Segment + 2*s.Window }
+
 // Check tells what is wrong with the settings.
 func (s Settings) Check() error {
 	switch {

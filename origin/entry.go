@@ -3,6 +3,8 @@ package origin
 import (
 	"context"
 	"errors"
+	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -22,15 +24,26 @@ const (
 	entryAtOnce   = 16
 )
 
-// entries knows which streams have an entry point in the store: a playlist that
-// would answer 404 is named to nobody. A new stream has none before its first
-// segment, one whose recordings were removed has none any more. What the store
-// said stands for a while, so that to list streams costs next to nothing.
-type entries struct {
+// Entries knows which directories have an entry point in the store: a playlist
+// that would answer 404 is named to nobody. A new stream has none before its
+// first segment, one whose recordings were removed has none any more. What the
+// store said stands for a while, so that to list streams costs next to nothing.
+type Entries struct {
 	objects Objects
+	base    string
 
 	mu    sync.Mutex
-	known map[string]entryPoint // of the streams that were listed last, by name
+	known map[string]entryPoint // of what was asked for last, by directory
+}
+
+// NewEntries looks into a store. baseURL is this server's root as viewers see
+// it; nil makes links without a host.
+func NewEntries(objects Objects, baseURL *url.URL) *Entries {
+	e := &Entries{objects: objects}
+	if baseURL != nil {
+		e.base = strings.TrimSuffix(baseURL.String(), "/")
+	}
+	return e
 }
 
 // entryPoint is what the store said last, and until when that stands.
@@ -39,12 +52,12 @@ type entryPoint struct {
 	until time.Time
 }
 
-// entryKey is the key of a stream's entry point.
-func entryKey(name string) string { return name + "/index.m3u8" }
+// entryKey is the key of a directory's entry point.
+func entryKey(directory string) string { return directory + "/index.m3u8" }
 
-// of returns the entry points of the streams of a list, by name. While the
-// store does not say, what it said last holds.
-func (e *entries) of(ctx context.Context, list []Stream) map[string]entryPoint {
+// Locate returns the URL of the entry point of each directory that has one, as
+// BaseURL + "/hls/…". While the store does not say, what it said last holds.
+func (e *Entries) Locate(ctx context.Context, directories []string) map[string]string {
 	ctx, cancel := context.WithTimeout(ctx, entryPatience)
 	defer cancel()
 	now := time.Now()
@@ -55,20 +68,20 @@ func (e *entries) of(ctx context.Context, list []Stream) map[string]entryPoint {
 	var group errgroup.Group
 	group.SetLimit(entryAtOnce)
 	var mu sync.Mutex
-	known := make(map[string]entryPoint, len(list))
-	note := func(name string, p entryPoint) {
+	known := make(map[string]entryPoint, len(directories))
+	note := func(directory string, p entryPoint) {
 		mu.Lock()
-		known[name] = p
+		known[directory] = p
 		mu.Unlock()
 	}
-	for _, s := range list {
-		p := last[s.Name]
-		if now.Before(p.until) || kindOf(entryKey(s.Name)) != playlist {
-			note(s.Name, p)
+	for _, d := range directories {
+		p := last[d]
+		if now.Before(p.until) || kindOf(entryKey(d)) != playlist {
+			note(d, p)
 			continue
 		}
 		group.Go(func() error {
-			note(s.Name, e.look(ctx, s.Name, p, now))
+			note(d, e.look(ctx, d, p, now))
 			return nil
 		})
 	}
@@ -77,12 +90,18 @@ func (e *entries) of(ctx context.Context, list []Stream) map[string]entryPoint {
 	e.mu.Lock()
 	e.known = known
 	e.mu.Unlock()
-	return known
+	there := make(map[string]string, len(known))
+	for d, p := range known {
+		if p.there {
+			there[d] = e.base + "/hls/" + entryKey(d)
+		}
+	}
+	return there
 }
 
 // look asks the store for an entry point of which it said last.
-func (e *entries) look(ctx context.Context, name string, last entryPoint, now time.Time) entryPoint {
-	body, _, err := e.objects.Open(ctx, entryKey(name))
+func (e *Entries) look(ctx context.Context, directory string, last entryPoint, now time.Time) entryPoint {
+	body, _, err := e.objects.Open(ctx, entryKey(directory))
 	switch {
 	case err == nil:
 		_ = body.Close() // nothing was read

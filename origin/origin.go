@@ -1,6 +1,6 @@
 // Package origin puts the pipeline's objects before viewers over HTTP:
-// playlists and segments with the headers that players and caches need, a
-// JSON list of the streams, and the page to watch them on.
+// playlists and segments with the headers that players and caches need, and
+// the page to watch them on.
 //
 // It keeps nothing that matters between requests. Any number of origins may serve the same
 // store, behind a CDN or without one; a store that speaks HTTP itself (a
@@ -8,11 +8,9 @@
 //
 //	GET /                    the page
 //	GET /hls/<object key>    playlists and segments
-//	GET /api/v1/streams      the streams, as JSON
-//	GET /api/v1/server       where to publish, and the release, as JSON
-//	GET /metrics             Prometheus
-//	GET /healthz             the process is alive
-//	GET /readyz              the process takes work
+//
+// What the page asks, and what probes and scrapers do, is the API's: it is
+// handed on.
 package origin
 
 import (
@@ -38,23 +36,11 @@ type Objects interface {
 	Open(ctx context.Context, key string) (io.ReadSeekCloser, object.Info, error)
 }
 
-// Streams is what the origin needs of the registry.
-type Streams interface {
-	// Streams returns the streams that are known now, in any order. The slice
-	// is not changed.
-	Streams(ctx context.Context) ([]Stream, error)
-}
-
 // Config is what New needs. Every field has a use as zero, except Objects.
 type Config struct {
 	Objects Objects
-	// Streams lists the streams; nil lists none (an origin that sees a bucket
-	// and nothing else).
-	Streams Streams
-	// Ready reports why the process can take no work; nil is always ready.
-	Ready func(context.Context) error
-	// Metrics answers /metrics; nil answers 404.
-	Metrics http.Handler
+	// API answers /api/, /healthz, /readyz and /metrics; nil answers 404.
+	API http.Handler
 	// Registerer takes the request metrics; nil leaves them uncollected.
 	Registerer prometheus.Registerer
 	// Log takes what the origin can tell nobody else; nil is slog.Default().
@@ -69,10 +55,6 @@ type Config struct {
 	// AllowOrigins are the web origins whose pages may play from /hls/
 	// (Fetch, 3.2). Empty allows all.
 	AllowOrigins []string
-	// Publish tells the page where encoders go.
-	Publish Publish
-	// Version is the release, shown on the page.
-	Version string
 
 	// A response must be taken within Grace + its size / Rate (bytes per
 	// second), or its connection is closed: a client that stops reading holds
@@ -82,25 +64,11 @@ type Config struct {
 	Rate  int64
 }
 
-// Publish tells where encoders publish. The zero Publish shows nothing.
-type Publish struct {
-	// URL is the RTMP server and application as an encoder is to be given it,
-	// as in rtmp://ingest.example.net/live. Empty is made of Port and the host
-	// that the request was sent to.
-	URL  string
-	Port int
-	// Open says that anyone may publish under any name: the page shows a name
-	// where it otherwise asks for the stream key.
-	Open bool
-}
-
 // Handler is the origin. Use New.
 type Handler struct {
 	cfg     Config
-	base    string // BaseURL without a slash at the end, or ""
 	metrics *metrics
 	fails   *failures
-	entries *entries
 	assets  map[string]*asset
 	policy  string // Content-Security-Policy of the page
 }
@@ -119,18 +87,13 @@ func New(cfg Config) *Handler {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
-	h := &Handler{
+	return &Handler{
 		cfg:     cfg,
 		metrics: newMetrics(cfg.Registerer),
 		fails:   &failures{log: cfg.Log},
-		entries: &entries{objects: cfg.Objects},
 		assets:  loadAssets(),
 		policy:  contentPolicy(cfg.BaseURL),
 	}
-	if cfg.BaseURL != nil {
-		h.base = strings.TrimSuffix(cfg.BaseURL.String(), "/")
-	}
-	return h
 }
 
 // ServeHTTP answers one request.
@@ -142,57 +105,45 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.allowTime(rec, 0)
 	// Nothing here is ever what a browser might sniff it to be (Fetch, 3.6).
 	rec.Header().Set("X-Content-Type-Options", "nosniff")
-	switch r.Method {
-	case http.MethodGet, http.MethodHead:
-		serve(rec, r)
-	case http.MethodOptions:
-		h.options(rec, r, route)
-	default:
-		rec.Header().Set("Allow", allowMethods)
-		text(rec, http.StatusMethodNotAllowed, "method not allowed")
-	}
+	serve(rec, r)
 }
 
 // route names a path for the metrics, and who answers it.
 func (h *Handler) route(path string) (route string, serve http.HandlerFunc) {
+	if route := apiRoute(path); route != "" && h.cfg.API != nil {
+		return route, h.cfg.API.ServeHTTP
+	}
+	route, read := "other", func(w http.ResponseWriter, _ *http.Request) { notFound(w) }
 	if key, ok := strings.CutPrefix(path, "/hls/"); ok {
 		kind := kindOf(key)
-		return kind.route(), func(w http.ResponseWriter, r *http.Request) { h.object(w, r, key, kind) }
+		route, read = kind.route(), func(w http.ResponseWriter, r *http.Request) { h.object(w, r, key, kind) }
+	} else if a := h.assets[path]; a != nil {
+		route, read = "page", func(w http.ResponseWriter, r *http.Request) { h.page(w, r, a) }
 	}
-	switch path {
-	case "/api/v1/streams":
-		return "api", h.streams
-	case "/api/v1/server":
-		return "api", h.server
-	case "/healthz":
-		return "health", func(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, "ok") }
-	case "/readyz":
-		return "health", h.ready
-	case "/metrics":
-		if h.cfg.Metrics != nil {
-			return "metrics", h.cfg.Metrics.ServeHTTP
+	return route, func(w http.ResponseWriter, r *http.Request) {
+		switch r.Method {
+		case http.MethodGet, http.MethodHead:
+			read(w, r)
+		case http.MethodOptions:
+			h.options(w, r, route)
+		default:
+			w.Header().Set("Allow", allowMethods)
+			text(w, http.StatusMethodNotAllowed, "method not allowed")
 		}
 	}
-	if a := h.assets[path]; a != nil {
-		return "page", func(w http.ResponseWriter, r *http.Request) { h.page(w, r, a) }
-	}
-	return "other", func(w http.ResponseWriter, _ *http.Request) { notFound(w) }
 }
 
-// ready answers the readiness probe. Why it is not ready goes to the log: the
-// port may be open to the world.
-func (h *Handler) ready(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Cache-Control", "no-store")
-	if h.cfg.Ready != nil {
-		ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
-		defer cancel()
-		if err := h.cfg.Ready(ctx); err != nil {
-			h.fails.report("not ready", err)
-			text(w, http.StatusServiceUnavailable, "not ready")
-			return
-		}
+// apiRoute names a path of the API's, or is empty.
+func apiRoute(path string) string {
+	switch {
+	case strings.HasPrefix(path, "/api/"):
+		return "api"
+	case path == "/healthz", path == "/readyz":
+		return "health"
+	case path == "/metrics":
+		return "metrics"
 	}
-	text(w, http.StatusOK, "ready")
+	return ""
 }
 
 // allowTime moves the write deadline to what a response of size bytes may

@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"weir/api"
 	"weir/media/object"
 )
 
@@ -309,7 +310,7 @@ func TestCORS(t *testing.T) {
 		{"the API, preflight", nil, "OPTIONS", "/api/v1/streams", "https://a.example", 204, "", "", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			h := New(Config{Objects: store(), AllowOrigins: tt.allow})
+			h := New(Config{Objects: store(), AllowOrigins: tt.allow, API: api.New(api.Config{})})
 			var headers []string
 			if tt.origin != "" {
 				headers = []string{"Origin", tt.origin, "Access-Control-Request-Method", "GET", "Access-Control-Request-Headers", "range"}
@@ -326,25 +327,26 @@ func TestCORS(t *testing.T) {
 	}
 }
 
-func TestHealth(t *testing.T) {
-	var reason error
-	var log bytes.Buffer
-	h := New(Config{Objects: store(), Ready: func(context.Context) error { return reason }, Log: slog.New(slog.NewTextHandler(&log, nil)),
-		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "weir_up 1\n") })})
-	check := func(path string, code int, want string) {
-		t.Helper()
-		if res := get(h, "GET", path); res.StatusCode != code || body(t, res) != want {
-			t.Errorf("%s: got %d, want %d %q", path, res.StatusCode, code, want)
+// What is the API's is handed on, with every method, and counted.
+func TestAPI(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	h := New(Config{Objects: store(), Registerer: reg, API: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Method, r.URL.Path) })})
+	for _, path := range []string{"/api/v1/streams", "/healthz", "/readyz", "/metrics"} {
+		if res := get(h, "POST", path); res.StatusCode != 200 || body(t, res) != "POST"+path {
+			t.Errorf("%s: got %d", path, res.StatusCode)
+		}
+		if res := get(New(Config{Objects: store()}), "GET", path); res.StatusCode != 404 {
+			t.Errorf("%s without an API: got %d", path, res.StatusCode)
 		}
 	}
-	check("/healthz", 200, "ok\n")
-	check("/readyz", 200, "ready\n")
-	check("/metrics", 200, "weir_up 1\n")
-	reason = errors.New("no answer from nats://secret@bus")
-	check("/readyz", 503, "not ready\n")
-	check("/healthz", 200, "ok\n") // alive all the same: a restart would mend nothing
-	if !strings.Contains(log.String(), "no answer") {
-		t.Errorf("the reason stands nowhere: %q", log.String())
+	want := `# HELP weir_origin_requests_total HTTP requests answered, by route and status code.
+# TYPE weir_origin_requests_total counter
+weir_origin_requests_total{code="200",route="api"} 1
+weir_origin_requests_total{code="200",route="health"} 2
+weir_origin_requests_total{code="200",route="metrics"} 1
+`
+	if err := testutil.GatherAndCompare(reg, strings.NewReader(want), "weir_origin_requests_total"); err != nil {
+		t.Error(err)
 	}
 }
 

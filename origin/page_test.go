@@ -16,7 +16,9 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/google/go-cmp/cmp"
 
+	"weir/api"
 	"weir/internal/chromium"
+	"weir/media"
 )
 
 func TestPageHeaders(t *testing.T) {
@@ -78,19 +80,28 @@ func TestPageNamesNoHost(t *testing.T) {
 // shown is a registry that a test changes while the page looks.
 type shown struct {
 	mu   sync.Mutex
-	list []Stream
+	list []api.Stream
 }
 
-func (s *shown) Streams(context.Context) ([]Stream, error) {
+func (s *shown) Streams(context.Context) ([]api.Stream, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.list, nil
 }
 
-func (s *shown) set(list ...Stream) {
+func (*shown) Scale(context.Context) (api.Scale, error) { return api.Scale{}, nil }
+func (*shown) Kick(context.Context, media.Stream) error { return nil }
+
+func (s *shown) set(list ...api.Stream) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.list = list
+}
+
+// withAPI is an origin of a directory with the API that its page asks.
+func withAPI(dir string, cfg api.Config) http.Handler {
+	cfg.Playlists = NewEntries(directory(dir), nil)
+	return New(Config{Objects: directory(dir), API: api.New(cfg)})
 }
 
 // clean fails the test for everything that the page complained of, and for
@@ -149,7 +160,7 @@ func publishHLS(t *testing.T, dir string) {
 func TestPagePlays(t *testing.T) {
 	dir := t.TempDir()
 	registry := &shown{}
-	addr, stop := listen(t, New(Config{Objects: directory(dir), Streams: registry, Publish: Publish{Port: 1936, Open: true}, Metrics: http.NotFoundHandler(), Version: "1.2.3"}), time.Second)
+	addr, stop := listen(t, withAPI(dir, api.Config{Registry: registry, Publish: api.Publish{Port: 1936, Open: true}, Version: "1.2.3"}), time.Second)
 	defer stop()
 	server := "http://" + addr + "/"
 	tab := chromium.Open(t)
@@ -164,9 +175,9 @@ func TestPagePlays(t *testing.T) {
 	tab.Wait("a copied line is announced", `document.getElementById("said").textContent === "Copied"`)
 
 	since := time.Now().Add(-3 * time.Second)
-	alice := Stream{Name: "live/alice", State: Live, Broadcast: "b1", Since: since, Ingest: "node-1", Worker: "worker-7", Epoch: 4, LagSeconds: new(0.2),
-		Video: &Video{Codec: "avc1.64001f", Width: 320, Height: 180, FrameRate: 25}, Audio: &Audio{Codec: "mp4a.40.2", SampleRate: 44100, Channels: 1}}
-	registry.set(alice, Stream{Name: "live/<img src=x onerror=alert(1)>", State: Ended})
+	alice := api.Stream{Name: "live/alice", State: api.Live, Broadcast: "b1", Since: since, Ingest: "node-1", Worker: "worker-7", Epoch: 4, LagSeconds: new(0.2),
+		Video: &api.Video{Codec: "avc1.64001f", Width: 320, Height: 180, FrameRate: 25}, Audio: &api.Audio{Codec: "mp4a.40.2", SampleRate: 44100, Channels: 1}}
+	registry.set(alice, api.Stream{Name: "live/<img src=x onerror=alert(1)>", State: api.Ended})
 	tab.Wait("what has no segment yet is waited for", `document.getElementById("notice").textContent === "The first segment is on its way…"`)
 	publishHLS(t, filepath.Join(dir, "live", "alice"))
 	tab.Wait("the stream begins by itself", `document.querySelector("video").currentTime > 0.5 && !document.querySelector("video").paused`)
@@ -203,8 +214,8 @@ func TestPageDeepLink(t *testing.T) {
 	dir := t.TempDir()
 	publishHLS(t, filepath.Join(dir, "live", "bob"))
 	registry := &shown{}
-	registry.set(Stream{Name: "live/alice", State: Ended}, Stream{Name: "live/bob", State: Live, Broadcast: "b", Ingest: "ingest-with-a-rather-long-name.example", Worker: "worker-1"})
-	addr, stop := listen(t, New(Config{Objects: directory(dir), Streams: registry, Publish: Publish{Port: 1935}}), time.Second)
+	registry.set(api.Stream{Name: "live/alice", State: api.Ended}, api.Stream{Name: "live/bob", State: api.Live, Broadcast: "b", Ingest: "ingest-with-a-rather-long-name.example", Worker: "worker-1"})
+	addr, stop := listen(t, withAPI(dir, api.Config{Registry: registry, Publish: api.Publish{Port: 1935}}), time.Second)
 	defer stop()
 	server := "http://" + addr + "/"
 	tab := chromium.Open(t)

@@ -8,22 +8,19 @@ import (
 	"io"
 	"log/slog"
 	"time"
+
+	"weir/api"
 )
 
 //go:embed demo/clip.flv
 var demoClip []byte
-
-// demoCmd is serve with a show.
-type demoCmd struct {
-	serveFlags
-}
 
 // demoStream is what the clip is published as.
 const demoStream = "live/demo"
 
 func (c *demoCmd) Run(ctx context.Context, stdout io.Writer, log *slog.Logger) error {
 	push := &pusher{
-		url: "rtmp://" + visible(c.RTMP, 0) + "/" + demoStream, loop: true, paced: true, again: true, log: log,
+		url: "rtmp://" + api.URLHost(c.RTMP, 0) + "/" + demoStream, loop: true, paced: true, again: true, log: log,
 		open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(demoClip)), nil },
 	}
 	// Stages run once all of them listen: only then the addresses are true.
@@ -47,7 +44,7 @@ func (c *demoCmd) greeting() string {
 
 Ctrl-C ends it.
 
-`, c.page(), demoStream, c.Segment, c.page(), demoStream, visible(c.RTMP, 1935), c.Data)
+`, c.page(), demoStream, c.Segment, c.page(), demoStream, api.URLHost(c.RTMP, api.RTMPPort), c.Data)
 }
 
 // finishTime is how long the end of the show may take. What is left to do then,
@@ -70,14 +67,17 @@ func (c *demoCmd) finish() {
 
 // finished tells whether viewers are shown the whole of the last show.
 func (c *demoCmd) finished(ctx context.Context) bool {
-	api := apiFlags{HTTP: c.HTTP}
-	list, err := api.streams(ctx)
+	client, err := api.NewClient(c.HTTP, "")
+	if err != nil {
+		return false
+	}
+	list, err := client.Streams(ctx)
 	if err != nil {
 		return false
 	}
 	for _, s := range list.Streams {
 		if s.Name == demoStream {
-			entry, err := api.fetch(ctx, "/hls/"+demoStream+"/"+s.Broadcast+"/index.m3u8")
+			entry, err := client.Get(ctx, "/hls/"+demoStream+"/"+s.Broadcast+"/index.m3u8")
 			return err == nil && bytes.Contains(entry, []byte("vod.m3u8"))
 		}
 	}

@@ -1,17 +1,162 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
-	"path/filepath"
+	"net/url"
+	"os"
+	"strconv"
 	"strings"
 	"time"
 
-	"weir/bus"
-	"weir/hls"
 	"weir/storage"
 )
+
+// All that can be said to weir. A flag --log-level is also the variable
+// WEIR_LOG_LEVEL; a verb's file tells what is done with it.
+
+// cli is the command line.
+type cli struct {
+	Log logFlags `embed:"" prefix:"log-"`
+
+	Serve   serveCmd   `cmd:"" help:"Run everything in one process: RTMP in, HLS out."`
+	Demo    demoCmd    `cmd:"" help:"Run serve, and publish a bundled clip to it."`
+	Ingest  ingestCmd  `cmd:"" help:"Run one ingest: encoders come in, batches go to the log."`
+	Segment segmentCmd `cmd:"" help:"Run one segmenter: batches come in, objects go to the store."`
+	Origin  originCmd  `cmd:"" help:"Run one origin: objects over HTTP, the page, the API."`
+	Push    pushCmd    `cmd:"" help:"Publish an FLV file, as an encoder would."`
+	Streams streamsCmd `cmd:"" help:"List the streams."`
+	Kick    kickCmd    `cmd:"" help:"Throw out the encoder of a stream, and end its broadcast."`
+	Check   checkCmd   `cmd:"" help:"Check HLS for conformance: a URL, a directory or a file."`
+	Bench   benchCmd   `cmd:"" help:"Publish many streams to a server, and measure what it spends on them."`
+	Store   storeCmd   `cmd:"" help:"Look after a store: check, sweep."`
+	Plan    planCmd    `cmd:"" help:"Tell what a store is asked for, and what that costs."`
+	Health  healthCmd  `cmd:"" help:"Ask a running weir whether it is ready (for containers)."`
+	Version versionCmd `cmd:"" help:"Print the version."`
+}
+
+// serveCmd runs everything in one process.
+type serveCmd struct {
+	serveFlags
+}
+
+// demoCmd is serve with a show.
+type demoCmd struct {
+	serveFlags
+}
+
+// serveFlags are those of serve and demo.
+type serveFlags struct {
+	Data    string   `help:"Directory of the embedded NATS server and of the objects." default:"./weir-data" placeholder:"DIR"`
+	DataMax byteSize `help:"Most bytes under --data: at most a quarter for the frame log, the rest for objects. Absent: what the disk has." placeholder:"SIZE"`
+	rtmpFlags
+	httpFlags
+	segmentFlags
+	natsFlags
+	storeFlags
+}
+
+// ingestCmd runs one ingest.
+type ingestCmd struct {
+	rtmpFlags
+	natsFlags
+	opsFlags `embed:""`
+}
+
+// segmentCmd runs one segmenter.
+type segmentCmd struct {
+	segmentFlags
+	natsFlags
+	storeFlags
+	opsFlags `embed:""`
+	Once     bool     `help:"Package one broadcast to its end, and exit."`
+	Memory   byteSize `help:"Memory that this process may use: it takes one broadcast for each 16 MB, up to --capacity, and collects garbage in time. Absent: no bound." placeholder:"SIZE"`
+}
+
+// originCmd runs one origin.
+type originCmd struct {
+	httpFlags
+	natsFlags
+	storeFlags
+	Segment time.Duration `help:"Duration of segments, for cache times." default:"4s"`
+}
+
+// pushCmd publishes a file.
+type pushCmd struct {
+	File string `arg:"" help:"FLV file; - is the standard input. Anything else: ffmpeg -i FILE -c copy -f flv - | weir push - URL."`
+	URL  string `arg:"" help:"Where to publish, as in rtmp://localhost/live/alice."`
+	Loop bool   `help:"Begin again at the file's end, with timestamps that go on."`
+	Fast bool   `help:"Send as fast as the server takes it, not in real time."`
+	Once bool   `help:"Give up when the connection is lost. Without it push connects again for ever, once it was connected; before that it tries for 20 s."`
+}
+
+// streamsCmd lists the streams.
+type streamsCmd struct {
+	apiFlags
+	JSON bool `name:"json" help:"Print the API's answer."`
+	All  bool `help:"List streams that have ended, too."`
+}
+
+// kickCmd ends what an encoder publishes, and with it the broadcast.
+type kickCmd struct {
+	apiFlags
+	Stream     string `arg:"" help:"Whom to throw out, as in live/alice."`
+	NATS       string `name:"nats" help:"Ask through NATS, not through --url." placeholder:"URL"`
+	NATSCreds  string `name:"nats-creds" help:"NATS credentials file." placeholder:"FILE"`
+	NATSCA     string `name:"nats-ca" help:"PEM file with the authority of the NATS servers' certificates." placeholder:"FILE"`
+	adminFlags `embed:""`
+}
+
+// healthCmd is the health command of containers.
+type healthCmd struct {
+	apiFlags
+}
+
+// storeCmd looks after a store.
+type storeCmd struct {
+	Check storeCheckCmd `cmd:"" help:"Try what weir asks of a store, with advice for what fails."`
+	Sweep storeSweepCmd `cmd:"" help:"Find what nobody will ask for: orphans, and broadcasts past their time. Deletes only with --delete."`
+}
+
+// storeCheckCmd probes a store. It exits with 1 if weir cannot work with it.
+type storeCheckCmd struct {
+	URL    string `arg:"" help:"The store, as --store takes it." placeholder:"URL"`
+	Base   string `help:"URL below which viewers find the objects: of the bucket, or of the CDN before it. Absent: the bucket's own; none: viewers come by weir origin." placeholder:"URL"`
+	Origin string `help:"Origin of the page that players run in." placeholder:"URL"`
+}
+
+// storeSweepCmd sweeps a store.
+type storeSweepCmd struct {
+	URL    string        `arg:"" help:"The store, as --store takes it." placeholder:"URL"`
+	Delete bool          `help:"Delete what is found."`
+	Expire time.Duration `help:"Take whole broadcasts, too, whose last write is so long ago. Absent: none." placeholder:"DURATION"`
+	Grace  time.Duration `help:"How old an orphan must be." default:"24h"`
+	Prefix string        `help:"Sweep only below app/, app/name/ or app/name/broadcast/." placeholder:"KEY"`
+	natsFlags
+}
+
+// planCmd tells beforehand what a store is asked for, and what that costs.
+type planCmd struct {
+	Streams    int           `help:"Streams that are live, all the time." default:"1"`
+	Renditions int           `help:"Renditions of each." default:"1"`
+	Hours      float64       `help:"For how long." default:"1"`
+	Segment    time.Duration `help:"Duration of a segment." default:"4s"`
+	Window     time.Duration `help:"How much of the show a live playlist lists." default:"60s"`
+	Bitrate    bitRate       `help:"Of each rendition, as its encoder sends it, in bit/s: 800k, 4M." default:"4M"`
+	Viewers    float64       `help:"Viewers at a time, all streams together, who read the store itself; behind a CDN, its misses."`
+	Keep       storage.Keep  `help:"How long objects stay: none, window, a duration as in 720h, or forever." default:"forever"`
+	Prices     *os.File      `help:"JSON file with prices, in the form of storage/prices.json. Absent: that example." placeholder:"FILE"`
+	JSON       bool          `name:"json" help:"Print the plan as JSON."`
+}
+
+// versionCmd tells which weir this is.
+type versionCmd struct{}
+
+// logFlags say what is logged, and how.
+type logFlags struct {
+	Level  slog.Level `help:"Least level to log: debug, info, warn, error." default:"info"`
+	Format string     `help:"text, json, or auto: text on a terminal." enum:"auto,text,json" default:"auto"`
+}
 
 // natsFlags say where the frame log is.
 type natsFlags struct {
@@ -25,64 +170,58 @@ type natsFlags struct {
 	LogMax    byteSize      `name:"log-max" help:"Most bytes of frame log on disk, per shard; the oldest goes first. Absent: as it is, or 8GB where it is created." placeholder:"SIZE"`
 }
 
-// newLogMax bounds a shard that is created without --log-max.
-const newLogMax = 8 << 30
-
-func (f *natsFlags) open(ctx context.Context, data string, log *slog.Logger) (*bus.Bus, error) {
-	if f.NATS == "" && data == "" {
-		return nil, usagef("--nats is missing: this stage shares a NATS server with the others (weir serve embeds one)")
-	}
-	b, err := bus.Open(ctx, bus.Config{
-		URL: f.NATS, Dir: filepath.Join(data, "nats"), Creds: f.NATSCreds, CA: f.NATSCA,
-		Node: f.Node, Retain: f.Retain, Replicas: f.Replicas, Shards: f.Shards, MaxBytes: int64(f.LogMax), NewMaxBytes: newLogMax, Log: log,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("open the frame log: %w", err)
-	}
-	return b, nil
-}
-
 // storeFlags say where objects go.
 type storeFlags struct {
 	Store string `help:"Where objects go: file:///path or s3://bucket/prefix?endpoint=…&region=…&path-style=true. Absent: under --data." placeholder:"URL"`
 }
 
-func (f *storeFlags) open(ctx context.Context, data string) (storage.Store, error) {
-	raw := f.Store
-	if raw == "" {
-		if data == "" {
-			return nil, usagef("--store is missing: file:///path or s3://bucket")
-		}
-		abs, err := filepath.Abs(filepath.Join(data, "objects"))
-		if err != nil {
-			return nil, fmt.Errorf("find the store: %w", err)
-		}
-		raw = "file://" + filepath.ToSlash(abs)
-	}
-	s, err := storage.Open(ctx, raw)
-	if err != nil {
-		return nil, usagef("--store: %v", err)
-	}
-	return s, nil
+// rtmpFlags say how encoders come in.
+type rtmpFlags struct {
+	RTMP            string        `name:"rtmp" help:"Where encoders connect. The default is this machine only; :1935 opens it to the world, and anyone may publish." default:"localhost:1935" placeholder:"ADDR"`
+	Batch           time.Duration `help:"How long frames wait to be sent to the log together." default:"250ms"`
+	PublishConflict string        `help:"When a live stream is published again: takeover or reject." enum:"takeover,reject" default:"takeover"`
+	ReconnectWindow time.Duration `help:"How long a broadcast waits for its encoder to come back." default:"60s"`
+	IdleTimeout     time.Duration `help:"How long an encoder may be silent." default:"30s"`
+	BusTimeout      time.Duration `help:"How long a session with a full buffer waits for the log." default:"30s"`
+	MaxMessage      byteSize      `help:"Largest frame." default:"8MB"`
+	MaxConnections  int           `help:"Most connections at once." default:"1000"`
+	IngestMemory    byteSize      `help:"Most memory for frames that arrive or wait for the log." default:"512MB"`
+	Drain           time.Duration `help:"How long sessions may take to end after SIGTERM." default:"30s"`
 }
 
 // segmentFlags say how broadcasts that begin now are cut.
 type segmentFlags struct {
 	Segment  time.Duration `help:"Wished duration of a segment; the encoder's key frames decide." default:"4s"`
 	Window   time.Duration `help:"How much of the show a live playlist lists." default:"60s"`
-	Keep     keep          `help:"How long objects stay: forever; a duration as in 720h, by the tag weir-keep and a lifecycle rule, or weir store sweep; window: while live, only what players may ask for; none: that, and a tag to remove the rest." default:"forever"`
+	Keep     storage.Keep  `help:"How long objects stay: forever; a duration as in 720h, by the tag weir-keep and a lifecycle rule, or weir store sweep; window: while live, only what players may ask for; none: that, and a tag to remove the rest." default:"forever"`
 	Capacity int           `help:"Most broadcasts that this process packages at once." default:"500"`
 	// What runs ahead where a store takes longer for a request than a segment lasts.
 	UploadAhead    byteSize `help:"Memory for segments that are uploaded while an older one of their broadcast still is, over all broadcasts; 0: one after the other." default:"64MB"`
 	UploadRequests int      `help:"Most such uploads at once." default:"64"`
 }
 
-func (f *segmentFlags) settings() (hls.Settings, error) {
-	s := hls.Settings{Segment: f.Segment, Window: f.Window, Forget: f.Keep.window}
-	if err := s.Check(); err != nil {
-		return s, usagef("--segment, --window: %v", err)
-	}
-	return s, nil
+// httpFlags say how viewers come in.
+type httpFlags struct {
+	HTTP    string   `name:"http" help:"Where viewers connect." default:"localhost:8080" placeholder:"ADDR"`
+	BaseURL *url.URL `name:"base-url" help:"This server as viewers see it, behind a proxy or a CDN." placeholder:"URL"`
+	adminFlags
+}
+
+// opsFlags are the HTTP side of a stage that viewers do not see.
+type opsFlags struct {
+	HTTP string `name:"http" help:"Where /metrics, /healthz and /readyz are. Absent: localhost:8081 for ingest, localhost:8082 for segment." placeholder:"ADDR"`
+}
+
+// adminFlags say who may change things through the API.
+type adminFlags struct {
+	AdminToken     string `help:"What API writes must bring as a bearer token. Absent: they are taken from this machine only, and not through a proxy." placeholder:"SECRET"`
+	AdminTokenFile string `help:"File with the admin token." placeholder:"FILE"`
+}
+
+// apiFlags say where a running weir answers.
+type apiFlags struct {
+	URL  string `name:"url" help:"A running weir's HTTP address." placeholder:"URL"`
+	HTTP string `name:"http" help:"Without --url: what a weir on this machine, or in this container, was given as --http." default:"localhost:8080" placeholder:"ADDR"`
 }
 
 // byteSize is a number of bytes with an optional unit, 1024-based.
@@ -102,5 +241,24 @@ func (b *byteSize) UnmarshalText(text []byte) error {
 		return fmt.Errorf("want a size as in 512MB or 8GB")
 	}
 	*b = byteSize(n * factor)
+	return nil
+}
+
+// bitRate is in bit/s, with an optional unit, 1000-based.
+type bitRate int64
+
+// UnmarshalText reads 128000, 800k, 4M, 1.5M.
+func (b *bitRate) UnmarshalText(text []byte) error {
+	s, factor := string(text), 1.0
+	for unit, f := range map[string]float64{"k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9} {
+		if n, ok := strings.CutSuffix(s, unit); ok {
+			s, factor = n, f
+		}
+	}
+	n, err := strconv.ParseFloat(s, 64)
+	if err != nil || n < 0 || n*factor > 1e12 {
+		return fmt.Errorf("want bits per second, as in 800k or 4M")
+	}
+	*b = bitRate(n * factor)
 	return nil
 }

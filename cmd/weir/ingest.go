@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -14,20 +12,6 @@ import (
 	"weir/endpoint"
 	"weir/ingest"
 )
-
-// rtmpFlags say how encoders come in.
-type rtmpFlags struct {
-	RTMP            string        `name:"rtmp" help:"Where encoders connect. The default is this machine only; :1935 opens it to the world, and anyone may publish." default:"localhost:1935" placeholder:"ADDR"`
-	Batch           time.Duration `help:"How long frames wait to be sent to the log together." default:"250ms"`
-	PublishConflict string        `help:"When a live stream is published again: takeover or reject." enum:"takeover,reject" default:"takeover"`
-	ReconnectWindow time.Duration `help:"How long a broadcast waits for its encoder to come back." default:"60s"`
-	IdleTimeout     time.Duration `help:"How long an encoder may be silent." default:"30s"`
-	BusTimeout      time.Duration `help:"How long a session with a full buffer waits for the log." default:"30s"`
-	MaxMessage      byteSize      `help:"Largest frame." default:"8MB"`
-	MaxConnections  int           `help:"Most connections at once." default:"1000"`
-	IngestMemory    byteSize      `help:"Most memory for frames that arrive or wait for the log." default:"512MB"`
-	Drain           time.Duration `help:"How long sessions may take to end after SIGTERM." default:"30s"`
-}
 
 // stages are the listener, and the watch over broadcasts whose encoder or node
 // has gone.
@@ -55,25 +39,18 @@ func (f *rtmpFlags) stages(ctx context.Context, b *bus.Bus, metrics prometheus.R
 	}, nil
 }
 
-// ingestCmd runs one ingest.
-type ingestCmd struct {
-	rtmpFlags
-	natsFlags
-	opsFlags `embed:""`
-}
-
 func (c *ingestCmd) Run(ctx context.Context, log *slog.Logger) error {
 	b, err := c.natsFlags.open(ctx, "", log)
 	if err != nil {
 		return err
 	}
 	defer closeBus(b, log)
-	registry := newRegistry()
-	stages, err := c.stages(ctx, b, registry, log)
+	metrics := newMetrics()
+	stages, err := c.stages(ctx, b, metrics, log)
 	if err != nil {
 		return err
 	}
-	ops, err := c.opsFlags.stage(ctx, "localhost:8081", b, registry, log, map[string]http.Handler{"GET /api/v1/scale": serveScale(b)})
+	ops, err := c.opsFlags.stage(ctx, "localhost:8081", b, metrics, log)
 	if err != nil {
 		return err
 	}

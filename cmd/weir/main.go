@@ -25,27 +25,6 @@ const (
 	exitUsage  = 2
 )
 
-// cli is the command line. A flag --log-level is also the variable
-// WEIR_LOG_LEVEL.
-type cli struct {
-	Log logFlags `embed:"" prefix:"log-"`
-
-	Serve   serveCmd   `cmd:"" help:"Run everything in one process: RTMP in, HLS out."`
-	Demo    demoCmd    `cmd:"" help:"Run serve, and publish a bundled clip to it."`
-	Ingest  ingestCmd  `cmd:"" help:"Run one ingest: encoders come in, batches go to the log."`
-	Segment segmentCmd `cmd:"" help:"Run one segmenter: batches come in, objects go to the store."`
-	Origin  originCmd  `cmd:"" help:"Run one origin: objects over HTTP, the page, the API."`
-	Push    pushCmd    `cmd:"" help:"Publish an FLV file, as an encoder would."`
-	Streams streamsCmd `cmd:"" help:"List the streams."`
-	Kick    kickCmd    `cmd:"" help:"Throw out the encoder of a stream, and end its broadcast."`
-	Check   checkCmd   `cmd:"" help:"Check HLS for conformance: a URL, a directory or a file."`
-	Bench   benchCmd   `cmd:"" help:"Publish many streams to a server, and measure what it spends on them."`
-	Store   storeCmd   `cmd:"" help:"Look after a store: check, sweep."`
-	Plan    planCmd    `cmd:"" help:"Tell what a store is asked for, and what that costs."`
-	Health  healthCmd  `cmd:"" help:"Ask a running weir whether it is ready (for containers)."`
-	Version versionCmd `cmd:"" help:"Print the version."`
-}
-
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// A second signal ends the process at once.
@@ -114,12 +93,6 @@ func report(err error, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "weir:", text)
 	}
 	return code
-}
-
-// logFlags say what is logged, and how.
-type logFlags struct {
-	Level  slog.Level `help:"Least level to log: debug, info, warn, error." default:"info"`
-	Format string     `help:"text, json, or auto: text on a terminal." enum:"auto,text,json" default:"auto"`
 }
 
 func (f logFlags) logger(w io.Writer) *slog.Logger {

@@ -1,10 +1,21 @@
 package main
 
+// What rooms count and do not export themselves.
+
 import (
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"weir/bus"
 	"weir/storage"
 )
+
+// newMetrics is a registry with the process' own figures.
+func newMetrics() *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return r
+}
 
 // storeCollector exports what a store was asked for.
 type storeCollector struct {
@@ -34,4 +45,34 @@ func (c *storeCollector) Collect(ch chan<- prometheus.Metric) {
 			ch <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, float64(v), operation)
 		}
 	}
+}
+
+// registerWorker exports what the worker owns and what waits for one: the
+// signal to scale by.
+func registerWorker(r prometheus.Registerer, w *bus.Worker) {
+	gauge := func(name, help string, value func(bus.WorkerStats) float64) {
+		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "weir_segmenter_" + name, Help: help},
+			func() float64 { return value(w.Stats()) }))
+	}
+	counter := func(name, help string, value func(bus.WorkerStats) uint64) {
+		r.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "weir_segmenter_" + name, Help: help},
+			func() float64 { return float64(value(w.Stats())) }))
+	}
+	gauge("owned_broadcasts", "Broadcasts that this worker packages.", func(s bus.WorkerStats) float64 { return float64(s.Owned) })
+	gauge("capacity_broadcasts", "Most broadcasts that this worker packages.", func(s bus.WorkerStats) float64 { return float64(s.Capacity) })
+	gauge("unowned_broadcasts", "Broadcasts that nobody packages.", func(s bus.WorkerStats) float64 { return float64(s.Unowned) })
+	counter("claims_total", "Broadcasts claimed.", func(s bus.WorkerStats) uint64 { return s.Claims })
+	counter("takeovers_total", "Broadcasts claimed from a dead or stuck worker.", func(s bus.WorkerStats) uint64 { return s.Takeovers })
+	counter("lost_claims_total", "Broadcasts lost to another worker.", func(s bus.WorkerStats) uint64 { return s.Lost })
+}
+
+func registerDisk(r prometheus.Registerer, d *storage.Disk) {
+	r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "weir_disk_full", Help: "1 while frames and segments wait for room on the disk.",
+	}, func() float64 {
+		if d.Full() {
+			return 1
+		}
+		return 0
+	}))
 }

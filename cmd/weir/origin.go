@@ -2,73 +2,19 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
-	"net/url"
 	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"weir/api"
 	"weir/bus"
 	"weir/origin"
 	"weir/storage"
 )
-
-// httpDrain is how long HTTP responses may take to end after SIGTERM.
-const httpDrain = 5 * time.Second
-
-// httpFlags say how viewers come in.
-type httpFlags struct {
-	HTTP    string   `name:"http" help:"Where viewers connect." default:"localhost:8080" placeholder:"ADDR"`
-	BaseURL *url.URL `name:"base-url" help:"This server as viewers see it, behind a proxy or a CDN." placeholder:"URL"`
-	adminFlags
-}
-
-// viewing is what an origin serves.
-type viewing struct {
-	bus     *bus.Bus
-	store   storage.Store
-	segment time.Duration
-	publish origin.Publish
-}
-
-func (f *httpFlags) stage(ctx context.Context, v viewing, registry *prometheus.Registry, log *slog.Logger) (stage, error) {
-	h := origin.New(origin.Config{
-		Objects: v.store, Streams: streamList{v.bus}, Ready: v.bus.Ready,
-		Metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{}), Registerer: registry,
-		Log: log, Segment: v.segment, BaseURL: f.BaseURL, Publish: v.publish, Version: version,
-	})
-	token, err := f.token()
-	if err != nil {
-		return stage{}, err
-	}
-	a := &admin{token: token, proxied: f.BaseURL != nil, foreign: http.NewCrossOriginProtection()}
-	mux := http.NewServeMux()
-	mux.Handle("POST /api/v1/streams/{app}/{name}/kick", serveKick(v.bus, a, log))
-	mux.Handle("/", h)
-	return httpStage(ctx, f.HTTP, mux, log)
-}
-
-func httpStage(ctx context.Context, address string, h http.Handler, log *slog.Logger) (stage, error) {
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
-	if err != nil {
-		return stage{}, fmt.Errorf("listen for HTTP: %w (choose another address with --http)", err)
-	}
-	return stage{"http", func(ctx context.Context) error { return origin.Serve(ctx, l, h, httpDrain, log) }}, nil
-}
-
-// originCmd runs one origin.
-type originCmd struct {
-	httpFlags
-	natsFlags
-	storeFlags
-	Segment time.Duration `help:"Duration of segments, for cache times." default:"4s"`
-}
 
 func (c *originCmd) Run(ctx context.Context, log *slog.Logger) error {
 	store, err := c.storeFlags.open(ctx, "")
@@ -81,9 +27,9 @@ func (c *originCmd) Run(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	defer closeBus(b, log)
-	registry := newRegistry()
-	registerStore(registry, store)
-	s, err := c.httpFlags.stage(ctx, viewing{bus: b, store: store, segment: c.Segment}, registry, log)
+	metrics := newMetrics()
+	registerStore(metrics, store)
+	s, err := c.httpFlags.stage(ctx, viewing{bus: b, store: store, segment: c.Segment}, metrics, log)
 	if err != nil {
 		return err
 	}
@@ -91,45 +37,27 @@ func (c *originCmd) Run(ctx context.Context, log *slog.Logger) error {
 	return runStages(ctx, []stage{s})
 }
 
-// opsFlags are the HTTP side of a stage that viewers do not see.
-type opsFlags struct {
-	HTTP string `name:"http" help:"Where /metrics, /healthz and /readyz are. Absent: localhost:8081 for ingest, localhost:8082 for segment." placeholder:"ADDR"`
+// viewing is what viewers are shown.
+type viewing struct {
+	bus     *bus.Bus
+	store   storage.Store
+	segment time.Duration
+	publish api.Publish
 }
 
-// stage serves them. more are patterns of this stage's own.
-func (f *opsFlags) stage(ctx context.Context, address string, b *bus.Bus, registry *prometheus.Registry, log *slog.Logger, more map[string]http.Handler) (stage, error) {
-	if f.HTTP != "" {
-		address = f.HTTP
+// stage is the side of viewers, and of operators.
+func (f *httpFlags) stage(ctx context.Context, v viewing, metrics *prometheus.Registry, log *slog.Logger) (stage, error) {
+	token, err := f.token()
+	if err != nil {
+		return stage{}, err
 	}
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
-	for pattern, h := range more {
-		mux.Handle(pattern, h)
-	}
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
-		defer cancel()
-		if err := b.Ready(ctx); err != nil {
-			http.Error(w, "not ready: NATS does not answer", http.StatusServiceUnavailable)
-			return
-		}
-		fmt.Fprintln(w, "ready")
+	a := api.New(api.Config{
+		Registry: registry{v.bus}, Playlists: origin.NewEntries(v.store, f.BaseURL), Ready: v.bus.Ready,
+		Metrics: promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}), Admin: api.Admin{Token: token, Proxied: f.BaseURL != nil},
+		Publish: v.publish, Version: version, Log: log,
 	})
-	return httpStage(ctx, address, mux, log)
-}
-
-// newRegistry is a metrics registry with the process' own figures.
-func newRegistry() *prometheus.Registry {
-	r := prometheus.NewRegistry()
-	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	return r
-}
-
-func closeBus(b *bus.Bus, log *slog.Logger) {
-	if err := b.Close(); err != nil {
-		log.Error("closing the bus", "error", err)
-	}
+	h := origin.New(origin.Config{Objects: v.store, API: a, Registerer: metrics, Log: log, Segment: v.segment, BaseURL: f.BaseURL})
+	return httpStage(ctx, f.HTTP, h, log)
 }
 
 // port is the port of an address, 0 where it has none.

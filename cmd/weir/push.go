@@ -16,15 +16,6 @@ import (
 	"weir/rtmp"
 )
 
-// pushCmd publishes a file.
-type pushCmd struct {
-	File string `arg:"" help:"FLV file; - is the standard input. Anything else: ffmpeg -i FILE -c copy -f flv - | weir push - URL."`
-	URL  string `arg:"" help:"Where to publish, as in rtmp://localhost/live/alice."`
-	Loop bool   `help:"Begin again at the file's end, with timestamps that go on."`
-	Fast bool   `help:"Send as fast as the server takes it, not in real time."`
-	Once bool   `help:"Give up when the connection is lost. Without it push connects again for ever, once it was connected; before that it tries for 20 s."`
-}
-
 func (c *pushCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if c.Loop && c.File == "-" {
 		return usagef("--loop needs a file: the standard input can be read only once")

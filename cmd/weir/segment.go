@@ -45,42 +45,13 @@ func (f *segmentFlags) stage(b *bus.Bus, store storage.Store, metrics prometheus
 	})}, nil
 }
 
-// registerWorker exports what the worker owns and what waits for one: the
-// signal to scale by.
-func registerWorker(r prometheus.Registerer, w *bus.Worker) {
-	gauge := func(name, help string, value func(bus.WorkerStats) float64) {
-		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "weir_segmenter_" + name, Help: help},
-			func() float64 { return value(w.Stats()) }))
-	}
-	counter := func(name, help string, value func(bus.WorkerStats) uint64) {
-		r.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "weir_segmenter_" + name, Help: help},
-			func() float64 { return float64(value(w.Stats())) }))
-	}
-	gauge("owned_broadcasts", "Broadcasts that this worker packages.", func(s bus.WorkerStats) float64 { return float64(s.Owned) })
-	gauge("capacity_broadcasts", "Most broadcasts that this worker packages.", func(s bus.WorkerStats) float64 { return float64(s.Capacity) })
-	gauge("unowned_broadcasts", "Broadcasts that nobody packages.", func(s bus.WorkerStats) float64 { return float64(s.Unowned) })
-	counter("claims_total", "Broadcasts claimed.", func(s bus.WorkerStats) uint64 { return s.Claims })
-	counter("takeovers_total", "Broadcasts claimed from a dead or stuck worker.", func(s bus.WorkerStats) uint64 { return s.Takeovers })
-	counter("lost_claims_total", "Broadcasts lost to another worker.", func(s bus.WorkerStats) uint64 { return s.Lost })
-}
-
-// segmentCmd runs one segmenter.
-type segmentCmd struct {
-	segmentFlags
-	natsFlags
-	storeFlags
-	opsFlags `embed:""`
-	Once     bool     `help:"Package one broadcast to its end, and exit."`
-	Memory   byteSize `help:"Memory that this process may use: it takes one broadcast for each 16 MB, up to --capacity, and collects garbage in time. Absent: no bound." placeholder:"SIZE"`
-}
-
 // broadcastMemory is what one broadcast may need while the store is away:
 // three segments of 4 s at 4 Mbit/s (open, on its way, waiting), what a reader
 // has in flight, and a collector's room.
 const broadcastMemory = 16 << 20
 
 func (c *segmentCmd) Run(ctx context.Context, log *slog.Logger) error {
-	c.Store = c.Keep.tag(c.Store)
+	c.Store = c.Keep.Tag(c.Store)
 	store, err := c.storeFlags.open(ctx, "")
 	if err != nil {
 		return err
@@ -97,19 +68,19 @@ func (c *segmentCmd) run(ctx context.Context, store storage.Store, log *slog.Log
 		return err
 	}
 	defer closeBus(b, log)
-	registry := newRegistry()
-	registerStore(registry, store)
+	metrics := newMetrics()
+	registerStore(metrics, store)
 	ctx, done := context.WithCancel(ctx)
 	defer done()
 	var once func()
 	if c.Once {
 		once = done
 	}
-	worker, err := c.segmentFlags.stage(b, store, registry, log, once)
+	worker, err := c.segmentFlags.stage(b, store, metrics, log, once)
 	if err != nil {
 		return err
 	}
-	ops, err := c.opsFlags.stage(ctx, "localhost:8082", b, registry, log, nil)
+	ops, err := c.opsFlags.stage(ctx, "localhost:8082", b, metrics, log)
 	if err != nil {
 		return err
 	}

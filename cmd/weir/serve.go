@@ -2,29 +2,12 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
-	"net"
 	"strings"
 
-	"weir/origin"
+	"weir/api"
+	"weir/storage"
 )
-
-// serveCmd runs everything in one process.
-type serveCmd struct {
-	serveFlags
-}
-
-// serveFlags are those of serve and demo.
-type serveFlags struct {
-	Data    string   `help:"Directory of the embedded NATS server and of the objects." default:"./weir-data" placeholder:"DIR"`
-	DataMax byteSize `help:"Most bytes under --data: at most a quarter for the frame log, the rest for objects. Absent: what the disk has." placeholder:"SIZE"`
-	rtmpFlags
-	httpFlags
-	segmentFlags
-	natsFlags
-	storeFlags
-}
 
 // logShare is the part of --data-max that the frame log has at most.
 const logShare = 4
@@ -42,13 +25,13 @@ func (c *serveFlags) run(ctx context.Context, log *slog.Logger, more ...stage) e
 	if err != nil {
 		return err
 	}
-	c.Store = c.Keep.tag(c.Store)
+	c.Store = c.Keep.Tag(c.Store)
 	store, err := c.storeFlags.open(ctx, c.Data)
 	if err != nil {
 		return err
 	}
 	if c.Store == "" {
-		store = diskStore{store, room}
+		store = room.Before(store)
 	}
 	b, err := c.natsFlags.open(ctx, c.Data, log)
 	if err != nil {
@@ -56,32 +39,32 @@ func (c *serveFlags) run(ctx context.Context, log *slog.Logger, more ...stage) e
 	}
 	defer closeBus(b, log)
 	if c.NATS == "" {
-		b.HoldWhile(room.full.Load)
+		b.HoldWhile(room.Full)
 	}
-	registry := newRegistry()
-	room.register(registry)
-	registerStore(registry, store)
-	stages, err := c.rtmpFlags.stages(ctx, b, registry, log)
+	metrics := newMetrics()
+	registerDisk(metrics, room)
+	registerStore(metrics, store)
+	stages, err := c.rtmpFlags.stages(ctx, b, metrics, log)
 	if err != nil {
 		return err
 	}
-	worker, err := c.segmentFlags.stage(b, store, registry, log, nil)
+	worker, err := c.segmentFlags.stage(b, store, metrics, log, nil)
 	if err != nil {
 		return err
 	}
-	view := viewing{bus: b, store: store, segment: c.Segment, publish: origin.Publish{Port: port(c.RTMP), Open: true}}
-	web, err := c.httpFlags.stage(ctx, view, registry, log)
+	view := viewing{bus: b, store: store, segment: c.Segment, publish: api.Publish{Port: port(c.RTMP), Open: true}}
+	web, err := c.httpFlags.stage(ctx, view, metrics, log)
 	if err != nil {
 		return err
 	}
-	log.Info("weir is ready", "publish", "rtmp://"+visible(c.RTMP, 1935)+"/live/NAME", "watch", c.page())
-	return runStages(ctx, append(append(more, stages...), worker, web, stage{"disk", room.run}))
+	log.Info("weir is ready", "publish", "rtmp://"+api.URLHost(c.RTMP, api.RTMPPort)+"/live/NAME", "watch", c.page())
+	return runStages(ctx, append(append(more, stages...), worker, web, stage{"disk", room.Run}))
 }
 
 // room watches over the disk, if anything is kept there.
-func (c *serveFlags) room(log *slog.Logger) (*disk, error) {
+func (c *serveFlags) room(log *slog.Logger) (*storage.Disk, error) {
 	if c.NATS != "" && c.Store != "" {
-		return new(disk), nil
+		return new(storage.Disk), nil
 	}
 	if c.DataMax > 0 {
 		share := c.DataMax / logShare / byteSize(max(c.Shards, 1))
@@ -89,7 +72,7 @@ func (c *serveFlags) room(log *slog.Logger) (*disk, error) {
 			c.LogMax = share
 		}
 	}
-	return newDisk(c.Data, int64(c.DataMax), log)
+	return storage.NewDisk(c.Data, int64(c.DataMax), log)
 }
 
 // page is the address of the page.
@@ -97,23 +80,5 @@ func (c *serveFlags) page() string {
 	if c.BaseURL != nil {
 		return strings.TrimSuffix(c.BaseURL.String(), "/") + "/"
 	}
-	return "http://" + visible(c.HTTP, 80) + "/"
-}
-
-// visible is a listener's address as one writes it in a URL on this machine.
-func visible(address string, standard int) string {
-	host, p, err := net.SplitHostPort(address)
-	if err != nil {
-		return address
-	}
-	if host == "" || net.ParseIP(host) != nil && net.ParseIP(host).IsUnspecified() {
-		host = "localhost"
-	}
-	if p == fmt.Sprint(standard) {
-		if ip := net.ParseIP(host); ip != nil && ip.To4() == nil {
-			return "[" + host + "]"
-		}
-		return host
-	}
-	return net.JoinHostPort(host, p)
+	return "http://" + api.URLHost(c.HTTP, 80) + "/"
 }

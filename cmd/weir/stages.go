@@ -3,7 +3,19 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
 	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"weir/api"
+	"weir/bus"
+	"weir/origin"
 )
 
 // stage is one part of the pipeline that runs in this process.
@@ -42,4 +54,27 @@ func runStages(ctx context.Context, stages []stage) error {
 	}
 	wg.Wait()
 	return errors.Join(errs...)
+}
+
+// httpDrain is how long HTTP responses may take to end after SIGTERM.
+const httpDrain = 5 * time.Second
+
+// httpStage answers on a listener.
+func httpStage(ctx context.Context, address string, h http.Handler, log *slog.Logger) (stage, error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	if err != nil {
+		return stage{}, fmt.Errorf("listen for HTTP: %w (choose another address with --http)", err)
+	}
+	return stage{"http", func(ctx context.Context) error { return origin.Serve(ctx, l, h, httpDrain, log) }}, nil
+}
+
+// stage is the HTTP side of a stage that viewers do not see, at address where
+// the flags name none.
+func (f *opsFlags) stage(ctx context.Context, address string, b *bus.Bus, metrics *prometheus.Registry, log *slog.Logger) (stage, error) {
+	if f.HTTP != "" {
+		address = f.HTTP
+	}
+	return httpStage(ctx, address, api.New(api.Config{
+		Registry: registry{b}, Ready: b.Ready, Metrics: promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}), Version: version, Log: log,
+	}), log)
 }

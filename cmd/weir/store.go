@@ -17,19 +17,6 @@ import (
 	"weir/storage"
 )
 
-// storeCmd looks after a store.
-type storeCmd struct {
-	Check storeCheckCmd `cmd:"" help:"Try what weir asks of a store, with advice for what fails."`
-	Sweep storeSweepCmd `cmd:"" help:"Find what nobody will ask for: orphans, and broadcasts past their time. Deletes only with --delete."`
-}
-
-// storeCheckCmd probes a store. It exits with 1 if weir cannot work with it.
-type storeCheckCmd struct {
-	URL    string `arg:"" help:"The store, as --store takes it." placeholder:"URL"`
-	Base   string `help:"URL below which viewers find the objects: of the bucket, or of the CDN before it. Absent: the bucket's own; none: viewers come by weir origin." placeholder:"URL"`
-	Origin string `help:"Origin of the page that players run in." placeholder:"URL"`
-}
-
 func (c *storeCheckCmd) Run(ctx context.Context, stdout io.Writer) error {
 	s, err := storage.Open(ctx, c.URL)
 	if err != nil {
@@ -105,16 +92,6 @@ func tellRefusals(store storage.Store, log *slog.Logger) {
 		}
 		log.Warn("the store refuses our credentials; asking for new ones", "error", refusal)
 	}
-}
-
-// storeSweepCmd sweeps a store.
-type storeSweepCmd struct {
-	URL    string        `arg:"" help:"The store, as --store takes it." placeholder:"URL"`
-	Delete bool          `help:"Delete what is found."`
-	Expire time.Duration `help:"Take whole broadcasts, too, whose last write is so long ago. Absent: none." placeholder:"DURATION"`
-	Grace  time.Duration `help:"How old an orphan must be." default:"24h"`
-	Prefix string        `help:"Sweep only below app/, app/name/ or app/name/broadcast/." placeholder:"KEY"`
-	natsFlags
 }
 
 func (c *storeSweepCmd) Run(ctx context.Context, stdout io.Writer, log *slog.Logger) error {

@@ -10,8 +10,6 @@ import (
 // version is set by the linker: -ldflags "-X main.version=v1.2.3".
 var version = "devel"
 
-type versionCmd struct{}
-
 func (*versionCmd) Run(stdout io.Writer) error {
 	revision := ""
 	if info, ok := debug.ReadBuildInfo(); ok {

@@ -16,8 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"weir/api"
 	"weir/check"
-	"weir/origin"
 )
 
 // freeAddress returns a loopback address that nobody listens on.
@@ -109,19 +109,19 @@ func (s *server) object(key string) string  { return "http://" + s.http + "/hls/
 func (s *server) objects(key string) string { return filepath.Join(s.data, "objects", key) }
 
 // stream returns what the API says of live/name.
-func (s *server) stream(t testing.TB, name string) (origin.Stream, bool) {
+func (s *server) stream(t testing.TB, name string) (api.Stream, bool) {
 	t.Helper()
 	code, body := get("http://" + s.http + "/api/v1/streams")
-	var answer struct{ Streams []origin.Stream }
+	var answer struct{ Streams []api.Stream }
 	if code != http.StatusOK || json.Unmarshal(body, &answer) != nil {
-		return origin.Stream{}, false
+		return api.Stream{}, false
 	}
 	for _, x := range answer.Streams {
 		if x.Name == "live/"+name {
 			return x, true
 		}
 	}
-	return origin.Stream{}, false
+	return api.Stream{}, false
 }
 
 // broadcast returns the id of the newest broadcast of live/name.
@@ -299,9 +299,4 @@ func TestByteSize(t *testing.T) {
 			t.Errorf("%q: accepted as %d", text, b)
 		}
 	}
-}
-
-func Example_visible() {
-	fmt.Println(visible("localhost:1935", 1935), visible(":8080", 80), visible("[::1]:1935", 1935))
-	// Output: localhost localhost:8080 [::1]
 }

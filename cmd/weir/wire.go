@@ -7,13 +7,13 @@ import (
 	"runtime/debug"
 	"time"
 
+	"weir/api"
 	"weir/bus"
 	"weir/endpoint"
 	"weir/hls"
 	"weir/ingest"
 	"weir/media"
 	"weir/media/framelog"
-	"weir/origin"
 	"weir/segmenter"
 )
 
@@ -129,17 +129,17 @@ func packageClaim(w *segmenter.Worker) func(context.Context, *bus.Claim) error {
 	}
 }
 
-// streamList is the registry as the origin sees it.
-type streamList struct{ bus *bus.Bus }
+// registry is the bus as the API sees it.
+type registry struct{ bus *bus.Bus }
 
-var _ origin.Streams = streamList{}
+var _ api.Registry = registry{}
 
-func (l streamList) Streams(ctx context.Context) ([]origin.Stream, error) {
-	entries, err := l.bus.Streams(ctx)
+func (r registry) Streams(ctx context.Context) ([]api.Stream, error) {
+	entries, err := r.bus.Streams(ctx)
 	if err != nil {
 		return nil, err
 	}
-	owners, err := l.bus.Ownerships(ctx)
+	owners, err := r.bus.Ownerships(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -150,7 +150,7 @@ func (l streamList) Streams(ctx context.Context) ([]origin.Stream, error) {
 		}
 	}
 	now := time.Now()
-	list := make([]origin.Stream, 0, len(entries))
+	list := make([]api.Stream, 0, len(entries))
 	for _, e := range entries {
 		list = append(list, describe(e, source[e.Broadcast], now))
 	}
@@ -158,8 +158,8 @@ func (l streamList) Streams(ctx context.Context) ([]origin.Stream, error) {
 }
 
 // describe says what the registry and the checkpoint know of a stream.
-func describe(e bus.Registration, o bus.Ownership, now time.Time) origin.Stream {
-	s := origin.Stream{
+func describe(e bus.Registration, o bus.Ownership, now time.Time) api.Stream {
+	s := api.Stream{
 		Name: e.Stream.String(), State: string(e.State), Broadcast: e.Broadcast, Since: e.Since,
 		Ingest: e.Node, Worker: o.Owner, Epoch: e.Epoch,
 	}
@@ -169,14 +169,60 @@ func describe(e bus.Registration, o bus.Ownership, now time.Time) origin.Stream 
 	sum := hls.Summarize(o.State)
 	s.Bitrate = sum.Bitrate
 	if sum.VideoCodec != "" {
-		s.Video = &origin.Video{Codec: sum.VideoCodec, Width: sum.Width, Height: sum.Height, FrameRate: sum.FrameRate}
+		s.Video = &api.Video{Codec: sum.VideoCodec, Width: sum.Width, Height: sum.Height, FrameRate: sum.FrameRate}
 	}
 	if sum.AudioCodec != "" {
-		s.Audio = &origin.Audio{Codec: sum.AudioCodec, SampleRate: sum.SampleRate, Channels: sum.Channels}
+		s.Audio = &api.Audio{Codec: sum.AudioCodec, SampleRate: sum.SampleRate, Channels: sum.Channels}
 	}
 	if e.State == bus.Live && !sum.Until.IsZero() {
 		lag := max(0, now.Sub(sum.Until).Seconds())
 		s.LagSeconds = &lag
 	}
 	return s
+}
+
+func (r registry) Scale(ctx context.Context) (s api.Scale, err error) {
+	workers, err := r.bus.Workers(ctx, bus.Segment)
+	if err != nil {
+		return s, err
+	}
+	for _, w := range workers {
+		s.AddWorker(w.Capacity)
+	}
+	entries, err := r.bus.Streams(ctx)
+	if err != nil {
+		return s, err
+	}
+	away := make(map[string]bool)
+	for _, e := range entries {
+		away[e.Broadcast] = e.State == bus.Waiting
+	}
+	owners, err := r.bus.Ownerships(ctx)
+	if err != nil {
+		return s, err
+	}
+	now := time.Now()
+	for _, o := range owners {
+		if !o.Closed {
+			s.AddWork(api.Work{Owned: o.Owner != "", Away: away[o.Broadcast], Until: listedUntil(o)}, now)
+		}
+	}
+	return s, nil
+}
+
+// listedUntil is the wall clock to which a broadcast is listed: its begin
+// where nothing is.
+func listedUntil(o bus.Ownership) time.Time {
+	if until := hls.Summarize(o.State).Until; !until.IsZero() {
+		return until
+	}
+	return o.Saved
+}
+
+func (r registry) Kick(ctx context.Context, s media.Stream) error {
+	err := r.bus.Kick(ctx, s)
+	if errors.Is(err, bus.ErrNotLive) {
+		return errors.Join(api.ErrNotLive, err)
+	}
+	return err
 }

@@ -1,4 +1,4 @@
-package main
+package storage
 
 import (
 	"context"
@@ -12,10 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"weir/media/object"
-	"weir/storage"
 )
 
 const (
@@ -30,9 +27,9 @@ const (
 	walkShare = 50
 )
 
-// disk watches over the room for a data directory: what the file system has
-// free, and what most may still add.
-type disk struct {
+// Disk watches over the room for a data directory: what the file system has
+// free, and what may still be added. The zero Disk is never full.
+type Disk struct {
 	dir  string // empty: none, and never full
 	most int64  // 0: as much as there is
 	log  *slog.Logger
@@ -43,17 +40,21 @@ type disk struct {
 	walk    time.Time    // when to sum up again
 }
 
-// newDisk returns a disk that has been looked at once.
-func newDisk(dir string, most int64, log *slog.Logger) (*disk, error) {
+// NewDisk returns a Disk that has been looked at once, over a directory that it
+// makes. most bounds the bytes of all its files; 0: as much as there is.
+func NewDisk(dir string, most int64, log *slog.Logger) (*Disk, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("make the data directory: %w", err)
 	}
-	d := &disk{dir: dir, most: most, log: log}
+	d := &Disk{dir: dir, most: most, log: log}
 	return d, d.look(time.Now())
 }
 
-// run looks until ctx is done.
-func (d *disk) run(ctx context.Context) error {
+// Full tells whether frames and segments must wait for room.
+func (d *Disk) Full() bool { return d.full.Load() }
+
+// Run looks until ctx is done.
+func (d *Disk) Run(ctx context.Context) error {
 	for tick := time.NewTicker(diskPoll); ; {
 		select {
 		case <-ctx.Done():
@@ -69,11 +70,11 @@ func (d *disk) run(ctx context.Context) error {
 
 // look decides whether the disk is full. Once it is, it must have half a
 // reserve more before it is not.
-func (d *disk) look(now time.Time) error {
+func (d *Disk) look(now time.Time) error {
 	if d.dir == "" {
 		return nil // nothing is kept here
 	}
-	free, all, err := storage.Free(d.dir)
+	free, all, err := Free(d.dir)
 	if err != nil {
 		return err
 	}
@@ -96,7 +97,7 @@ func (d *disk) look(now time.Time) error {
 }
 
 // sum adds up the sizes of all files, if it is time to.
-func (d *disk) sum(now time.Time) error {
+func (d *Disk) sum(now time.Time) error {
 	if now.Before(d.walk) {
 		return nil
 	}
@@ -121,28 +122,19 @@ func (d *disk) sum(now time.Time) error {
 	return nil
 }
 
-func (d *disk) register(r prometheus.Registerer) {
-	r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "weir_disk_full", Help: "1 while frames and segments wait for room on the disk.",
-	}, func() float64 {
-		if d.full.Load() {
-			return 1
-		}
-		return 0
-	}))
-}
+// Before is a store on a Disk that may be full. Segments are refused then, with
+// ErrFull; playlists and indexes are small, and have the reserve.
+func (d *Disk) Before(s Store) Store { return diskStore{s, d} }
 
-// diskStore is a store on a disk that may be full. Segments are refused then;
-// playlists and indexes are small, and have the reserve.
 type diskStore struct {
-	storage.Store
-	disk *disk
+	Store
+	disk *Disk
 }
 
-// Put refuses a segment that the disk has no room for with storage.ErrFull.
+// Put refuses a segment that the disk has no room for.
 func (s diskStore) Put(ctx context.Context, o object.Object, c object.Condition) (string, error) {
 	if strings.HasSuffix(o.Key, ".ts") && s.disk.full.Load() {
-		return "", fmt.Errorf("put object %s: %w", o.Key, storage.ErrFull)
+		return "", fmt.Errorf("put object %s: %w", o.Key, ErrFull)
 	}
 	s.disk.written.Add(int64(len(o.Body)))
 	return s.Store.Put(ctx, o, c)

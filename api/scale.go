@@ -1,0 +1,86 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+)
+
+// Scale is what a scaler of segmenters needs to know: as many workers as
+// Broadcasts divided by what one is to have, and one more where BehindSeconds
+// grows. There may be none.
+type Scale struct {
+	Broadcasts int `json:"broadcasts"` // that are not packaged to their end
+	Unowned    int `json:"unowned"`    // broadcasts that wait for a worker
+	Owned      int `json:"owned"`      // broadcasts that have one
+	Capacity   int `json:"capacity"`   // most broadcasts of all workers together
+	Workers    int `json:"workers"`    // that hold a lease
+	// BehindSeconds is how long ago the last listed segment ended of the
+	// broadcast that is furthest behind, of those whose encoder is sending or
+	// has ended. Up to a segment and a half is normal. It compares the clocks
+	// of nodes.
+	BehindSeconds float64 `json:"behind_seconds"`
+}
+
+// Work is a broadcast that is not packaged to its end.
+type Work struct {
+	// Owned: a worker has it.
+	Owned bool
+	// Away: its encoder is, and may come back. Nothing is owed meanwhile.
+	Away bool
+	// Until is the wall clock to which it is listed: its begin where nothing
+	// is.
+	Until time.Time
+}
+
+// AddWorker counts a worker that takes at most capacity broadcasts.
+func (s *Scale) AddWorker(capacity int) {
+	s.Workers++
+	s.Capacity += capacity
+}
+
+// AddWork counts a broadcast.
+func (s *Scale) AddWork(w Work, now time.Time) {
+	s.Broadcasts++
+	if w.Owned {
+		s.Owned++
+	} else {
+		s.Unowned++
+	}
+	if !w.Away {
+		s.BehindSeconds = max(s.BehindSeconds, now.Sub(w.Until).Seconds())
+	}
+}
+
+// scale answers GET /api/v1/scale.
+func (h *Handler) scale(w http.ResponseWriter, r *http.Request) {
+	var s Scale
+	if h.cfg.Registry != nil {
+		ctx, cancel := context.WithTimeout(r.Context(), answerTimeout)
+		defer cancel()
+		var err error
+		if s, err = h.cfg.Registry.Scale(ctx); !h.answered(w, r, err) {
+			return
+		}
+	}
+	writeJSON(w, s)
+}
+
+// serveReady answers the readiness probe. Why it is not ready goes to the log:
+// the port may be open to the world.
+func (h *Handler) serveReady(w http.ResponseWriter, r *http.Request) {
+	if h.cfg.Ready != nil {
+		ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
+		defer cancel()
+		err := h.cfg.Ready(ctx)
+		if err != nil && r.Context().Err() != nil {
+			return // the client has gone
+		}
+		if h.ready.report(err); err != nil {
+			w.Header().Set("Retry-After", "1")
+			text(w, http.StatusServiceUnavailable, "not ready")
+			return
+		}
+	}
+	text(w, http.StatusOK, "ready")
+}

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"weir/api"
+	"weir/bus"
+	"weir/hls"
+	"weir/storage"
+)
+
+// What several verbs open by their flags.
+
+// newLogMax bounds a shard that is created without --log-max.
+const newLogMax = 8 << 30
+
+func (f *natsFlags) open(ctx context.Context, data string, log *slog.Logger) (*bus.Bus, error) {
+	if f.NATS == "" && data == "" {
+		return nil, usagef("--nats is missing: this stage shares a NATS server with the others (weir serve embeds one)")
+	}
+	b, err := bus.Open(ctx, bus.Config{
+		URL: f.NATS, Dir: filepath.Join(data, "nats"), Creds: f.NATSCreds, CA: f.NATSCA,
+		Node: f.Node, Retain: f.Retain, Replicas: f.Replicas, Shards: f.Shards, MaxBytes: int64(f.LogMax), NewMaxBytes: newLogMax, Log: log,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open the frame log: %w", err)
+	}
+	return b, nil
+}
+
+func closeBus(b *bus.Bus, log *slog.Logger) {
+	if err := b.Close(); err != nil {
+		log.Error("closing the bus", "error", err)
+	}
+}
+
+func (f *storeFlags) open(ctx context.Context, data string) (storage.Store, error) {
+	raw := f.Store
+	if raw == "" {
+		if data == "" {
+			return nil, usagef("--store is missing: file:///path or s3://bucket")
+		}
+		abs, err := filepath.Abs(filepath.Join(data, "objects"))
+		if err != nil {
+			return nil, fmt.Errorf("find the store: %w", err)
+		}
+		raw = "file://" + filepath.ToSlash(abs)
+	}
+	s, err := storage.Open(ctx, raw)
+	if err != nil {
+		return nil, usagef("--store: %v", err)
+	}
+	return s, nil
+}
+
+func (f *segmentFlags) settings() (hls.Settings, error) {
+	s := hls.Settings{Segment: f.Segment, Window: f.Window, Forget: f.Keep.Window}
+	if err := s.Check(); err != nil {
+		return s, usagef("--segment, --window: %v", err)
+	}
+	return s, nil
+}
+
+// token is the admin token, empty where there is none.
+func (f *adminFlags) token() (string, error) {
+	if f.AdminTokenFile == "" {
+		return f.AdminToken, nil
+	}
+	text, err := os.ReadFile(f.AdminTokenFile)
+	if err != nil {
+		return "", usagef("--admin-token-file: %v", err)
+	}
+	token := strings.TrimSpace(string(text))
+	if token == "" {
+		return "", usagef("--admin-token-file: the file is empty")
+	}
+	return token, nil
+}
+
+// client asks the running weir.
+func (f *apiFlags) client(token string) (*api.Client, error) {
+	flag, address := "--url", f.URL
+	if address == "" {
+		flag, address = "--http", f.HTTP
+	}
+	c, err := api.NewClient(address, token)
+	if err != nil {
+		return nil, usagef("%s: %v", flag, err)
+	}
+	return c, nil
+}
