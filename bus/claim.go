@@ -11,7 +11,7 @@ import (
 )
 
 // Claim is a rendition of a broadcast that a worker owns for its kind of work,
-// until somebody else does. One goroutine at a time may use it, but for Verify.
+// until somebody else does. One goroutine at a time may use it.
 type Claim struct {
 	worker *Worker
 	key    string
@@ -46,24 +46,6 @@ func (c *Claim) Save(ctx context.Context, state []byte) error {
 // goes when the log has forgotten it, too.
 func (c *Claim) Close(ctx context.Context, state []byte) error {
 	return c.write(ctx, true, state)
-}
-
-// Verify returns ErrNotOwner if another worker owns the claim, as the leader
-// knows. current tells whether the registry still names this broadcast as its
-// stream's.
-func (c *Claim) Verify(ctx context.Context) (current bool, err error) {
-	it, err := c.worker.claims.Get(ctx, c.key)
-	if err != nil {
-		return false, fmt.Errorf("verify claim: %w", err)
-	}
-	if head, _, err := parseState(it.Value); err != nil || head.Owner != c.worker.id {
-		return false, fmt.Errorf("verify claim: %w", ErrNotOwner)
-	}
-	e, err := c.worker.bus.Registration(ctx, c.stream)
-	if err != nil {
-		return false, fmt.Errorf("verify claim: %w", err)
-	}
-	return e.Broadcast == c.Broadcast(), nil
 }
 
 func (c *Claim) write(ctx context.Context, closed bool, state []byte) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -75,7 +76,7 @@ func (s *Session) register(ctx context.Context, now time.Time, c IfLive) (Regist
 		e := before
 		switch {
 		case e.Broadcast == "" || e.State == Ended:
-			e.Broadcast, e.Epoch, e.Renditions = media.BroadcastID(now, random), 1, nil
+			e.Broadcast, e.Epoch, e.Renditions = nextBroadcast(before.Broadcast, now, random), 1, nil
 		case c == Reject && e.State == Live && s.bus.ping(ctx, nodePrefix+e.Node) == nil:
 			return Registration{}, ErrBusy
 		default:
@@ -93,6 +94,21 @@ func (s *Session) register(ctx context.Context, now time.Time, c IfLive) (Regist
 			return Registration{}, err
 		}
 	}
+}
+
+// nextBroadcast names a broadcast of a stream that begins at now. Its id sorts
+// behind the one before, whatever the clocks of their nodes: playlists are told
+// apart by that.
+func nextBroadcast(before string, now time.Time, random [10]byte) string {
+	id := media.BroadcastID(now, random)
+	if id > before {
+		return id
+	}
+	began, _, _ := strings.Cut(before, "-")
+	if t, err := time.Parse("20060102T150405Z", began); err == nil {
+		return media.BroadcastID(t.Add(time.Second), random)
+	}
+	return id
 }
 
 // prepare does what must be done before the session's first batch: a new

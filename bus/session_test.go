@@ -515,3 +515,17 @@ func TestOpenFails(t *testing.T) {
 		t.Errorf("a server that never comes: %v", err)
 	}
 }
+
+// TestNextBroadcast: a stream's broadcasts sort as they began, though the
+// second may begin within the same second, on a node whose clock is behind.
+func TestNextBroadcast(t *testing.T) {
+	now := time.Date(2026, 11, 28, 5, 0, 0, 0, time.UTC)
+	id := nextBroadcast("", now, [10]byte{9})
+	for _, at := range []time.Time{now, now.Add(-time.Hour), now.Add(time.Minute), now.Add(time.Second)} {
+		next := nextBroadcast(id, at, [10]byte{1})
+		if next <= id {
+			t.Errorf("begun at %v: %s does not sort behind %s", at, next, id)
+		}
+		id = next
+	}
+}

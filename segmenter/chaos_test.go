@@ -275,21 +275,6 @@ func (r *rower) save(ctx context.Context, state []byte, closed bool) error {
 	return err
 }
 
-func (r *rower) Verify(ctx context.Context) (bool, error) {
-	err := r.do(ctx, "verify", func() error {
-		if err := r.reach(); err != nil {
-			return err
-		}
-		r.berth.mu.Lock()
-		defer r.berth.mu.Unlock()
-		if r.berth.owner != r.id {
-			return ErrNotOwner
-		}
-		return nil
-	})
-	return err == nil, err
-}
-
 // forgetful is a log that is written while it is read, and forgets.
 type forgetful struct {
 	tape

@@ -1,7 +1,6 @@
 package segmenter
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -97,8 +96,8 @@ func (p *packager) listLive(ctx context.Context, s *hls.State) error {
 // is live, and what was deleted by mistake comes back.
 const refresh = time.Hour
 
-// multivariants writes the broadcast's multivariant playlist and, while the
-// registry names the broadcast, the stream's. They belong to the owner of
+// multivariants writes the broadcast's multivariant playlist and, unless a newer
+// broadcast has, the stream's. They belong to the owner of
 // the source rendition, and change seldom.
 func (p *packager) multivariants(ctx context.Context, s *hls.State) error {
 	if p.job.Rendition != SourceRendition {
@@ -111,49 +110,11 @@ func (p *packager) multivariants(ctx context.Context, s *hls.State) error {
 	uri := path.Join(p.job.Rendition, list)
 	own := playlist{key: p.ownKey(), body: s.Multivariant(uri), cache: cache(s), refresh: refresh}
 	entry := playlist{key: entryKey(p.job.Stream), body: s.Multivariant(path.Join(p.job.Broadcast, uri)), cache: cache(s), refresh: refresh}
-	entry.guard = p.job.Checkpoint.Verify
 	both, ctx := errgroup.WithContext(ctx)
 	for _, l := range []playlist{own, entry} {
 		both.Go(func() error { return guard(func() error { return p.putPlaylist(ctx, l) }) })
 	}
 	return both.Wait()
-}
-
-// acquaint reads the playlists that an owner before may have left, all at once
-// and before they are to be written: where the store is slow, viewers wait for
-// the first one.
-func (p *packager) acquaint(ctx context.Context) error {
-	keys := []string{p.key("live.m3u8")}
-	if p.job.Rendition == SourceRendition {
-		keys = append(keys, p.ownKey(), entryKey(p.job.Stream))
-	}
-	found := make([]written, len(keys))
-	all, reading := errgroup.WithContext(ctx)
-	for i, key := range keys {
-		all.Go(func() error {
-			body, info, err := p.worker.Store.Get(reading, key)
-			if errors.Is(err, object.ErrNotExist) {
-				return nil
-			}
-			found[i] = written{etag: info.ETag, sum: sha256.Sum256(body), at: time.Now()}
-			return err
-		})
-	}
-	if all.Wait() != nil {
-		return nil // whoever is to write one reads it then
-	}
-	// As in tryPlaylist: ours to overwrite, if the rendition is ours now.
-	_, err := p.job.Checkpoint.Verify(ctx)
-	if errors.Is(err, ErrNotOwner) {
-		return err
-	}
-	if err != nil {
-		return nil
-	}
-	for i, key := range keys {
-		p.lists.learn(key, found[i])
-	}
-	return nil
 }
 
 // archive rewrites vod.m3u8 while the broadcast is live. Whatever keeps it
@@ -202,16 +163,20 @@ type lists struct {
 // written is a playlist as it was seen last. An empty etag: there is none. Of
 // its body only the sum is kept: vod.m3u8 grows with its show.
 type written struct {
-	etag string
-	sum  [sha256.Size]byte
-	at   time.Time
+	etag  string
+	sum   [sha256.Size]byte
+	place hls.Place
+	at    time.Time
 }
 
-func (l *lists) get(key string) (w written, known bool) {
+func seen(body []byte, etag string) written {
+	return written{etag: etag, sum: sha256.Sum256(body), place: hls.PlaceOf(body), at: time.Now()}
+}
+
+func (l *lists) get(key string) written {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	w, known = l.all[key]
-	return w, known
+	return l.all[key]
 }
 
 func (l *lists) set(key string, w written) {
@@ -223,14 +188,7 @@ func (l *lists) set(key string, w written) {
 	l.all[key] = w
 }
 
-// learn sets what is not known yet.
-func (l *lists) learn(key string, w written) {
-	if _, known := l.get(key); !known {
-		l.set(key, w)
-	}
-}
-
-// forget has every playlist read again: somebody else was at one of them.
+// forget has every playlist written again.
 func (l *lists) forget() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -242,23 +200,28 @@ type playlist struct {
 	key   string
 	body  []byte
 	cache string
-	// guard, where set, is asked before each attempt whether to write at all.
-	guard func(context.Context) (bool, error)
 	// refresh, where set, is for how long the same body is not written again.
 	refresh time.Duration
 }
 
-// done tells whether the playlist need not be written over the one seen.
+// done tells whether the playlist need not be written over the one seen: it is
+// the same, or tells more.
 func (l *playlist) done(seen written, now time.Time) bool {
-	same := seen.etag != "" && seen.sum == sha256.Sum256(l.body)
-	return same && (l.refresh == 0 || now.Sub(seen.at) < l.refresh)
+	if seen.etag == "" {
+		return false
+	}
+	if seen.sum == sha256.Sum256(l.body) {
+		return l.refresh == 0 || now.Sub(seen.at) < l.refresh
+	}
+	return hls.PlaceOf(l.body).Behind(seen.place)
 }
 
-// putPlaylist writes a playlist over the one that this packager has seen
-// last. One that somebody else has written since is overwritten only if the
-// rendition is still ours.
+// putPlaylist writes a playlist, unless the one that is there tells more. That
+// needs no question who owns the rendition: playlists are rendered from States
+// that were saved, so that of two owners' the longer one is right, and a store
+// that knows conditions never lets the shorter one win.
 func (p *packager) putPlaylist(ctx context.Context, l playlist) error {
-	if seen, _ := p.lists.get(l.key); l.done(seen, time.Now()) {
+	if l.done(p.lists.get(l.key), time.Now()) {
 		return nil
 	}
 	err := retry(ctx, p.log, "put "+l.key, func(ctx context.Context) error {
@@ -270,44 +233,32 @@ func (p *packager) putPlaylist(ctx context.Context, l playlist) error {
 	return nil
 }
 
+// tryPlaylist writes a playlist over the one seen last, or where none was seen.
+// If another is there, it is seen now.
 func (p *packager) tryPlaylist(ctx context.Context, l playlist) error {
-	seen, known := p.lists.get(l.key)
-	if !known {
-		body, info, err := p.worker.Store.Get(ctx, l.key)
-		if err != nil && !errors.Is(err, object.ErrNotExist) {
-			return err
-		}
-		seen = written{etag: info.ETag, sum: sha256.Sum256(body), at: time.Now()}
-		if err == nil && bytes.Equal(body, l.body) {
-			p.lists.set(l.key, seen)
-			return nil
-		}
-		// What was just read may be a newer owner's. Ours to overwrite, now and
-		// at the next attempt, only if the rendition is still ours after the
-		// reading.
-		if _, err := p.job.Checkpoint.Verify(ctx); err != nil {
-			return err
-		}
-		p.lists.set(l.key, seen)
-	}
-	if l.guard != nil {
-		if ok, err := l.guard(ctx); err != nil || !ok {
-			return err
-		}
+	known := p.lists.get(l.key)
+	if l.done(known, time.Now()) {
+		return nil
 	}
 	o := object.Object{Key: l.key, Body: l.body, ContentType: typePlaylist, CacheControl: l.cache}
-	etag, err := p.worker.Store.Put(ctx, o, object.Condition{Absent: seen.etag == "", Match: seen.etag})
-	if errors.Is(err, object.ErrPrecondition) {
-		p.lists.forget()
-		if _, err := p.job.Checkpoint.Verify(ctx); err != nil {
-			return err
-		}
-		return errAgain
-	}
+	etag, err := p.worker.Store.Put(ctx, o, object.Condition{Absent: known.etag == "", Match: known.etag})
 	if err == nil {
-		p.lists.set(l.key, written{etag: etag, sum: sha256.Sum256(l.body), at: time.Now()})
+		p.lists.set(l.key, seen(l.body, etag))
+		return nil
 	}
-	return err
+	if !errors.Is(err, object.ErrPrecondition) {
+		return err
+	}
+	body, info, err := p.worker.Store.Get(ctx, l.key)
+	switch {
+	case errors.Is(err, object.ErrNotExist):
+		p.lists.forget() // somebody deleted it, and perhaps the others
+	case err != nil:
+		return err
+	default:
+		p.lists.set(l.key, seen(body, info.ETag))
+	}
+	return errAgain
 }
 
 // putVOD renders vod.m3u8 from the index objects and s. It begins behind the

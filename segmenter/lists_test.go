@@ -35,13 +35,6 @@ func (c cutOff) Save(ctx context.Context, state []byte) error {
 	return c.claim.Save(ctx, state)
 }
 
-func (c cutOff) Verify(ctx context.Context) (bool, error) {
-	if err := c.away(); err != nil {
-		return false, err
-	}
-	return c.claim.Verify(ctx)
-}
-
 // A worker that reaches the store, and not the log, is taken over. Its
 // playlists are older than what it finds in the store, and stay away from it
 // though it cannot ask whether they should.
@@ -186,4 +179,54 @@ func TestIndexHasTheNamesThatWereDecided(t *testing.T) {
 			t.Error("vod.m3u8 names the other release's segment")
 		}
 	})
+}
+
+// asleepAtPut is a store on which the n-th put of live.m3u8 lasts until
+// others have been at work.
+type asleepAtPut struct {
+	storage.Store
+	left   int
+	others func()
+}
+
+func (s *asleepAtPut) Put(ctx context.Context, o object.Object, c object.Condition) (string, error) {
+	if strings.HasSuffix(o.Key, "/live.m3u8") {
+		if s.left--; s.left == 0 {
+			s.others()
+		}
+	}
+	return s.Store.Put(ctx, o, c)
+}
+
+// trusting is a checkpoint whose leader is stale: what it is asked it answers
+// out of the past, and nothing is stored.
+type trusting struct{ *claim }
+
+func (c trusting) Save(context.Context, []byte) error { return nil }
+
+// A worker is cut off together with the leader of its checkpoint, and reaches
+// the store. Its slow put of a playlist meets a longer one of the new owner: it
+// stays, whatever the old leader would say.
+func TestStaleLeader(t *testing.T) {
+	rec := longShow(t)
+	for _, at := range []int{1, 2, 7} {
+		store, k := storage.NewMemory(), new(key)
+		v := newViewer(t, store)
+		slow := &asleepAtPut{Store: store, left: at}
+		slow.others = func() {
+			v.look()
+			if err := life(t, k, store, rec, shortSegments, anyStep); err != nil {
+				t.Error(err)
+			}
+			v.look()
+		}
+		worker := &Worker{Source: tape{rec.Batches}, Store: slow, Settings: shortSegments, Log: quiet}
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		err := worker.Package(ctx, Job{Stream: alice, Broadcast: broadcast, Rendition: SourceRendition, Checkpoint: trusting{k.claim()}})
+		cancel()
+		if slow.left > 0 {
+			t.Fatalf("the worker ended with %v before its playlist %d", err, at)
+		}
+		v.look()
+	}
 }

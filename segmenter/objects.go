@@ -63,11 +63,8 @@ func (p *packager) putSegment(ctx context.Context, cut *hls.Cut) error {
 	if err != nil || same {
 		return err
 	}
-	// Ours to decide only while the rendition is: the State of the last
-	// boundary cannot be saved again, but the claim can be seen.
-	if err := p.verify(ctx); err != nil {
-		return err
-	}
+	// Whether that is ours to decide the next Save tells; if not, the object is
+	// one that no playlist names.
 	sum := sha256.Sum256(s.Body)
 	name := cut.State.AlternativeName(s.Sequence, [4]byte(sum[:4]))
 	o.Key = p.key(name)
@@ -85,7 +82,7 @@ func (p *packager) putRun(ctx context.Context, number uint64, entries []hls.Entr
 
 // putOwn creates an object whose bytes are beyond doubt: its name, or States
 // that are saved, say what it holds. Others under its key are damaged, and are
-// overwritten while the rendition is ours.
+// overwritten.
 func (p *packager) putOwn(ctx context.Context, o object.Object) error {
 	same, err := p.putImmutable(ctx, o)
 	if err != nil || same {
@@ -96,18 +93,7 @@ func (p *packager) putOwn(ctx context.Context, o object.Object) error {
 		if err != nil || bytes.Equal(there, o.Body) {
 			return err
 		}
-		if _, err := p.job.Checkpoint.Verify(ctx); err != nil {
-			return err
-		}
 		_, err = p.worker.Store.Put(ctx, o, object.Condition{Match: info.ETag})
-		return err
-	})
-}
-
-// verify returns ErrNotOwner where the rendition is not ours any more.
-func (p *packager) verify(ctx context.Context) error {
-	return retry(ctx, p.log, "verify claim", func(ctx context.Context) error {
-		_, err := p.job.Checkpoint.Verify(ctx)
 		return err
 	})
 }

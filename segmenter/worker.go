@@ -40,14 +40,10 @@ type Store interface {
 type Checkpoint interface {
 	// Save stores state over the one that was saved last, by compare-and-set.
 	// It returns ErrNotOwner where another worker has saved, or claimed. One
-	// goroutine at a time calls Save and Close; any calls Verify.
+	// goroutine at a time calls Save and Close.
 	Save(ctx context.Context, state []byte) error
 	// Close is the last Save: nobody is to claim the rendition again.
 	Close(ctx context.Context, state []byte) error
-	// Verify returns ErrNotOwner where another worker owns the rendition. If
-	// it is ours, current tells whether the registry names this broadcast as
-	// its stream's.
-	Verify(ctx context.Context) (current bool, err error)
 }
 
 // ErrNotOwner says that another worker owns the rendition: leave at once,
@@ -196,7 +192,6 @@ func (p *packager) run(ctx context.Context) error {
 	aside, leave := context.WithCancel(late)
 	entries, archive, garden := newErrand(p.multivariants), newErrand(p.archive), newErrand(p.forget)
 	station := func(do func() error) { line.Go(func() error { return guard(do) }) }
-	station(func() error { return p.acquaint(aside) })
 	station(func() error { return entries.run(aside) })
 	station(func() error { return archive.run(aside) })
 	station(func() error { return garden.run(aside) })

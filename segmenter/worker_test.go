@@ -48,7 +48,6 @@ type key struct {
 	state    []byte
 	revision int
 	closed   bool
-	current  string // the broadcast that the registry names
 }
 
 // claim is one worker's hold on a key.
@@ -84,18 +83,6 @@ func (c *claim) Close(ctx context.Context, state []byte) error {
 	}
 	c.key.closed = true
 	return nil
-}
-
-func (c *claim) Verify(ctx context.Context) (bool, error) {
-	if err := ctx.Err(); err != nil {
-		return false, err
-	}
-	c.key.mu.Lock()
-	defer c.key.mu.Unlock()
-	if c.revision != c.key.revision {
-		return false, ErrNotOwner
-	}
-	return c.key.current == "" || c.key.current == broadcast, nil
 }
 
 // step is one thing that a worker does to the world.
@@ -156,8 +143,6 @@ func (w world) Close(ctx context.Context, state []byte) error {
 	}
 	return err
 }
-
-func (w world) Verify(ctx context.Context) (bool, error) { return w.claim.Verify(ctx) }
 
 const broadcast = "20261121T014500Z-k3v9m2x8q0r7t5wz"
 
@@ -369,19 +354,33 @@ func TestSegmentOfAnotherRelease(t *testing.T) {
 	}
 }
 
-// An old broadcast that ends late does not take the entry point back.
+// An old broadcast that ends late does not take the entry point back, and a
+// new one takes it though the old one has ended.
 func TestEntryPointBelongsToTheNewestBroadcast(t *testing.T) {
 	rec := synthetic.Record(t, synthetic.New(10))
-	store, k := storage.NewMemory(), &key{current: "another"}
-	entry := object.Object{Key: alice.String() + "/index.m3u8", Body: []byte("the newest broadcast's")}
-	if _, err := store.Put(t.Context(), entry, object.Condition{}); err != nil {
-		t.Fatal(err)
+	entry := func(broadcast string) string {
+		return "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n" + broadcast + "/source/vod.m3u8\n"
 	}
-	if err := life(t, k, store, rec, settings, anyStep); err != nil {
-		t.Fatal(err)
-	}
-	if got := contents(t, store)[entry.Key]; got != string(entry.Body) {
-		t.Errorf("the entry point became\n%s", got)
+	for _, tt := range []struct {
+		name, there string
+		keeps       bool
+	}{
+		{"a newer broadcast's", entry(broadcast + "x"), true},
+		{"an older broadcast's", entry("20200101T000000Z-a"), false},
+		{"no playlist", "damaged", false},
+	} {
+		store, k := storage.NewMemory(), new(key)
+		o := object.Object{Key: alice.String() + "/index.m3u8", Body: []byte(tt.there)}
+		if _, err := store.Put(t.Context(), o, object.Condition{}); err != nil {
+			t.Fatal(err)
+		}
+		if err := life(t, k, store, rec, settings, anyStep); err != nil {
+			t.Fatal(err)
+		}
+		got := contents(t, store)[o.Key]
+		if kept := got == tt.there; kept != tt.keeps || !kept && !strings.Contains(got, broadcast+"/source/vod.m3u8") {
+			t.Errorf("%s: the entry point became\n%s", tt.name, got)
+		}
 	}
 }
 

@@ -96,11 +96,6 @@ func (c checkpoint) Close(ctx context.Context, state []byte) error {
 	return segmenterError(c.Claim.Close(ctx, state))
 }
 
-func (c checkpoint) Verify(ctx context.Context) (bool, error) {
-	current, err := c.Claim.Verify(ctx)
-	return current, segmenterError(err)
-}
-
 func segmenterError(err error) error {
 	if errors.Is(err, bus.ErrNotOwner) {
 		return errors.Join(segmenter.ErrNotOwner, err)
