@@ -59,6 +59,28 @@ func TestReceiveAllocatesNothing(t *testing.T) {
 	}
 }
 
+// TestDecryptAllocatesNothing: RTMPE works in the caller's buffer and in ours.
+func TestDecryptAllocatesNothing(t *testing.T) {
+	s, gop := ready(t, 4096)
+	s.cipher = newCipher([]byte("shared"), []byte("own"), []byte("peer"))
+	peer := newCipher([]byte("shared"), []byte("peer"), []byte("own"))
+	buf := make([]byte, len(gop))
+	push := func() {
+		peer.out.XORKeyStream(buf, gop)
+		events, err := s.Receive(start, buf)
+		if err != nil || len(events) != 59 {
+			t.Fatalf("%d events: %v", len(events), err)
+		}
+		s.Output()
+	}
+	for range 10 {
+		push()
+	}
+	if n := testing.AllocsPerRun(20, push); n != 0 {
+		t.Errorf("%v allocations for 59 messages", n)
+	}
+}
+
 // TestWholeMessagesAreNotCopied: a message in one chunk is handed on where it
 // lies in the caller's buffer.
 func TestWholeMessagesAreNotCopied(t *testing.T) {

@@ -20,6 +20,8 @@ type conn struct {
 	// replies is how many bytes of what waits in out answer the peer.
 	replies int
 	side    side
+	// now is the time of the Receive that goes on.
+	now time.Time
 	// err is the first error: a connection that failed stays failed.
 	err error
 }
@@ -54,6 +56,7 @@ func (c *conn) receive(now time.Time, p []byte) error {
 
 func (c *conn) process(now time.Time, p []byte) error {
 	c.in.recycle()
+	c.now = now
 	if c.handshake != nil {
 		n, err := c.shake(now, p)
 		if err != nil || c.handshake != nil {

@@ -12,17 +12,23 @@ import (
 var setDataFrame = amf.Append(nil, amf.String("@setDataFrame"))
 
 // scriptData returns the body of the FLV script tag in a data message
-// [RTMP 7.1.2]. AMF0 is taken as it is; AMF3 becomes AMF0.
-func scriptData(m message) ([]byte, error) {
+// [RTMP 7.1.2], or nil where that cannot be read. AMF0 is taken as it is; AMF3
+// becomes AMF0.
+func scriptData(m message) []byte {
 	body := m.payload
 	if m.typ == typeDataAMF3 {
 		vs, err := amf.DecodeAll(skipFormat(body))
 		if err != nil {
-			return nil, brokeAMF("RTMP 7.1.2", "a data message is made of AMF values", err)
+			return nil
 		}
 		body = amf.Append(nil, vs...)
 	}
-	return bytes.TrimPrefix(body, setDataFrame), nil
+	body = bytes.TrimPrefix(body, setDataFrame)
+	if len(body) > len(onMetaData) && !bytes.HasPrefix(body, onMetaData) && bytes.EqualFold(body[:len(onMetaData)], onMetaData) {
+		// Spelled onMetadata, as some encoders do, no player finds it.
+		body = append(bytes.Clone(onMetaData), body[len(onMetaData):]...)
+	}
+	return body
 }
 
 // tagHeader and backPointer surround each message in an aggregate.
@@ -53,7 +59,7 @@ func nextOfAggregate(body []byte) (m message, rest []byte, err error) {
 
 // eachOfAggregate calls fn for the messages in an aggregate. Their times keep
 // their distances, and the first is at the aggregate's own [RTMP 7.1.6].
-func eachOfAggregate(a message, fn func(m message) error) error {
+func eachOfAggregate(a message, fn func(m message)) error {
 	var offset uint32
 	for first, body := true, a.payload; len(body) > 0; first = false {
 		m, rest, err := nextOfAggregate(body)
@@ -69,9 +75,7 @@ func eachOfAggregate(a message, fn func(m message) error) error {
 		if m.typ == typeAggregate {
 			continue
 		}
-		if err := fn(m); err != nil {
-			return err
-		}
+		fn(m)
 	}
 	return nil
 }

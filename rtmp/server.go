@@ -19,6 +19,8 @@ type ServerConfig struct {
 	// made anew for each connection. Zero: those clients are answered in the
 	// clear, and go on so if they can.
 	Secret [32]byte
+	// Login asks every client for a user and a password. Nil: none is asked for.
+	Login *Login
 }
 
 // Server is the server's end of one connection. It is not safe for concurrent
@@ -29,14 +31,22 @@ type Server struct {
 	chunkSize, window uint32
 	maxMessage        int
 	connected         bool
-	// app, tcURL and query are what connect told.
-	app, tcURL, query string
+	// rejected is set when connect was answered with an error.
+	rejected bool
+	// app, tcURL, query and encoder are what connect told, and user is who has
+	// logged in.
+	app, tcURL, query, encoder, user string
+	login                            *Login
 	// canReconnect is set when the client understands a reconnect request.
 	canReconnect bool
 	// lastStream is the last message stream id that createStream answered.
 	lastStream uint32
-	// publishes are the publishes that were neither ended nor refused.
+	// publishes are the publishes that were neither ended nor refused, and ended
+	// the message streams of the last that were.
 	publishes []publish
+	ended     [maxPublishes]uint32
+	nEnded    int
+	dropped   Dropped
 	events    []Event
 }
 
@@ -56,7 +66,7 @@ func NewServer(config ServerConfig) *Server {
 		config.MaxMessage = defaultMaxMessage
 	}
 	config.MaxMessage = min(config.MaxMessage, maxMessageLength)
-	s := &Server{chunkSize: config.ChunkSize, window: config.Window, maxMessage: config.MaxMessage}
+	s := &Server{chunkSize: config.ChunkSize, window: config.Window, maxMessage: config.MaxMessage, login: config.Login}
 	s.conn = conn{
 		handshake: newHandshake(true, &config.Random, &config.Secret),
 		in:        newChunkReader(min(maxCommand, config.MaxMessage)),
@@ -106,6 +116,18 @@ func (s *Server) Publishing() bool { return len(s.publishes) > 0 }
 // yet.
 func (s *Server) Partial() int { return s.in.partial }
 
+// Dropped counts the messages that were passed over, by why.
+type Dropped struct {
+	// NoPublish had a message stream that publishes nothing, where it could
+	// belong to none or to several: the tail of a publish that ended is that, too.
+	NoPublish int
+	// NoScript were data messages whose values could not be read.
+	NoScript int
+}
+
+// Dropped returns what was passed over since the connection began.
+func (s *Server) Dropped() Dropped { return s.dropped }
+
 // handshook has nothing to send: the client speaks first.
 func (s *Server) handshook() {}
 
@@ -113,7 +135,8 @@ func (s *Server) handshook() {}
 func (s *Server) handle(m message) error {
 	switch m.typ {
 	case typeAudio, typeVideo, typeDataAMF0, typeDataAMF3:
-		return s.handleMedia(m)
+		s.handleMedia(m)
+		return nil
 	case typeAggregate:
 		return eachOfAggregate(m, s.handleMedia)
 	case typeCommandAMF0, typeCommandAMF3:

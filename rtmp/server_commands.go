@@ -8,7 +8,10 @@ func (s *Server) handleCommand(m message) error {
 	if err != nil {
 		return err
 	}
-	if !s.connected {
+	switch {
+	case s.rejected:
+		return nil
+	case !s.connected:
 		return s.handleConnect(&c)
 	}
 	switch c.name {
@@ -26,7 +29,11 @@ func (s *Server) handleCommand(m message) error {
 	case "deleteStream":
 		s.handleDeleteStream(&c)
 	case "closeStream":
-		s.unpublish(s.find(c.stream))
+		s.unpublish(s.target(c.stream))
+	case "@setDataFrame", "onMetaData":
+		// Metadata in a command's type: its message is that of script data.
+		m.typ = typeDataAMF0 + m.typ - typeCommandAMF0
+		s.handleMedia(m)
 	case "play", "play2":
 		s.handlePlay(&c)
 	case "releaseStream", "FCSubscribe", "FCUnsubscribe", "_checkbw", "ping":

@@ -3,7 +3,6 @@ package rtmp
 import (
 	"math"
 	"slices"
-	"strings"
 
 	"weir/rtmp/amf"
 )
@@ -19,10 +18,15 @@ func (s *Server) handleConnect(c *command) error {
 		return broke("RTMP 7.2.1.1", "the first command is connect")
 	}
 	s.connected = true
-	app, appQuery, _ := strings.Cut(asString(c.object.Get("app")), "?")
-	s.app, s.tcURL = app, asString(c.object.Get("tcUrl"))
-	_, urlQuery, _ := strings.Cut(s.tcURL, "?")
-	s.query = first(appQuery, urlQuery)
+	s.readAddress(c)
+	if s.login != nil {
+		user, reject := s.login.check(s.now, s.query)
+		if reject != "" {
+			s.reject(c, reject)
+			return nil
+		}
+		s.user = user
+	}
 	caps, _ := asNumber(c.object.Get("capsEx"))
 	s.canReconnect = flags(caps)&reconnectBit != 0
 
@@ -35,8 +39,29 @@ func (s *Server) handleConnect(c *command) error {
 	}
 	encoding, _ := asNumber(c.object.Get("objectEncoding"))
 	s.writeConnectResult(c.transaction, encoding)
-	s.events = append(s.events, Event{Type: EventConnect, App: s.app, TCURL: s.tcURL, Query: s.query})
+	s.events = append(s.events, Event{
+		Type: EventConnect, App: s.app, TCURL: s.tcURL, Query: s.query, Encoder: s.encoder, User: s.user,
+	})
 	return nil
+}
+
+// readAddress reads what the client calls us, and what it calls itself. An app
+// may be empty where all of the path is in the tcUrl.
+func (s *Server) readAddress(c *command) {
+	app, appQuery := cutApp(asString(c.object.Get("app")))
+	s.tcURL = asString(c.object.Get("tcUrl"))
+	urlApp, urlQuery := cutApp(pathOf(s.tcURL))
+	s.app, s.query = first(app, urlApp), first(appQuery, urlQuery)
+	s.encoder = printable(asString(c.object.Get("flashVer")))
+}
+
+// reject answers connect with an error [RTMP 7.2.1.1]. No command counts any
+// more.
+func (s *Server) reject(c *command, description string) {
+	s.rejected = true
+	s.writeCommand(0, "_error", c.transaction, amf.Null{},
+		status("error", "NetConnection.Connect.Rejected", description))
+	s.events = append(s.events, Event{Type: EventReject, App: s.app, TCURL: s.tcURL, Encoder: s.encoder})
 }
 
 // first returns the first string that is not empty.

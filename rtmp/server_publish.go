@@ -2,7 +2,6 @@ package rtmp
 
 import (
 	"slices"
-	"strings"
 
 	"weir/remux/flv"
 	"weir/rtmp/amf"
@@ -21,9 +20,10 @@ type publish struct {
 // one before: that is how Wirecast stops.
 func (s *Server) handlePublish(c *command) error {
 	full := asString(c.arg)
+	name, query := cutName(full)
 	if i := s.find(c.stream); i >= 0 {
 		s.unpublish(i)
-		if full == "" {
+		if name == "" {
 			s.writeStatus(c.stream, "status", "NetStream.Unpublish.Success", "The publish ended.")
 			return nil
 		}
@@ -32,10 +32,10 @@ func (s *Server) handlePublish(c *command) error {
 		return brokeGot("RTMP 7.2.2.6", "a connection publishes a limited number of streams at a time", "more than %d", maxPublishes)
 	}
 	s.in.allow(s.maxMessage)
-	name, query, _ := strings.Cut(full, "?")
 	s.publishes = append(s.publishes, publish{stream: c.stream, name: name})
 	s.events = append(s.events, Event{
 		Type: EventPublish, StreamID: c.stream, App: s.app, TCURL: s.tcURL, Name: name, Query: first(query, s.query),
+		Encoder: s.encoder, User: s.user,
 	})
 	return nil
 }
@@ -54,16 +54,25 @@ func (s *Server) handleFCPublish(c *command) {
 // stream, so an encoder that publishes the name anew before it ends the old
 // publish means the older one.
 func (s *Server) handleFCUnpublish(c *command) {
-	name, _, _ := strings.Cut(asString(c.arg), "?")
+	name, _ := cutName(asString(c.arg))
 	s.unpublish(slices.IndexFunc(s.publishes, func(p publish) bool { return p.name == name }))
 	s.result(c, amf.Undefined{})
+	// Flash Media Live Encoder waits for this one before it hangs up.
+	s.writeCommand(0, "onFCUnpublish", 0, amf.Null{}, amf.Object{
+		{Name: "code", Value: amf.String("NetStream.Unpublish.Success")},
+		{Name: "description", Value: amf.String(asString(c.arg))},
+	})
 }
 
 // handleDeleteStream ends the publish on the message stream that the argument
-// names [RTMP 7.2.2.3]. There is no answer.
+// names [RTMP 7.2.2.3], or without one that on the command's. There is no
+// answer.
 func (s *Server) handleDeleteStream(c *command) {
-	if id, ok := asNumber(c.arg); ok {
+	switch id, ok := asNumber(c.arg); {
+	case ok:
 		s.unpublish(s.find(flags(id)))
+	case c.arg == nil:
+		s.unpublish(s.find(c.stream))
 	}
 }
 
@@ -73,8 +82,16 @@ func (s *Server) unpublish(i int) {
 		return
 	}
 	stream := s.publishes[i].stream
-	s.publishes = slices.Delete(s.publishes, i, i+1)
+	s.remove(i)
 	s.events = append(s.events, Event{Type: EventUnpublish, StreamID: stream})
+}
+
+// remove forgets the publish at index i, but not where it was: what still comes
+// on its message stream is nobody's.
+func (s *Server) remove(i int) {
+	s.ended[s.nEnded%len(s.ended)] = s.publishes[i].stream
+	s.nEnded++
+	s.publishes = slices.Delete(s.publishes, i, i+1)
 }
 
 // Accept answers the publish on a message stream: the encoder begins to send.
@@ -88,38 +105,54 @@ func (s *Server) Accept(streamID uint32) {
 
 // Refuse answers the publish on a message stream with an error. All encoders
 // understand the codes NetStream.Publish.BadName and NetStream.Publish.Denied.
-// The caller must close the connection when Output is written: librtmp waits
-// for ever otherwise. No more tags come of the publish, and no EventUnpublish.
+// The caller must close the connection when Output is written, unless it
+// publishes something else: librtmp waits for ever otherwise. No more tags come of the publish, and no EventUnpublish.
 // A publish that was accepted can be refused later.
 func (s *Server) Refuse(streamID uint32, code, description string) {
 	if i := s.find(streamID); i >= 0 {
-		s.publishes = slices.Delete(s.publishes, i, i+1)
+		s.remove(i)
 		s.writeStatus(streamID, "error", code, description)
 	}
 }
 
-// handleMedia makes an event of a message that belongs to a publish. Others
-// are passed over: they are the tail of a publish that was ended or refused.
-func (s *Server) handleMedia(m message) error {
-	if s.find(m.stream) < 0 || len(m.payload) == 0 {
-		// An empty message is silence [E-RTMP]: there is nothing to keep.
-		return nil
+// handleMedia makes an event of a message that belongs to a publish.
+func (s *Server) handleMedia(m message) {
+	if len(m.payload) == 0 {
+		return // an empty message is silence [E-RTMP]: there is nothing to keep
 	}
 	tag := flv.Tag{Timestamp: m.timestamp, Data: m.payload}
 	switch m.typ {
 	case typeAudio, typeVideo:
 		tag.Type = flv.TagType(m.typ)
 	case typeDataAMF0, typeDataAMF3:
-		body, err := scriptData(m)
-		if err != nil {
-			return err
-		}
-		tag.Type, tag.Data = flv.TagScript, body
+		tag.Type = flv.TagScript
 	default:
-		return nil
+		return
 	}
-	s.events = append(s.events, Event{Type: EventTag, StreamID: m.stream, Tag: tag})
-	return nil
+	i := s.target(m.stream)
+	if i < 0 {
+		s.dropped.NoPublish++
+		return
+	}
+	if tag.Type == flv.TagScript {
+		if tag.Data = scriptData(m); len(tag.Data) == 0 {
+			s.dropped.NoScript++
+			return
+		}
+	}
+	s.events = append(s.events, Event{Type: EventTag, StreamID: s.publishes[i].stream, Tag: tag})
+}
+
+// target returns the index of the publish that a message is about, or -1. Some
+// encoders send their media on message stream 0, or write the stream's number
+// the wrong way round: with one publish on the connection there is no doubt
+// what is meant, but for a stream whose own publish has ended.
+func (s *Server) target(stream uint32) int {
+	i := s.find(stream)
+	if i < 0 && len(s.publishes) == 1 && !slices.Contains(s.ended[:min(s.nEnded, len(s.ended))], stream) {
+		return 0
+	}
+	return i
 }
 
 // find returns the index of the publish on a message stream, or -1.

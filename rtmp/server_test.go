@@ -87,7 +87,6 @@ var brokenSessions = []struct {
 	{"user control of nothing", newScript().message(2, typeUserControl, 0, 0, nil), "RTMP 7.1.7"},
 	{"ping of nothing", newScript().message(2, typeUserControl, 0, 0, []byte{0, 6}), "RTMP 7.1.7"},
 	{"aggregate cut short", published(4096).message(4, typeAggregate, 1, 0, make([]byte, 10)), "RTMP 7.1.6"},
-	{"data in AMF3 that is none", published(4096).message(4, typeDataAMF3, 1, 0, []byte{0, 0xFF}), "RTMP 7.1.2"},
 	{"large message before a publish", newScript().connect().message(6, typeVideo, 1, 0, make([]byte, maxCommand+1)), "RTMP 5.3.1.2"},
 	{"large command", published(4096).message(3, typeCommandAMF0, 1, 0, make([]byte, maxCommand+1)), "RTMP 5.3.1.2"},
 	{"message above MaxMessage", published(4096).message(6, typeVideo, 1, 0, make([]byte, 1<<20+1)), "RTMP 5.3.1.2"},
@@ -236,6 +235,18 @@ func TestTagsBeforeTheAnswer(t *testing.T) {
 	}
 }
 
+// TestDropped: nothing is passed over without being counted.
+func TestDropped(t *testing.T) {
+	s := NewServer(ServerConfig{})
+	p := newScript().connect().message(6, typeVideo, 1, 0, []byte{0x17, 0}).publish(1, "alice")
+	p.message(4, typeDataAMF3, 1, 0, []byte{0, 0xFF}).message(6, typeVideo, 0, 0, []byte{0x17, 0})
+	p.publish(2, "bob").message(6, typeVideo, 0, 0, []byte{0x17, 0})
+	receive(t, s, start, p.buf)
+	if got, want := s.Dropped(), (Dropped{NoPublish: 2, NoScript: 1}); got != want {
+		t.Errorf("dropped %+v, want %+v", got, want)
+	}
+}
+
 // TestEventsBeforeAnError: what came whole before the rule was broken counts.
 func TestEventsBeforeAnError(t *testing.T) {
 	p := published(4096).message(6, typeVideo, 1, 0, []byte{0x17, 0}).message(2, typeSetChunkSize, 0, 0, nil)
@@ -264,7 +275,7 @@ func TestIdleMemory(t *testing.T) {
 
 func TestEventTypeString(t *testing.T) {
 	for typ, want := range map[EventType]string{
-		EventConnect: "connect", EventPublish: "publish", EventTag: "tag", EventUnpublish: "unpublish", 0: "unknown",
+		EventConnect: "connect", EventPublish: "publish", EventTag: "tag", EventReject: "reject", EventUnpublish: "unpublish", 0: "unknown",
 	} {
 		if got := typ.String(); got != want {
 			t.Errorf("%d is %q, want %q", typ, got, want)

@@ -130,7 +130,11 @@ func (d *dialogue) event(e Event) {
 	case EventUnpublish:
 		fmt.Fprintf(&d.out, "= unpublish %d\n", e.StreamID)
 	default:
-		fmt.Fprintf(&d.out, "= %s %d app=%q tcUrl=%q name=%q query=%q\n", e.Type, e.StreamID, e.App, e.TCURL, e.Name, e.Query)
+		fmt.Fprintf(&d.out, "= %s %d app=%q tcUrl=%q name=%q query=%q", e.Type, e.StreamID, e.App, e.TCURL, e.Name, e.Query)
+		if e.Encoder != "" {
+			fmt.Fprintf(&d.out, " encoder=%q", e.Encoder)
+		}
+		d.out.WriteByte('\n')
 	}
 }
 
