@@ -26,6 +26,8 @@ type recorder struct {
 	publish func(media.Stream) error
 	tag     func(*recordedSession, flv.Tag) (full bool, err error)
 	plan    func(*recordedSession, Turn, Plan) Plan
+	// only, if set, names the stream whose tags alone are kept.
+	only string
 
 	mu       sync.Mutex
 	sessions []*recordedSession
@@ -83,6 +85,9 @@ func (s *recordedSession) Tag(_ time.Time, t flv.Tag) (full bool, err error) {
 			return full, err
 		}
 	}
+	if s.of.only != "" && s.stream.Name != s.of.only {
+		return full, nil
+	}
 	t.Data = bytes.Clone(t.Data)
 	s.tags = append(s.tags, t)
 	s.of.change()
@@ -112,6 +117,7 @@ func (s *recordedSession) End(_ context.Context, why Ending) {
 		panic("a session ends once")
 	}
 	s.ended, s.why = true, why
+	s.wake = nil // it holds the connection
 	s.of.change()
 }
 
