@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"weir/check"
+	"weir/internal/testweir"
 )
 
 // makeHLS makes a short VOD with ffmpeg.
@@ -214,11 +215,8 @@ func TestCheckNginxRTMP(t *testing.T) {
 		"-f", "flv", fmt.Sprintf("rtmp://127.0.0.1:%d/live/a", rtmp))
 	url := fmt.Sprintf("http://127.0.0.1:%d/a.m3u8", web)
 	waitFor(t, func() bool {
-		resp, err := impatient.Get(url)
-		if err == nil {
-			resp.Body.Close()
-		}
-		return err == nil && resp.StatusCode == http.StatusOK
+		code, _ := testweir.Get(url)
+		return code == http.StatusOK
 	})
 	r, err := checkURL(t.Context(), url, 10*time.Second, nil)
 	if err != nil {

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"weir/internal/testweir"
 )
 
 // clipPusher pushes the demo's clip to an address, as a test wants it.
@@ -28,7 +30,7 @@ func TestPushGivesUpOnADeadAddress(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = silent.Close() }) // when both are done
-	for name, addr := range map[string]string{"nobody listens": freeAddress(t), "nobody answers": silent.Addr().String()} {
+	for name, addr := range map[string]string{"nobody listens": testweir.FreeAddress(t), "nobody answers": silent.Addr().String()} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := clipPusher(addr)
@@ -67,7 +69,7 @@ func TestPushWaitsForAServerItKnows(t *testing.T) {
 		served := make(chan error, 1)
 		s := sinkServer(log)
 		go func() { served <- s.Serve(life, ln) }()
-		eventually(t, 30*time.Second, "push is connected", func() bool { return log.sessions.Load() == sessions && log.batches.Load() > 0 })
+		testweir.Eventually(t, 30*time.Second, "push is connected", func() bool { return log.sessions.Load() == sessions && log.batches.Load() > 0 })
 		end()
 		<-served
 	}

@@ -5,6 +5,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"weir/internal/testweir"
 )
 
 // health and streams find the weir beside them by the variables that it was
@@ -19,7 +21,7 @@ func TestHealthAddress(t *testing.T) {
 	defer running.Close()
 	address := running.Listener.Addr().String()
 	_, port, _ := strings.Cut(address, ":")
-	nobody := freeAddress(t)
+	nobody := testweir.FreeAddress(t)
 	for _, tt := range []struct {
 		name string
 		env  map[string]string

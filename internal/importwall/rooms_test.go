@@ -59,6 +59,8 @@ var rooms = map[string][]string{
 	"internal":  vocabularies,
 	"bench":     append(slices.Clone(vocabularies), "check"),
 	"cmd/weir":  slices.Concat(stages, vocabularies, []string{"bench"}),
+	// It runs weir from outside, and looks at the log and the objects itself.
+	"internal/testweir": append([]string{"bus", "check", "internal"}, vocabularies...),
 }
 
 // modules are others' modules, and who may import them. A module without a
@@ -69,8 +71,8 @@ var modules = []struct {
 	tests  []string // rooms whose tests may import it too; "" is every room
 	why    string
 }{
-	{"github.com/nats-io/", []string{"bus"}, []string{"cmd/weir"}, "only bus talks NATS: another log is then a change of one room"},
-	{"github.com/aws/", []string{"storage"}, []string{"cmd/weir"}, "only storage talks S3: other stages see put, get and list"},
+	{"github.com/nats-io/", []string{"bus", "internal/testweir"}, nil, "only bus talks NATS: another log is then a change of one room"},
+	{"github.com/aws/", []string{"storage", "internal/testweir"}, []string{"internal/e2e"}, "only storage talks S3: other stages see put, get and list"},
 	{"github.com/asticode/go-asti", []string{"remux/mpegts"}, []string{""}, "only remux/mpegts knows the library below it: its traps are fenced in there"},
 	{"github.com/grafov/m3u8", []string{"hls"}, []string{""}, "only hls writes playlists: its traps are fenced in there"},
 	{"github.com/alecthomas/kong", []string{"cmd/weir"}, nil, "only cmd/weir has a command line: stages take a Config"},
@@ -144,7 +146,7 @@ func clockAndGo(t *tree, f goFile) (found []finding) {
 // walls: who imports whom among our own packages. Tests may besides use
 // storage, whose memory store is the real thing and better than any fake,
 // check, which is the judge of what is made here, api, which the page asks, and
-// internal; where several stages meet, the test belongs to cmd/weir.
+// internal; where several stages meet, the test belongs to internal/e2e.
 func walls(t *tree) (found []finding) {
 	for _, f := range t.code {
 		room := roomOf(f.dir())
@@ -167,13 +169,16 @@ func walls(t *tree) (found []finding) {
 	return found
 }
 
-// roomOf is the top-level room of a directory; under cmd each command is one.
+// roomOf is the room of a directory: the nearest one above that has a line, or
+// the top-level directory.
 func roomOf(dir string) string {
-	parts := strings.SplitN(dir, "/", 3)
-	if parts[0] == "cmd" && len(parts) > 1 {
-		return path.Join(parts[:2]...)
+	for d := dir; d != "."; d = path.Dir(d) {
+		if _, ok := rooms[d]; ok {
+			return d
+		}
 	}
-	return parts[0]
+	top, _, _ := strings.Cut(dir, "/")
+	return top
 }
 
 func whyNot(room, imported string) string {

@@ -1,0 +1,95 @@
+//go:build unix
+
+package kill
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"weir/internal/testmedia"
+	"weir/internal/testweir"
+)
+
+// nextRelease builds a weir whose State has the next format version, and which
+// reads no other.
+func nextRelease(t *testing.T) (binary string) {
+	t.Helper()
+	dir := t.TempDir()
+	source, err := filepath.Abs(filepath.Join("..", "..", "..", "hls", "state.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	constant := regexp.MustCompile(`(?m)^const StateVersion = (\d+)$`)
+	match := constant.FindSubmatch(text)
+	if match == nil {
+		t.Fatal("hls/state.go has no StateVersion to raise")
+	}
+	version, err := strconv.Atoi(string(match[1]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	next, overlay := filepath.Join(dir, "state.go"), filepath.Join(dir, "overlay.json")
+	raised := constant.ReplaceAll(text, []byte("const StateVersion = "+strconv.Itoa(version+1)))
+	replace, err := json.Marshal(map[string]any{"Replace": map[string]string{source: next}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, body := range map[string][]byte{next: raised, overlay: replace} {
+		if err := os.WriteFile(name, body, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	binary = filepath.Join(dir, "weir")
+	if out, err := exec.Command("go", "build", "-overlay", overlay, "-o", binary, "weir/cmd/weir").CombinedOutput(); err != nil {
+		t.Fatalf("build the next release: %v\n%s", err, out)
+	}
+	return binary
+}
+
+// Segmenters of two releases that cannot read each other's State work side by
+// side: each goes on with what its own kind has begun, and touches nothing
+// else, even where nobody else is left.
+func TestUpgrade(t *testing.T) {
+	t.Parallel()
+	release := nextRelease(t)
+	c := testweir.NewCluster(t, 1)
+	next := func() *testweir.Node { return c.StartBuild(t, release, nil, "segment", c.SegmenterArgs()...) }
+	ownedBy := func(stream string, n *testweir.Node) func() bool {
+		return func() bool { return strings.HasPrefix(c.Owners(t)[stream], n.Name+"-") }
+	}
+	in, before := c.Ingest(t), c.Segmenter(t, "")
+	file := testmedia.MP4(t, testweir.Small(22))
+
+	encoders := []*testweir.Process{testweir.Publish(t, file, in.URL("s0"))}
+	viewers := []*testweir.Viewer{testweir.Watch(t, c.Object(c.Rendition(t, "s0")+"live.m3u8"))}
+	after := next()
+	time.Sleep(1500 * time.Millisecond)
+	before.Kill(t)
+	encoders = append(encoders, testweir.Publish(t, file, in.URL("s1")))
+	viewers = append(viewers, testweir.Watch(t, c.Object(c.Rendition(t, "s1")+"live.m3u8")))
+	if !ownedBy("live/s1", after)() || ownedBy("live/s0", after)() {
+		t.Errorf("the next release is to own s1, which began with it, and not s0: %v", c.Owners(t))
+	}
+	before = c.Segmenter(t, "")
+	testweir.Eventually(t, 10*time.Second, "the old release goes on with s0", ownedBy("live/s0", before))
+	after.Kill(t)
+	time.Sleep(2 * time.Second)
+	if ownedBy("live/s1", before)() {
+		t.Error("the old release has taken what it cannot read")
+	}
+	after = next()
+	testweir.Eventually(t, 10*time.Second, "the next release goes on with s1", ownedBy("live/s1", after))
+	pause := c.Finish(t, file, encoders, viewers)
+	t.Logf("two releases side by side, each killed once: no frame lost; longest pause %v, until one of its kind was there again", pause.Round(time.Millisecond))
+}

@@ -1,0 +1,95 @@
+//go:build unix
+
+package operate
+
+import (
+	"encoding/json"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"weir/internal/testmedia"
+	"weir/internal/testweir"
+)
+
+// Weir kick ends the encoder's session and the broadcast: through the API of
+// a process that has it all, with its token, and through NATS.
+func TestKick(t *testing.T) {
+	t.Parallel()
+	file := testmedia.FLV(t, testweir.Small(60))
+	secret := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(secret, []byte("s3cret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := testweir.Serve(t, "--admin-token-file", secret, "--segment", "1s", "--window", "10s")
+	c := testweir.NewCluster(t, 1)
+	in := c.Ingest(t)
+	c.Segmenter(t, "")
+	kicks := func(t *testing.T, url string, view *testweir.Server, args []string) {
+		pushed := testweir.Start(t, "push", "--once", file, url)
+		testweir.Eventually(t, 10*time.Second, "live/alice is live", func() bool { x, ok := view.Stream(t, "alice"); return ok && x.Bitrate > 0 })
+		if code, said := testweir.Run(t, append([]string{"kick", "live/alice"}, args...)...); code != 0 {
+			t.Fatalf("weir kick: exit code %d: %s", code, said)
+		}
+		view.WaitForEnd(t, "alice", 5*time.Second)
+		if pushed.Wait() == 0 {
+			t.Error("the encoder was not told")
+		}
+		code, said := testweir.Run(t, append([]string{"kick", "live/alice"}, args...)...)
+		if code != testweir.ExitFailed || !strings.Contains(said, "not live") {
+			t.Errorf("kick what is not live: exit code %d: %s", code, said)
+		}
+	}
+	t.Run("HTTP", func(t *testing.T) {
+		code, said := testweir.Run(t, "kick", "live/alice", "--url", "http://"+s.HTTP)
+		if code != testweir.ExitFailed || !strings.Contains(said, "403") {
+			t.Errorf("without the token: exit code %d: %s", code, said)
+		}
+		kicks(t, s.URL("alice"), s, []string{"--url", "http://" + s.HTTP, "--admin-token-file", secret})
+	})
+	t.Run("NATS", func(t *testing.T) {
+		kicks(t, in.URL("alice"), c.Server, []string{"--nats", testweir.NATSURL(c.NATS)})
+	})
+}
+
+// The scale of an ingest tells what waits for workers, and what they have.
+func TestScale(t *testing.T) {
+	t.Parallel()
+	c := testweir.NewCluster(t, 1)
+	in := c.Ingest(t)
+	type scale struct {
+		Broadcasts, Unowned, Owned, Capacity, Workers int
+		BehindSeconds                                 float64 `json:"behind_seconds"`
+	}
+	look := func() (s scale) {
+		code, body := testweir.Get("http://" + in.HTTP + "/api/v1/scale")
+		if code != http.StatusOK || json.Unmarshal(body, &s) != nil {
+			t.Fatalf("the scale is %d %s", code, body)
+		}
+		return s
+	}
+	if s := look(); s != (scale{}) {
+		t.Errorf("of nothing: %+v", s)
+	}
+	testweir.Publish(t, testmedia.MP4(t, testweir.Small(14)), in.URL("alice"))
+	testweir.Eventually(t, 10*time.Second, "one broadcast waits for a worker", func() bool {
+		s := look()
+		return s.Broadcasts == 1 && s.Unowned == 1 && s.Owned == 0 && s.Workers == 0 && s.BehindSeconds > 1
+	})
+	w := c.Segmenter(t, "", "--memory", "40MB")
+	testweir.Eventually(t, 10*time.Second, "a worker of two has it, and catches up", func() bool {
+		s := look()
+		return s.Unowned == 0 && s.Owned == 1 && s.Workers == 1 && s.Capacity == 2 && s.BehindSeconds > 0 && s.BehindSeconds < 2.5
+	})
+	if behind := w.Metric(t, "weir_segmenter_behind_seconds"); behind <= 0 || behind > 3 {
+		t.Errorf("weir_segmenter_behind_seconds is %v, want one to two segments of a second", behind)
+	}
+	c.WaitForEnd(t, "alice", 30*time.Second)
+	testweir.Eventually(t, 5*time.Second, "nothing is left to do", func() bool { s := look(); return s.Broadcasts == 0 && s.BehindSeconds == 0 })
+	if behind := w.Metric(t, "weir_segmenter_behind_seconds"); behind != 0 {
+		t.Errorf("weir_segmenter_behind_seconds is %v with nothing to do", behind)
+	}
+}
