@@ -9,10 +9,26 @@ import (
 	"weir/rtmp"
 )
 
-// receive gives bytes to the protocol, and does what comes out of it.
+// pieceSize is how much the protocol is given at once. Its events take up to
+// sixty times the bytes that they are made of, and a session that is full makes
+// them wait.
+const pieceSize = 8 << 10
+
+// receive gives what was read to the protocol, and does what comes out of it.
 func (c *conn) receive(life context.Context, p []byte) *ending {
-	now := time.Now()
 	c.cfg.Metrics.received.Add(float64(len(p)))
+	for len(p) > 0 {
+		n := min(len(p), pieceSize)
+		if e := c.receivePiece(life, p[:n]); e != nil {
+			return e
+		}
+		p = p[n:]
+	}
+	return c.flush()
+}
+
+func (c *conn) receivePiece(life context.Context, p []byte) *ending {
+	now := time.Now()
 	arrived := now
 	if !c.napped.IsZero() {
 		arrived = c.napped // how long a frame has waited includes the nap
@@ -29,7 +45,7 @@ func (c *conn) receive(life context.Context, p []byte) *ending {
 	if c.session == nil && c.rtmp.Partial() > strangerPartial {
 		return brokenRule(errLargeMessage)
 	}
-	return c.flush()
+	return nil
 }
 
 func (c *conn) handle(life context.Context, arrived time.Time, ev *rtmp.Event) *ending {

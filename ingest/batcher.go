@@ -27,10 +27,12 @@ const (
 	// timestamps, before the session counts as audio only. It is longer than
 	// the pause between two frames of the slowest slide show.
 	videoGone = 10_000
-	// maxPrelude is the most bytes of headers in force. Each key frame repeats
-	// them, so that they also bound what a hostile encoder makes of a key
-	// frame of five bytes. Real ones hold about 1 kB.
+	// maxPrelude is the most bytes of headers in force. Real ones hold about
+	// 1 kB. How often they are repeated is bounded by credit.
 	maxPrelude = 64 << 10
+	// maxConfig is the largest sequence header that is repeated: no reader uses a
+	// configuration of more than 4 KiB, and an FLV body adds a few bytes.
+	maxConfig = 4<<10 + 64
 	// maxMetadata is the largest onMetaData that the prelude repeats; no
 	// decoder needs it, so that a larger one is only passed on.
 	maxMetadata = 16 << 10
@@ -83,12 +85,12 @@ func (c BatcherConfig) withDefaults() BatcherConfig {
 // A batch ends before a key frame, before it grows past Size or a second of
 // media time, and, as soon as someone takes it, when its first tag is Interval
 // old. A taker that is slow therefore gets fewer and larger batches. Every key
-// frame opens a key batch, which begins with the prelude: the metadata and
-// sequence headers in force, stamped with the key frame's time. The session's
-// first batch is a key batch whatever it holds; it has no prelude but the
-// headers that the encoder itself sent, and waits up to a second for the first
-// key frame, which joins it if it holds no media before. Without video each
-// second of audio opens a key batch.
+// frame that credit covers opens a key batch, which begins with the prelude: the
+// metadata and sequence headers in force, stamped with the key frame's time. The
+// session's first batch is a key batch whatever it holds; it has no prelude but
+// the headers that the encoder itself sent, and waits up to a second for the
+// first key frame, which joins it if it holds no media before. Without video
+// each second of audio opens a key batch.
 //
 // Time is a parameter, and it may only be used by one goroutine at a time. The
 // zero Batcher is not ready; NewBatcher makes one.
@@ -107,6 +109,7 @@ type Batcher struct {
 	first   beginning
 	headers []header
 	prelude int // what the headers in force take as tags
+	credit  credit
 	sounds  soundClock
 }
 
@@ -161,7 +164,7 @@ type header struct {
 
 // NewBatcher returns a Batcher that has seen no tag.
 func NewBatcher(cfg BatcherConfig) *Batcher {
-	return &Batcher{cfg: cfg.withDefaults()}
+	return &Batcher{cfg: cfg.withDefaults(), credit: newCredit()}
 }
 
 // Add takes a tag that arrived at now; it copies its data. An error means that
@@ -177,15 +180,20 @@ func (b *Batcher) Add(now time.Time, t flv.Tag) error {
 		}
 	}
 	size := flv.TagOverhead + len(t.Data)
+	b.credit.earn(now, len(t.Data))
 	switch {
-	case b.opensKey(kind, t.Timestamp):
+	case b.opensKey(kind, t.Timestamp) && b.credit.covers(b.prelude):
 		if b.begun || b.first.media {
 			b.Flush()
 		}
 		if b.open == nil {
+			b.credit.spend(b.prelude)
 			b.start(now, true, t.Timestamp, size)
 		}
-	case b.open != nil && (len(b.open.Tags)+size > b.cfg.Size || b.span.ends(kind, t.Timestamp)):
+	case b.open != nil && len(b.open.Tags)+size > b.cfg.Size:
+		b.seal()
+	case b.open != nil && b.span.ends(kind, t.Timestamp) && b.credit.covers(0):
+		b.credit.spend(0)
 		b.seal()
 	}
 	if b.open == nil {
@@ -360,6 +368,15 @@ func (b *Batcher) reserve(n int) {
 	b.held += cap(b.open.Tags) - cap(tags)
 }
 
+// tooLarge tells whether nobody can use a header: it is passed on, and not
+// repeated.
+func tooLarge(id headerID, body []byte) bool {
+	if id.tag == flv.TagScript {
+		return len(body) > maxMetadata
+	}
+	return len(body) > maxConfig
+}
+
 // remember puts a header in force in place of the one it replaces.
 func (b *Batcher) remember(id headerID, body []byte) error {
 	i := slices.IndexFunc(b.headers, func(h header) bool { return h.of == id })
@@ -367,7 +384,7 @@ func (b *Batcher) remember(id headerID, body []byte) error {
 	if i >= 0 {
 		old = flv.TagOverhead + len(b.headers[i].body)
 	}
-	if id.tag == flv.TagScript && len(body) > maxMetadata {
+	if tooLarge(id, body) {
 		if i >= 0 {
 			b.headers = slices.Delete(b.headers, i, i+1)
 			b.prelude -= old

@@ -322,8 +322,26 @@ func TestBatcherPreludeIsBounded(t *testing.T) {
 	})
 	t.Run("sequence header", func(t *testing.T) {
 		b := NewBatcher(BatcherConfig{})
-		if err := b.Add(epoch, avcHeader(0, make([]byte, maxPrelude)...)); !errors.Is(err, ErrPrelude) {
-			t.Errorf("%v, want ErrPrelude: a hostile key frame of five bytes would cost this much each", err)
+		for _, tag := range []flv.Tag{avcHeader(0), avcHeader(0, make([]byte, maxConfig)...), key(0), key(40)} {
+			if err := b.Add(epoch, tag); err != nil {
+				t.Fatal(err)
+			}
+		}
+		b.Flush()
+		b.Take(epoch)
+		if got := describe(t, b.Take(epoch)); got != "k K40" {
+			t.Errorf("%s: a header that no reader can use replaces the old and is not repeated", got)
+		}
+	})
+	t.Run("all together", func(t *testing.T) {
+		b := NewBatcher(BatcherConfig{})
+		var err error
+		n := 0
+		for ; n < maxHeaders && err == nil; n++ { // multitrack, track n
+			err = b.Add(epoch, video(0, append([]byte{0x96, 0x00, 'h', 'v', 'c', '1', byte(n)}, make([]byte, 4000)...)...))
+		}
+		if !errors.Is(err, ErrPrelude) || n*4000 < maxPrelude {
+			t.Errorf("header %d: %v; want ErrPrelude at %d bytes", n, err, maxPrelude)
 		}
 	})
 	t.Run("tracks", func(t *testing.T) {
@@ -347,7 +365,7 @@ func checkBatches(t interface{ Fatalf(string, ...any) }, cfg BatcherConfig, tags
 	for _, tag := range tags {
 		all = flv.AppendTag(all, tag)
 	}
-	inForce := map[headerID][]byte{}
+	inForce, spent := map[headerID][]byte{}, 0
 	for i, b := range batches {
 		wantBegin := i == 0
 		if b.Flags.Has(framelog.Begin) != wantBegin || wantBegin && !b.Flags.Has(framelog.Key) {
@@ -357,15 +375,17 @@ func checkBatches(t interface{ Fatalf(string, ...any) }, cfg BatcherConfig, tags
 			t.Fatalf("batch %d has flags %v and a prelude of %d", i, b.Flags, b.Prelude)
 		}
 		rest = append(rest, b.Tags[b.Prelude:]...)
-		checkBatch(t, cfg, b, inForce)
+		checkBatch(t, cfg, b, inForce, spent)
+		spent += b.Prelude + batchCost
 	}
 	if !bytes.Equal(all, rest) {
 		t.Fatalf("the batches without their preludes are %d bytes, and not the %d bytes of tags that came, in order", len(rest), len(all))
 	}
 }
 
-// checkBatch checks one batch and keeps account of the headers in force.
-func checkBatch(t interface{ Fatalf(string, ...any) }, cfg BatcherConfig, b *framelog.Batch, inForce map[headerID][]byte) {
+// checkBatch checks one batch and keeps account of the headers in force. spent
+// is what the batches before it have cost beside their tags.
+func checkBatch(t interface{ Fatalf(string, ...any) }, cfg BatcherConfig, b *framelog.Batch, inForce map[headerID][]byte, spent int) {
 	media, count, repeated := 0, 0, map[headerID][]byte{}
 	for p := b.Tags; len(p) > 0; {
 		at := len(b.Tags) - len(p)
@@ -391,13 +411,13 @@ func checkBatch(t interface{ Fatalf(string, ...any) }, cfg BatcherConfig, b *fra
 		count++
 		switch kind {
 		case headerTag:
-			if id.tag == flv.TagScript && len(tag.Data) > maxMetadata {
+			if tooLarge(id, tag.Data) {
 				delete(inForce, id)
 			} else {
 				inForce[id] = tag.Data
 			}
 		case keyPicture:
-			if media > 0 || !b.Flags.Has(framelog.Key) {
+			if (media > 0 || !b.Flags.Has(framelog.Key)) && spent+prelude(inForce)+batchCost <= maxCredit {
 				t.Fatalf("a key frame is not the first media of a key batch")
 			}
 			media++
@@ -410,6 +430,14 @@ func checkBatch(t interface{ Fatalf(string, ...any) }, cfg BatcherConfig, b *fra
 	}
 }
 
+// prelude is what the headers in force take.
+func prelude(inForce map[headerID][]byte) (n int) {
+	for _, body := range inForce {
+		n += flv.TagOverhead + len(body)
+	}
+	return n
+}
+
 func checkPrelude(t interface{ Fatalf(string, ...any) }, repeated, inForce map[headerID][]byte) {
 	if len(repeated) != len(inForce) {
 		t.Fatalf("the prelude repeats %d headers of %d in force", len(repeated), len(inForce))
@@ -418,6 +446,86 @@ func checkPrelude(t interface{ Fatalf(string, ...any) }, repeated, inForce map[h
 		if !bytes.Equal(repeated[id], body) {
 			t.Fatalf("the prelude repeats a header %+v that is not in force", id)
 		}
+	}
+}
+
+// TestBatcherAmplifiesLittle sends what makes the most of the least: key frames
+// of six bytes under large headers, timestamps that jump, headers that change.
+func TestBatcherAmplifiesLittle(t *testing.T) {
+	large := func(n int) flv.Tag { // one of sixteen tracks
+		return video(0, append([]byte{0x96, 0x00, 'h', 'v', 'c', '1', byte(n)}, make([]byte, 4000)...)...)
+	}
+	var headers []flv.Tag
+	for n := range 16 {
+		headers = append(headers, large(n))
+	}
+	for name, next := range map[string]func(i uint32) flv.Tag{
+		"key frames":        func(i uint32) flv.Tag { return key(i) },
+		"jumps":             func(i uint32) flv.Tag { return inter(i * 5000) },
+		"audio that jumps":  func(i uint32) flv.Tag { return sound(i * 5000) },
+		"headers and keys":  func(i uint32) flv.Tag { return []flv.Tag{avcHeader(i, byte(i)), key(i)}[i%2] },
+		"jumping back":      func(i uint32) flv.Tag { return sound(-i * 5000) },
+		"keys of two bytes": func(i uint32) flv.Tag { return video(i, 0x17, 1) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := NewBatcher(BatcherConfig{})
+			came, tags, stored, batches := 0, 0, 0, 0
+			add := func(tag flv.Tag) {
+				if err := b.Add(epoch, tag); err != nil {
+					t.Fatal(err)
+				}
+				came += len(tag.Data)
+				tags += flv.TagOverhead + len(tag.Data)
+				for batch := b.Take(epoch); batch != nil; batch = b.Take(epoch) {
+					stored += len(batch.Tags) + batchCost
+					batches++
+					b.Recycle(batch)
+				}
+			}
+			for _, h := range headers {
+				add(h)
+			}
+			for i := range uint32(200_000) {
+				add(next(i))
+			}
+			b.Flush()
+			for batch := b.Take(epoch); batch != nil; batch = b.Take(epoch) {
+				stored += len(batch.Tags) + batchCost
+				batches++
+			}
+			// A batch that is full is paid for by its tags.
+			full := batchCost * (tags/batchSize + 1)
+			if most := tags + came + maxCredit + full; stored > most {
+				t.Errorf("%d bytes and %d batches stored for %d bytes of bodies, %d as tags; want at most %d", stored, batches, came, tags, most)
+			}
+		})
+	}
+}
+
+// TestBatcherAllIntra is an encoder whose every picture is a key frame, at a
+// rate where that is to be expected: each opens a batch.
+func TestBatcherAllIntra(t *testing.T) {
+	b := NewBatcher(BatcherConfig{})
+	for _, tag := range []flv.Tag{meta(0), avcHeader(0, make([]byte, 1000)...)} {
+		if err := b.Add(epoch, tag); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range uint32(5000) { // 25 pictures of 1500 bytes a second: 300 kbit/s
+		tag := video(40*i, append([]byte{0x17, 1, 0, 0, 0}, make([]byte, 1500)...)...)
+		if err := b.Add(epoch.Add(time.Duration(40*i)*time.Millisecond), tag); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.Flush()
+	keys := 0
+	for batch := b.Take(epoch); batch != nil; batch = b.Take(epoch) {
+		if batch.Flags.Has(framelog.Key) {
+			keys++
+		}
+	}
+	if keys != 5000 {
+		t.Errorf("%d key batches, want one a picture", keys)
 	}
 }
 
