@@ -101,7 +101,7 @@ func (c *conn) signal() {
 // serve runs the connection until it ends. It stays for as long as its session
 // needs to end, or life ends.
 func (c *conn) serve(life context.Context) {
-	config := rtmp.ServerConfig{MaxMessage: c.cfg.MaxMessage}
+	config := rtmp.ServerConfig{MaxMessage: c.cfg.MaxMessage, MaxEvents: maxEvents}
 	_, _ = rand.Read(config.Random[:]) // never fails, see crypto/rand
 	c.rtmp = rtmp.NewServer(config)
 	c.began = time.Now()

@@ -9,25 +9,27 @@ import (
 	"weir/rtmp"
 )
 
-// pieceSize is how much the protocol is given at once. Its events take up to
-// sixty times the bytes that they are made of, and a session that is full makes
-// them wait.
-const pieceSize = 8 << 10
+// maxEvents is how many events the protocol makes at once, about. They take up
+// to sixty times the bytes that they are made of, and a session that is full
+// makes them wait.
+const maxEvents = 1024
 
-// receive gives what was read to the protocol, and does what comes out of it.
+// receive gives bytes to the protocol, and does what comes out of it.
 func (c *conn) receive(life context.Context, p []byte) *ending {
 	c.cfg.Metrics.received.Add(float64(len(p)))
-	for len(p) > 0 {
-		n := min(len(p), pieceSize)
-		if e := c.receivePiece(life, p[:n]); e != nil {
+	for {
+		if e := c.events(life, p); e != nil {
 			return e
 		}
-		p = p[n:]
+		if !c.rtmp.More() {
+			return c.flush()
+		}
+		p = nil
 	}
-	return c.flush()
 }
 
-func (c *conn) receivePiece(life context.Context, p []byte) *ending {
+// events does what comes out of p, or of what the last Receive has left.
+func (c *conn) events(life context.Context, p []byte) *ending {
 	now := time.Now()
 	arrived := now
 	if !c.napped.IsZero() {

@@ -121,17 +121,23 @@ func lines(events []Event) []string {
 
 // feed gives p to a new server in pieces whose sizes split chooses, and returns
 // all events and the error.
-func feed(p []byte, split func(left int) int) ([]string, error) {
-	s := NewServer(ServerConfig{})
+func feed(p []byte, split func(left int) int) ([]string, error) { return feedSlowly(p, split, 0) }
+
+// feedSlowly takes at most so many events at once, but for an aggregate's.
+func feedSlowly(p []byte, split func(left int) int, maxEvents int) ([]string, error) {
+	s := NewServer(ServerConfig{MaxEvents: maxEvents})
 	var all []string
-	for len(p) > 0 {
-		n := split(len(p))
-		events, err := s.Receive(time.Time{}, p[:n])
+	for len(p) > 0 || s.More() {
+		piece := []byte(nil)
+		if !s.More() {
+			n := split(len(p))
+			piece, p = p[:n], p[n:]
+		}
+		events, err := s.Receive(time.Time{}, piece)
 		all = append(all, lines(events)...)
 		if err != nil {
 			return all, err
 		}
-		p = p[n:]
 	}
 	return all, nil
 }
@@ -266,7 +272,7 @@ func TestCaptureSplits(t *testing.T) {
 				t.Fatal("no events")
 			}
 			check := func(how string, split func(int) int) {
-				got, err := feed(r.bytes, split)
+				got, err := feedSlowly(r.bytes, split, 3)
 				if err != nil {
 					t.Fatalf("%s: %v", how, err)
 				}

@@ -20,6 +20,9 @@ func (c *Client) handshook() {
 	})
 }
 
+// full is never: what servers say is short.
+func (c *Client) full() bool { return false }
+
 // handle obeys a message of the server's. A publisher needs commands only.
 func (c *Client) handle(m message) error {
 	if m.typ != typeCommandAMF0 && m.typ != typeCommandAMF3 {

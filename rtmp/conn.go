@@ -22,6 +22,8 @@ type conn struct {
 	side    side
 	// now is the time of the Receive that goes on.
 	now time.Time
+	// rest is what the last Receive left because the side was full.
+	rest []byte
 	// err is the first error: a connection that failed stays failed.
 	err error
 }
@@ -32,6 +34,8 @@ type side interface {
 	handshook()
 	// handle is called with each message that is not about the connection itself.
 	handle(m message) error
+	// full tells whether the messages that follow wait for the next Receive.
+	full() bool
 }
 
 // acks is the bookkeeping of the acknowledgement window [RTMP 5.4.3, 5.4.4].
@@ -57,6 +61,10 @@ func (c *conn) receive(now time.Time, p []byte) error {
 func (c *conn) process(now time.Time, p []byte) error {
 	c.in.recycle()
 	c.now = now
+	if len(c.rest) > 0 {
+		p, c.rest = c.rest, nil
+		return c.messages(p)
+	}
 	if c.handshake != nil {
 		n, err := c.shake(now, p)
 		if err != nil || c.handshake != nil {
@@ -68,7 +76,16 @@ func (c *conn) process(now time.Time, p []byte) error {
 		c.cipher.in.XORKeyStream(p, p)
 	}
 	c.acks.received += uint32(len(p)) // modulo 2^32, as peers count
+	return c.messages(p)
+}
+
+// messages obeys the messages in p, until the side is full.
+func (c *conn) messages(p []byte) error {
 	for {
+		if c.side.full() {
+			c.rest = p
+			break
+		}
 		m, n, ok, err := c.in.next(p)
 		if err != nil {
 			return err

@@ -57,16 +57,23 @@ func nextOfAggregate(body []byte) (m message, rest []byte, err error) {
 	return m, body[min(backPointer, len(body)):], nil
 }
 
+// maxAggregate bounds the messages of an aggregate, which together are events
+// before anything can be done with them. Real ones hold some dozens.
+const maxAggregate = 1024
+
 // eachOfAggregate calls fn for the messages in an aggregate. Their times keep
 // their distances, and the first is at the aggregate's own [RTMP 7.1.6].
 func eachOfAggregate(a message, fn func(m message)) error {
 	var offset uint32
-	for first, body := true, a.payload; len(body) > 0; first = false {
+	for n, body := 0, a.payload; len(body) > 0; n++ {
+		if n == maxAggregate {
+			return brokeGot("RTMP 7.1.6", "an aggregate holds a limited number of messages", "more than %d", maxAggregate)
+		}
 		m, rest, err := nextOfAggregate(body)
 		if err != nil {
 			return err
 		}
-		if first {
+		if n == 0 {
 			offset = a.timestamp - m.timestamp
 		}
 		m.timestamp += offset

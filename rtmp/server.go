@@ -13,6 +13,9 @@ type ServerConfig struct {
 	// MaxMessage bounds the messages of a publish, in bytes; all others are at
 	// most 64 KiB. The default is 8 MiB, the most 16 MiB - 1.
 	MaxMessage int
+	// MaxEvents bounds the events of one Receive, about: see More. Zero: nothing
+	// does.
+	MaxEvents int
 	// Random fills S1. Zeros are as good to every client known.
 	Random [1528]byte
 	// Secret is the private key for a client that asks for encryption (RTMPE),
@@ -30,6 +33,7 @@ type Server struct {
 	// chunkSize, window and maxMessage are as configured.
 	chunkSize, window uint32
 	maxMessage        int
+	maxEvents         int
 	connected         bool
 	// rejected is set when connect was answered with an error.
 	rejected bool
@@ -66,7 +70,10 @@ func NewServer(config ServerConfig) *Server {
 		config.MaxMessage = defaultMaxMessage
 	}
 	config.MaxMessage = min(config.MaxMessage, maxMessageLength)
-	s := &Server{chunkSize: config.ChunkSize, window: config.Window, maxMessage: config.MaxMessage, login: config.Login}
+	s := &Server{
+		chunkSize: config.ChunkSize, window: config.Window,
+		maxMessage: config.MaxMessage, maxEvents: config.MaxEvents, login: config.Login,
+	}
 	s.conn = conn{
 		handshake: newHandshake(true, &config.Random, &config.Secret),
 		in:        newChunkReader(min(maxCommand, config.MaxMessage)),
@@ -95,6 +102,16 @@ func (s *Server) Receive(now time.Time, p []byte) ([]Event, error) {
 	}
 	err := s.receive(now, p)
 	return s.events, err
+}
+
+// More reports whether the last Receive left some of its input: it made
+// MaxEvents of what came before. Receive without bytes goes on with the rest;
+// the buffer stays the server's until then.
+func (s *Server) More() bool { return len(s.rest) > 0 && s.err == nil }
+
+// full tells whether there are enough events.
+func (s *Server) full() bool {
+	return s.maxEvents > 0 && len(s.events) >= s.maxEvents
 }
 
 // Output returns the bytes to send since the last Output. They are valid until

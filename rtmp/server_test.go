@@ -86,6 +86,7 @@ var brokenSessions = []struct {
 	{"bandwidth of nothing", newScript().message(2, typeSetPeerBandwidth, 0, 0, nil), "RTMP 5.4.5"},
 	{"user control of nothing", newScript().message(2, typeUserControl, 0, 0, nil), "RTMP 7.1.7"},
 	{"ping of nothing", newScript().message(2, typeUserControl, 0, 0, []byte{0, 6}), "RTMP 7.1.7"},
+	{"aggregate of many", published(1<<20).message(4, typeAggregate, 1, 0, bytes.Repeat([]byte{9, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0xaa, 0, 0, 0, 12}, maxAggregate+1)), "RTMP 7.1.6"},
 	{"aggregate cut short", published(4096).message(4, typeAggregate, 1, 0, make([]byte, 10)), "RTMP 7.1.6"},
 	{"large message before a publish", newScript().connect().message(6, typeVideo, 1, 0, make([]byte, maxCommand+1)), "RTMP 5.3.1.2"},
 	{"large command", published(4096).message(3, typeCommandAMF0, 1, 0, make([]byte, maxCommand+1)), "RTMP 5.3.1.2"},
