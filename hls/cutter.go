@@ -39,8 +39,6 @@ type Segment struct {
 	// rendition.
 	Sequence uint64
 	Name     string
-	// ContentType is what it is to be served as.
-	ContentType string
 	// Body is the caller's; Reuse takes it back.
 	Body  []byte
 	Entry Entry

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"weir/media/object"
 )
 
 // Entry is one segment as playlists list it.
@@ -76,13 +78,13 @@ func countBreaks(entries []Entry) uint64 {
 
 // SegmentName is the object name within its rendition of a segment.
 func (s *State) SegmentName(sequence uint64) string {
-	return fmt.Sprintf("%08d%s", sequence, s.extension())
+	return object.SegmentName(sequence, s.extension())
 }
 
 // AlternativeName is the object name of a segment whose own name has other
 // bytes; mark tells the bytes apart.
 func (s *State) AlternativeName(sequence uint64, mark [4]byte) string {
-	return fmt.Sprintf("%08d-%x%s", sequence, mark, s.extension())
+	return object.AlternativeName(sequence, mark, s.extension())
 }
 
 func (s *State) extension() string {

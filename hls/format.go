@@ -13,10 +13,9 @@ import (
 type Format interface {
 	// Name is what State calls the format. Another release may read it.
 	Name() string
-	// Extension is that of a segment's name, as in ".ts", and ContentType what
-	// a segment is served as.
+	// Extension is that of a segment's name, as in ".ts". Package object knows
+	// what such a segment is served as.
 	Extension() string
-	ContentType() string
 	// Check tells what is wrong with a carry that a State holds.
 	Check(carry json.RawMessage) error
 	// NewWriter returns a Writer of segments with these tracks that goes on

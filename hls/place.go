@@ -1,10 +1,11 @@
 package hls
 
 import (
-	"bytes"
 	"path"
 	"strconv"
 	"strings"
+
+	"weir/media/object"
 )
 
 // Place is how much a playlist tells, so that of two the one that is behind
@@ -36,8 +37,8 @@ func (p Place) Behind(q Place) bool {
 // PlaceOf reads how far a playlist has come. Of what is no playlist it is the
 // zero Place, behind all others.
 func PlaceOf(playlist []byte) (p Place) {
-	for line := range bytes.Lines(playlist) {
-		line := strings.TrimSpace(string(line))
+	for line := range lines(playlist) {
+		line := string(line)
 		switch {
 		case strings.HasPrefix(line, "#EXTINF:"):
 			p.Next++
@@ -48,9 +49,9 @@ func PlaceOf(playlist []byte) (p Place) {
 			}
 		case line == "#EXT-X-ENDLIST":
 			p.Ended = true
-		case path.Ext(line) == ".m3u8" && line[0] != '#':
+		case object.KindOf(line) == object.Playlist && line[0] != '#':
 			dir, name := path.Split(line)
-			p.Ended = name == "vod.m3u8"
+			p.Ended = name == object.VODPlaylist
 			if broadcast, _, deep := strings.Cut(strings.TrimSuffix(dir, "/"), "/"); deep {
 				p.Broadcast = broadcast
 			}

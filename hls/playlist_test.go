@@ -122,3 +122,12 @@ func TestBandwidthOfShortSegments(t *testing.T) {
 		t.Errorf("the average %d is above the peak %d", mean, out.state.Peak)
 	}
 }
+
+func readGolden(t *testing.T, name string) []byte {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("testdata", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}

@@ -32,6 +32,3 @@ func ParseRun(number uint64, body []byte) ([]Entry, error) {
 	}
 	return r.Entries, nil
 }
-
-// RunName is the name of run number within its rendition.
-func RunName(number uint64) string { return fmt.Sprintf("index/%08d.json", number) }

@@ -172,7 +172,7 @@ func (c *Cutter) close(boundary int64) *Cut {
 	st.Carry, st.Epoch = o.writer.Carry(), c.epoch
 	e := c.entry(boundary)
 	c.account(&e)
-	cut := &Cut{Segment: &Segment{Sequence: st.Next(), Name: st.SegmentName(st.Next()), ContentType: c.format.ContentType(), Body: c.body, Entry: e}}
+	cut := &Cut{Segment: &Segment{Sequence: st.Next(), Name: st.SegmentName(st.Next()), Body: c.body, Entry: e}}
 	c.list(cut, e)
 	st.Break = false
 	c.body, c.size = nil, len(c.body)

@@ -12,9 +12,8 @@ import (
 // ts makes MPEG-TS segments (RFC 8216, 3.2).
 type ts struct{}
 
-func (ts) Name() string        { return "ts" }
-func (ts) Extension() string   { return ".ts" }
-func (ts) ContentType() string { return "video/mp2t" } // RFC 8216, 4
+func (ts) Name() string      { return "ts" }
+func (ts) Extension() string { return ".ts" }
 
 func (ts) Check(carry json.RawMessage) error {
 	_, err := parseContinuity(carry)

@@ -52,9 +52,6 @@ type entryPoint struct {
 	until time.Time
 }
 
-// entryKey is the key of a directory's entry point.
-func entryKey(directory string) string { return directory + "/index.m3u8" }
-
 // Locate returns the URL of the entry point of each directory that has one, as
 // BaseURL + "/hls/…". While the store does not say, what it said last holds.
 func (e *Entries) Locate(ctx context.Context, directories []string) map[string]string {
@@ -76,7 +73,7 @@ func (e *Entries) Locate(ctx context.Context, directories []string) map[string]s
 	}
 	for _, d := range directories {
 		p := last[d]
-		if now.Before(p.until) || kindOf(entryKey(d)) != playlist {
+		if now.Before(p.until) || kindOf(object.EntryPoint(d)) != object.Playlist {
 			note(d, p)
 			continue
 		}
@@ -93,7 +90,7 @@ func (e *Entries) Locate(ctx context.Context, directories []string) map[string]s
 	there := make(map[string]string, len(known))
 	for d, p := range known {
 		if p.there {
-			there[d] = e.base + "/hls/" + entryKey(d)
+			there[d] = e.base + "/hls/" + object.EntryPoint(d)
 		}
 	}
 	return there
@@ -101,7 +98,7 @@ func (e *Entries) Locate(ctx context.Context, directories []string) map[string]s
 
 // look asks the store for an entry point of which it said last.
 func (e *Entries) look(ctx context.Context, directory string, last entryPoint, now time.Time) entryPoint {
-	body, _, err := e.objects.Open(ctx, entryKey(directory))
+	body, _, err := e.objects.Open(ctx, object.EntryPoint(directory))
 	switch {
 	case err == nil:
 		_ = body.Close() // nothing was read

@@ -2,6 +2,7 @@ package origin
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"errors"
@@ -11,36 +12,17 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 
+	"weir/hls"
 	"weir/media/object"
 )
 
-// kind is what an object is to a viewer, told by its key alone.
-type kind uint8
-
-const (
-	// hidden is what viewers are never given: keys that no segmenter writes,
-	// and objects that are the pipeline's own, as index runs are.
-	hidden kind = iota
-	playlist
-	segment
-)
-
-// contentType is RFC 8216, 4 for playlists, and 3.2 with RFC 3555 for
-// MPEG-TS segments.
-func (k kind) contentType() string {
-	if k == playlist {
-		return "application/vnd.apple.mpegurl"
-	}
-	return "video/mp2t"
-}
-
-func (k kind) route() string {
+// routeOf names a kind of object in metrics.
+func routeOf(k object.Kind) string {
 	switch k {
-	case playlist:
+	case object.Playlist:
 		return "playlist"
-	case segment:
+	case object.Segment:
 		return "segment"
 	}
 	return "other"
@@ -50,25 +32,25 @@ func (k kind) route() string {
 // app, a name, a broadcast, a rendition and a file name: less than 256.
 const maxKey = 512
 
-// kindOf checks a key from a URL and tells what it names. A key that passes
+// kindOf checks a key from a URL and tells what it names; Other is what viewers
+// are never given: keys that no segmenter writes, and objects that are the
+// pipeline's own, as index runs are. A key that passes
 // cannot leave the store's root, name a hidden file, or list a directory: its
 // elements are of the characters of a stream's name and begin with no dot.
-func kindOf(key string) kind {
+func kindOf(key string) object.Kind {
 	if len(key) > maxKey {
-		return hidden
+		return object.Other
 	}
 	for part := range strings.SplitSeq(key, "/") {
 		if part == "" || part[0] == '.' || strings.ContainsFunc(part, notKeyRune) {
-			return hidden
+			return object.Other
 		}
 	}
-	switch {
-	case strings.HasSuffix(key, ".m3u8"):
-		return playlist
-	case strings.HasSuffix(key, ".ts"):
-		return segment
+	switch k := object.KindOf(key); k {
+	case object.Playlist, object.Segment:
+		return k
 	}
-	return hidden
+	return object.Other
 }
 
 func notKeyRune(r rune) bool {
@@ -77,9 +59,9 @@ func notKeyRune(r rune) bool {
 
 // object answers GET and HEAD of an object: preconditions and ranges as in
 // RFC 9110, 13 and 14.
-func (h *Handler) object(w http.ResponseWriter, r *http.Request, key string, k kind) {
+func (h *Handler) object(w http.ResponseWriter, r *http.Request, key string, k object.Kind) {
 	h.allowOrigin(w, r)
-	if k == hidden {
+	if k == object.Other {
 		notFound(w)
 		return
 	}
@@ -94,14 +76,14 @@ func (h *Handler) object(w http.ResponseWriter, r *http.Request, key string, k k
 	if strings.Contains(r.Header.Get("Range"), ",") {
 		r.Header.Del("Range")
 	}
-	w.Header().Set("Content-Type", k.contentType())
+	w.Header().Set("Content-Type", object.ContentType(key))
 	w.Header().Set("ETag", entityTag(info.ETag))
-	if k == playlist {
+	if k == object.Playlist {
 		h.playlist(w, r, body, info)
 		return
 	}
 	h.allowTime(w, info.Size)
-	w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+	w.Header().Set("Cache-Control", object.CacheForever)
 	http.ServeContent(w, r, "", info.Modified, body)
 }
 
@@ -151,41 +133,14 @@ func (h *Handler) playlist(w http.ResponseWriter, r *http.Request, body io.Reade
 	http.ServeContent(w, r, "", info.Modified, bytes.NewReader(text))
 }
 
-// playlistCache says how long a playlist may be kept. An ended one does not
-// change any more (RFC 8216, 6.2.1). A live one, and a multivariant one, which
-// may be replaced by the next broadcast's, holds for half a target duration:
-// players ask again after half of it at the earliest (6.3.4).
+// playlistCache says how long a playlist may be kept. A multivariant one may be
+// replaced by the next broadcast's: it is kept no longer than a live one.
 func (h *Handler) playlistCache(text []byte) string {
-	if hasTag(text, "#EXT-X-ENDLIST") {
-		return "public, max-age=86400"
+	head := hls.ReadHead(text)
+	if head.Ended {
+		return object.CacheEnded
 	}
-	target := h.cfg.Segment
-	if d, ok := targetDuration(text); ok {
-		target = d
-	}
-	half := int(target / 2 / time.Second)
-	if half < 1 {
-		return "no-cache"
-	}
-	return "public, max-age=" + strconv.Itoa(half)
-}
-
-func hasTag(text []byte, tag string) bool {
-	for line := range bytes.Lines(text) {
-		if string(bytes.TrimRight(line, "\r\n")) == tag {
-			return true
-		}
-	}
-	return false
-}
-
-// targetDuration reads EXT-X-TARGETDURATION (RFC 8216, 4.3.3.1), in whole
-// seconds.
-func targetDuration(text []byte) (time.Duration, bool) {
-	_, after, found := bytes.Cut(text, []byte("#EXT-X-TARGETDURATION:"))
-	value, _, _ := bytes.Cut(after, []byte("\n"))
-	n, err := strconv.ParseUint(string(bytes.TrimRight(value, "\r")), 10, 16)
-	return time.Duration(n) * time.Second, found && err == nil
+	return object.CacheLive(cmp.Or(head.Target, h.cfg.Segment))
 }
 
 // entityTag writes a store's ETag as RFC 9110, 8.8.3 wants it. S3 quotes its

@@ -116,7 +116,7 @@ func (h *Handler) route(path string) (route string, serve http.HandlerFunc) {
 	route, read := "other", func(w http.ResponseWriter, _ *http.Request) { notFound(w) }
 	if key, ok := strings.CutPrefix(path, "/hls/"); ok {
 		kind := kindOf(key)
-		route, read = kind.route(), func(w http.ResponseWriter, r *http.Request) { h.object(w, r, key, kind) }
+		route, read = routeOf(kind), func(w http.ResponseWriter, r *http.Request) { h.object(w, r, key, kind) }
 	} else if a := h.assets[path]; a != nil {
 		route, read = "page", func(w http.ResponseWriter, r *http.Request) { h.page(w, r, a) }
 	}

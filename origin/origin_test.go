@@ -218,7 +218,7 @@ func FuzzKind(f *testing.F) {
 	f.Add("../x.ts")
 	f.Add("a/./b.m3u8")
 	f.Fuzz(func(t *testing.T, key string) {
-		if kindOf(key) == hidden {
+		if kindOf(key) == object.Other {
 			return
 		}
 		if strings.Contains("/"+key, "/.") || strings.Contains(key+"/", "//") || strings.ContainsAny(key, "\\\x00\r\n% ") {

@@ -365,7 +365,7 @@ func (c *crew) live(short bool) {
 		})
 	}
 	worker := &Worker{Source: c.log, Store: r, Settings: c.set, Log: quiet, Ahead: NewBudget(1<<20, 8)}
-	err := worker.Package(ctx, Job{Stream: alice, Broadcast: broadcast, Rendition: SourceRendition, State: state, Checkpoint: r})
+	err := worker.Package(ctx, Job{Stream: alice, Broadcast: broadcast, Rendition: object.Source, State: state, Checkpoint: r})
 	r.back.Store(true)
 	close(over)
 	end.Wait()

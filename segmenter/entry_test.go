@@ -38,7 +38,7 @@ func TestEntryPointComesBack(t *testing.T) {
 				ended := make(chan struct{})
 				go func() {
 					defer close(ended)
-					err := worker.Package(ctx, Job{Stream: alice, Broadcast: broadcast, Rendition: SourceRendition, Checkpoint: new(key).claim()})
+					err := worker.Package(ctx, Job{Stream: alice, Broadcast: broadcast, Rendition: object.Source, Checkpoint: new(key).claim()})
 					if err != nil && !errors.Is(err, context.Canceled) {
 						t.Error(err)
 					}
@@ -91,7 +91,7 @@ func TestFirstSegmentOverASlowStore(t *testing.T) {
 		begin := time.Now()
 		go func() {
 			defer close(ended)
-			if err := worker.Package(t.Context(), Job{Stream: alice, Broadcast: broadcast, Rendition: SourceRendition, Checkpoint: new(key).claim()}); err != nil {
+			if err := worker.Package(t.Context(), Job{Stream: alice, Broadcast: broadcast, Rendition: object.Source, Checkpoint: new(key).claim()}); err != nil {
 				t.Error(err)
 			}
 		}()

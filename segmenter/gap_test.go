@@ -11,6 +11,7 @@ import (
 	"weir/hls"
 	"weir/internal/synthetic"
 	"weir/media/framelog"
+	"weir/media/object"
 	"weir/storage"
 )
 
@@ -49,7 +50,7 @@ func TestGapConforms(t *testing.T) {
 	store := storage.NewMemory()
 	k := new(key)
 	worker := &Worker{Source: holed{tape{rec.Batches}, 400, 560}, Store: store, Settings: set, Log: quiet, Ahead: NewBudget(1<<20, 8)}
-	if err := worker.Package(t.Context(), Job{Stream: alice, Broadcast: broadcast, Rendition: SourceRendition, Checkpoint: k.claim()}); err != nil {
+	if err := worker.Package(t.Context(), Job{Stream: alice, Broadcast: broadcast, Rendition: object.Source, Checkpoint: k.claim()}); err != nil {
 		t.Fatal(err)
 	}
 	all := contents(t, store)
@@ -97,7 +98,7 @@ func TestHoleKeepsSoundAndPicturesTogether(t *testing.T) {
 	rec.Session(t, tags, framelog.Final)
 	store := storage.NewMemory()
 	worker := &Worker{Source: holed{tape{rec.Batches}, 50, 51}, Store: store, Settings: hls.Settings{Segment: time.Second, Window: 5 * time.Second}, Log: quiet}
-	if err := worker.Package(t.Context(), Job{Stream: alice, Broadcast: broadcast, Rendition: SourceRendition, Checkpoint: new(key).claim()}); err != nil {
+	if err := worker.Package(t.Context(), Job{Stream: alice, Broadcast: broadcast, Rendition: object.Source, Checkpoint: new(key).claim()}); err != nil {
 		t.Fatal(err)
 	}
 	conforms(t, contents(t, store))

@@ -50,7 +50,7 @@ func TestSlowBroadcastDelaysNoOther(t *testing.T) {
 			var all sync.WaitGroup
 			for _, name := range []string{"slow", "a", "b", "c"} {
 				all.Go(func() {
-					job := Job{Stream: media.Stream{App: "live", Name: name}, Broadcast: broadcast, Rendition: SourceRendition, Checkpoint: new(key).claim()}
+					job := Job{Stream: media.Stream{App: "live", Name: name}, Broadcast: broadcast, Rendition: object.Source, Checkpoint: new(key).claim()}
 					err := worker.Package(ctx, job)
 					if name == "slow" {
 						if (err == nil) != (late < attemptMost) {
@@ -111,7 +111,7 @@ func TestSlowStoreKeepsUp(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			store := lame{storage.NewMemory(), "live/slow", tt.late}
 			worker := &Worker{Source: live{tape{rec.Batches}}, Store: store, Settings: settings, Log: quiet, Ahead: NewBudget(64<<20, 64)}
-			job := Job{Stream: media.Stream{App: "live", Name: "slow"}, Broadcast: broadcast, Rendition: SourceRendition, Checkpoint: new(key).claim()}
+			job := Job{Stream: media.Stream{App: "live", Name: "slow"}, Broadcast: broadcast, Rendition: object.Source, Checkpoint: new(key).claim()}
 			begin := time.Now()
 			if err := worker.Package(t.Context(), job); err != nil {
 				t.Fatal(err)
@@ -145,7 +145,7 @@ func TestUploadsAheadAreBounded(t *testing.T) {
 			var all sync.WaitGroup
 			for _, name := range []string{"a", "b", "c"} {
 				all.Go(func() {
-					job := Job{Stream: media.Stream{App: "live", Name: name}, Broadcast: broadcast, Rendition: SourceRendition, Checkpoint: new(key).claim()}
+					job := Job{Stream: media.Stream{App: "live", Name: name}, Broadcast: broadcast, Rendition: object.Source, Checkpoint: new(key).claim()}
 					if err := worker.Package(t.Context(), job); err != nil {
 						t.Error(err)
 					}
@@ -206,7 +206,7 @@ func TestFaultIsContained(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) { // waits for all goroutines
 			f := faulty{tape{rec.Batches}, storage.NewMemory(), name}
 			worker := &Worker{Source: f, Store: f, Settings: settings, Log: quiet, Ahead: NewBudget(1<<20, 8)}
-			err := worker.Package(t.Context(), Job{Stream: alice, Broadcast: broadcast, Rendition: SourceRendition, Checkpoint: new(key).claim()})
+			err := worker.Package(t.Context(), Job{Stream: alice, Broadcast: broadcast, Rendition: object.Source, Checkpoint: new(key).claim()})
 			if err == nil || !strings.Contains(err.Error(), "panic: fault") {
 				t.Errorf("a fault at %s: %v", name, err)
 			}
@@ -245,7 +245,7 @@ func TestUploadsShareALine(t *testing.T) {
 		store := &line{Store: storage.NewMemory(), alone: 3500 * time.Millisecond}
 		worker := &Worker{Source: tape{rec.Batches}, Store: store, Settings: settings, Log: quiet, Ahead: NewBudget(1<<30, 64)}
 		begin := time.Now()
-		if err := worker.Package(t.Context(), Job{Stream: alice, Broadcast: broadcast, Rendition: SourceRendition, Checkpoint: new(key).claim()}); err != nil {
+		if err := worker.Package(t.Context(), Job{Stream: alice, Broadcast: broadcast, Rendition: object.Source, Checkpoint: new(key).claim()}); err != nil {
 			t.Fatal(err)
 		}
 		took := time.Since(begin)
@@ -266,7 +266,7 @@ func TestEverySegmentIsListed(t *testing.T) {
 		store := &remembering{Store: storage.NewMemory(), listed: make(map[string]bool)}
 		worker := &Worker{Source: live{tape{rec.Batches}}, Store: tardy{store, 5 * time.Second}, Log: quiet, Ahead: NewBudget(64<<20, 64),
 			Settings: hls.Settings{Segment: time.Second, Window: 3 * time.Second}}
-		job := Job{Stream: alice, Broadcast: broadcast, Rendition: SourceRendition, Checkpoint: new(key).claim()}
+		job := Job{Stream: alice, Broadcast: broadcast, Rendition: object.Source, Checkpoint: new(key).claim()}
 		if err := worker.Package(t.Context(), job); err != nil {
 			t.Fatal(err)
 		}

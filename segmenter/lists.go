@@ -88,7 +88,7 @@ func (p *packager) count(news []*shipment) {
 
 // listLive makes live.m3u8 agree with s.
 func (p *packager) listLive(ctx context.Context, s *hls.State) error {
-	return p.putPlaylist(ctx, playlist{key: p.key("live.m3u8"), body: s.LivePlaylist(), cache: cache(s)})
+	return p.putPlaylist(ctx, playlist{key: p.key(object.LivePlaylist), body: s.LivePlaylist(), cache: cache(s)})
 }
 
 // refresh is how often the multivariants are written anew though nothing has
@@ -100,16 +100,16 @@ const refresh = time.Hour
 // broadcast has, the stream's. They belong to the owner of
 // the source rendition, and change seldom.
 func (p *packager) multivariants(ctx context.Context, s *hls.State) error {
-	if p.job.Rendition != SourceRendition {
+	if p.job.Rendition != object.Source {
 		return nil
 	}
-	list := "live.m3u8"
+	list := object.LivePlaylist
 	if s.Phase != hls.Live {
-		list = "vod.m3u8"
+		list = object.VODPlaylist
 	}
 	uri := path.Join(p.job.Rendition, list)
-	own := playlist{key: p.ownKey(), body: s.Multivariant(uri), cache: cache(s), refresh: refresh}
-	entry := playlist{key: entryKey(p.job.Stream), body: s.Multivariant(path.Join(p.job.Broadcast, uri)), cache: cache(s), refresh: refresh}
+	own := playlist{key: p.own().Index(), body: s.Multivariant(uri), cache: cache(s), refresh: refresh}
+	entry := playlist{key: object.EntryPoint(p.job.Stream.String()), body: s.Multivariant(path.Join(p.job.Broadcast, uri)), cache: cache(s), refresh: refresh}
 	both, ctx := errgroup.WithContext(ctx)
 	for _, l := range []playlist{own, entry} {
 		both.Go(func() error { return guard(func() error { return p.putPlaylist(ctx, l) }) })
@@ -240,7 +240,7 @@ func (p *packager) tryPlaylist(ctx context.Context, l playlist) error {
 	if l.done(known, time.Now()) {
 		return nil
 	}
-	o := object.Object{Key: l.key, Body: l.body, ContentType: typePlaylist, CacheControl: l.cache}
+	o := object.Object{Key: l.key, Body: l.body, ContentType: object.ContentType(l.key), CacheControl: l.cache}
 	etag, err := p.worker.Store.Put(ctx, o, object.Condition{Absent: known.etag == "", Match: known.etag})
 	if err == nil {
 		p.lists.set(l.key, seen(l.body, etag))
@@ -278,7 +278,7 @@ func (p *packager) putVOD(ctx context.Context, s *hls.State) error {
 			entries = append(entries, run...)
 		}
 	}
-	return p.putPlaylist(ctx, playlist{key: p.key("vod.m3u8"), body: s.VODPlaylist(first, entries), cache: cache(s)})
+	return p.putPlaylist(ctx, playlist{key: p.key(object.VODPlaylist), body: s.VODPlaylist(first, entries), cache: cache(s)})
 }
 
 // indexReads is how many index objects are read at once: a day of segments
@@ -294,7 +294,7 @@ func (p *packager) runs(ctx context.Context, s *hls.State) ([][]hls.Entry, error
 	all.SetLimit(indexReads)
 	for i := range uint64(len(runs)) {
 		all.Go(func() error {
-			body, err := p.get(ctx, p.key(hls.RunName(i)))
+			body, err := p.get(ctx, p.key(object.RunName(i)))
 			if errors.Is(err, object.ErrNotExist) {
 				return nil
 			}

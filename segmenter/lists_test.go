@@ -56,7 +56,7 @@ func TestZombieThatIsCutOff(t *testing.T) {
 		if !errors.Is(err, ErrNotOwner) {
 			t.Fatal(err)
 		}
-		job := Job{Stream: alice, Broadcast: broadcast, Rendition: SourceRendition, State: k.state}
+		job := Job{Stream: alice, Broadcast: broadcast, Rendition: object.Source, State: k.state}
 		job.Checkpoint = cutOff{k.claim(), time.Now().Add(time.Minute)}
 		if err := life(t, k, store, rec, shortSegments, anyStep); err != nil {
 			t.Fatal(err)
@@ -94,7 +94,7 @@ func TestContradictionsAreNotHammered(t *testing.T) {
 		worker := &Worker{Source: tape{rec.Batches}, Store: store, Settings: settings, Log: quiet}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		err := worker.Package(ctx, Job{Stream: alice, Broadcast: broadcast, Rendition: SourceRendition, Checkpoint: new(key).claim()})
+		err := worker.Package(ctx, Job{Stream: alice, Broadcast: broadcast, Rendition: object.Source, Checkpoint: new(key).claim()})
 		if err == nil || store.puts > 200 {
 			t.Errorf("%d puts in a minute, and %v; want at most 200, and an error", store.puts, err)
 		}
@@ -106,7 +106,7 @@ func TestContradictionsAreNotHammered(t *testing.T) {
 func TestDamagedIndex(t *testing.T) {
 	rec := longShow(t)
 	store, k := storage.NewMemory(), new(key)
-	damaged := object.Object{Key: source00 + hls.RunName(0), Body: []byte("{")}
+	damaged := object.Object{Key: source00 + object.RunName(0), Body: []byte("{")}
 	err := life(t, k, store, rec, shortSegments, func(what string) error {
 		if what == "after save" {
 			if _, err := store.Stat(t.Context(), damaged.Key); err == nil {
@@ -137,7 +137,7 @@ func TestIndexIsMended(t *testing.T) {
 		t.Fatal(err)
 	}
 	store, k := storage.NewMemory(), new(key)
-	torn := object.Object{Key: source00 + hls.RunName(0), Body: []byte(`{"first":0,"entr`)}
+	torn := object.Object{Key: source00 + object.RunName(0), Body: []byte(`{"first":0,"entr`)}
 	if _, err := store.Put(t.Context(), torn, object.Condition{}); err != nil {
 		t.Fatal(err)
 	}
@@ -172,7 +172,7 @@ func TestIndexHasTheNamesThatWereDecided(t *testing.T) {
 			t.Fatal(err)
 		}
 		worker := &Worker{Source: tape{rec.Batches}, Store: late{store, last}, Settings: set, Log: quiet, Ahead: NewBudget(1<<20, 8)}
-		if err := worker.Package(t.Context(), Job{Stream: alice, Broadcast: broadcast, Rendition: SourceRendition, Checkpoint: k.claim()}); err != nil {
+		if err := worker.Package(t.Context(), Job{Stream: alice, Broadcast: broadcast, Rendition: object.Source, Checkpoint: k.claim()}); err != nil {
 			t.Fatal(err)
 		}
 		if vod := contents(t, store)[source00+"vod.m3u8"]; strings.Contains(vod, last) || !strings.Contains(vod, "00000063-") {
@@ -222,7 +222,7 @@ func TestStaleLeader(t *testing.T) {
 		}
 		worker := &Worker{Source: tape{rec.Batches}, Store: slow, Settings: shortSegments, Log: quiet}
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-		err := worker.Package(ctx, Job{Stream: alice, Broadcast: broadcast, Rendition: SourceRendition, Checkpoint: trusting{k.claim()}})
+		err := worker.Package(ctx, Job{Stream: alice, Broadcast: broadcast, Rendition: object.Source, Checkpoint: trusting{k.claim()}})
 		cancel()
 		if slow.left > 0 {
 			t.Fatalf("the worker ended with %v before its playlist %d", err, at)

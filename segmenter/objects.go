@@ -8,57 +8,39 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"path"
 	"time"
 
 	"weir/hls"
-	"weir/media"
 	"weir/media/object"
 )
 
-// SourceRendition is the rendition that the encoder itself sent.
-const SourceRendition = "source"
-
-// Content types (RFC 8216, 4) and cache times of objects. Segments never
-// change; playlists may be kept for half a target duration.
-const (
-	typePlaylist = "application/vnd.apple.mpegurl"
-	typeIndex    = "application/json"
-	cacheForever = "public, max-age=31536000, immutable"
-	cacheLong    = "public, max-age=86400"
-)
-
-// entryKey is the multivariant playlist that viewers of a stream open.
-func entryKey(s media.Stream) string { return path.Join(s.String(), "index.m3u8") }
-
-// broadcastKey is an object of one broadcast.
-func broadcastKey(s media.Stream, broadcast, name string) string {
-	return path.Join(s.String(), broadcast, name)
-}
-
-// ownKey is the multivariant playlist of the packager's broadcast.
-func (p *packager) ownKey() string {
-	return broadcastKey(p.job.Stream, p.job.Broadcast, "index.m3u8")
+// own is where the objects of the packager's broadcast are.
+func (p *packager) own() object.Broadcast {
+	return object.Broadcast{Stream: p.job.Stream, ID: p.job.Broadcast}
 }
 
 // key is an object of the packager's rendition.
-func (p *packager) key(name string) string {
-	return broadcastKey(p.job.Stream, p.job.Broadcast, path.Join(p.job.Rendition, name))
-}
+func (p *packager) key(name string) string { return p.own().Key(p.job.Rendition, name) }
 
 // cache is how long what s says may be kept.
 func cache(s *hls.State) string {
 	if s.Phase != hls.Live {
-		return cacheLong
+		return object.CacheEnded
 	}
-	return fmt.Sprintf("public, max-age=%d", max(1, s.Target/2))
+	return object.CacheLive(time.Duration(s.Target) * time.Second)
+}
+
+// immutable is an object that stays as it is.
+func (p *packager) immutable(name string, body []byte) object.Object {
+	key := p.key(name)
+	return object.Object{Key: key, Body: body, ContentType: object.ContentType(key), CacheControl: object.CacheForever}
 }
 
 // putSegment stores a segment under its name. Where other bytes have it,
 // another release made them: this one's go beside it, and the State says so.
 func (p *packager) putSegment(ctx context.Context, cut *hls.Cut) error {
 	s := cut.Segment
-	o := object.Object{Key: p.key(s.Name), Body: s.Body, ContentType: s.ContentType, CacheControl: cacheForever}
+	o := p.immutable(s.Name, s.Body)
 	same, err := p.putImmutable(ctx, o)
 	if err != nil || same {
 		return err
@@ -77,7 +59,7 @@ func (p *packager) putSegment(ctx context.Context, cut *hls.Cut) error {
 
 // putRun stores a run of entries.
 func (p *packager) putRun(ctx context.Context, number uint64, entries []hls.Entry) error {
-	return p.putOwn(ctx, object.Object{Key: p.key(hls.RunName(number)), Body: hls.EncodeRun(number, entries), ContentType: typeIndex, CacheControl: cacheForever})
+	return p.putOwn(ctx, p.immutable(object.RunName(number), hls.EncodeRun(number, entries)))
 }
 
 // putOwn creates an object whose bytes are beyond doubt: its name, or States

@@ -60,7 +60,7 @@ func (p *packager) forgetSome(ctx context.Context, s *hls.State) error {
 			return err
 		}
 		if s.Forgotten%hls.RunLength == hls.RunLength-1 {
-			if err := p.worker.Store.Delete(ctx, p.key(hls.RunName(number))); err != nil {
+			if err := p.worker.Store.Delete(ctx, p.key(object.RunName(number))); err != nil {
 				return err
 			}
 			p.leaving.entries = nil
@@ -83,7 +83,7 @@ func (p *packager) ripe(ctx context.Context, s *hls.State, number uint64) ([]hls
 	if s.First < hls.RunLength || number+1 >= last {
 		return nil, nil
 	}
-	body, _, err := p.worker.Store.Get(ctx, p.key(hls.RunName(number)))
+	body, _, err := p.worker.Store.Get(ctx, p.key(object.RunName(number)))
 	if errors.Is(err, object.ErrNotExist) {
 		s.Forgotten = (number + 1) * hls.RunLength // by an owner that died before its checkpoint
 		return p.ripe(ctx, s, number+1)
@@ -108,7 +108,7 @@ func (p *packager) ripe(ctx context.Context, s *hls.State, number uint64) ([]hls
 
 // runPut returns when an index object was put.
 func (p *packager) runPut(ctx context.Context, number uint64) (time.Time, error) {
-	_, info, err := p.worker.Store.Get(ctx, p.key(hls.RunName(number)))
+	_, info, err := p.worker.Store.Get(ctx, p.key(object.RunName(number)))
 	if err != nil {
 		return time.Time{}, fmt.Errorf("get index object %d: %w", number, err)
 	}

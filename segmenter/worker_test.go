@@ -155,7 +155,7 @@ func life(t *testing.T, k *key, store storage.Store, rec *synthetic.Log, set hls
 	t.Helper()
 	w := world{store: store, claim: k.claim(), step: oneByOne(step)}
 	worker := &Worker{Source: tape{rec.Batches}, Store: w, Settings: set, Log: quiet, Ahead: NewBudget(1<<20, 8)}
-	return worker.Package(context.Background(), Job{Stream: alice, Broadcast: broadcast, Rendition: SourceRendition, State: k.state, Checkpoint: w})
+	return worker.Package(context.Background(), Job{Stream: alice, Broadcast: broadcast, Rendition: object.Source, State: k.state, Checkpoint: w})
 }
 
 func anyStep(string) error { return nil }
@@ -402,7 +402,7 @@ func TestToldToGo(t *testing.T) {
 		return nil
 	})}
 	worker := &Worker{Source: tape{rec.Batches}, Store: w, Settings: shortSegments, Log: quiet}
-	err := worker.Package(ctx, Job{Stream: alice, Broadcast: broadcast, Rendition: SourceRendition, Checkpoint: w})
+	err := worker.Package(ctx, Job{Stream: alice, Broadcast: broadcast, Rendition: object.Source, Checkpoint: w})
 	if !errors.Is(err, context.Canceled) {
 		t.Fatalf("told to go: %v, want %v", err, context.Canceled)
 	}
@@ -426,7 +426,7 @@ func TestForeignCodecsAreTold(t *testing.T) {
 	rec.Session(t, tags, framelog.End|framelog.Final)
 	var said bytes.Buffer
 	w := &Worker{Source: tape{rec.Batches}, Store: storage.NewMemory(), Settings: settings, Log: slog.New(slog.NewTextHandler(&said, nil))}
-	err := w.Package(t.Context(), Job{Stream: alice, Broadcast: broadcast, Rendition: SourceRendition, Checkpoint: new(key).claim()})
+	err := w.Package(t.Context(), Job{Stream: alice, Broadcast: broadcast, Rendition: object.Source, Checkpoint: new(key).claim()})
 	if err != nil {
 		t.Fatal(err)
 	}

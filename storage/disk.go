@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -133,7 +132,7 @@ type diskStore struct {
 
 // Put refuses a segment that the disk has no room for.
 func (s diskStore) Put(ctx context.Context, o object.Object, c object.Condition) (string, error) {
-	if strings.HasSuffix(o.Key, ".ts") && s.disk.full.Load() {
+	if object.KindOf(o.Key) == object.Segment && s.disk.full.Load() {
 		return "", fmt.Errorf("put object %s: %w", o.Key, ErrFull)
 	}
 	s.disk.written.Add(int64(len(o.Body)))

@@ -8,6 +8,8 @@ import (
 	"io"
 	"math"
 	"time"
+
+	"weir/hls"
 )
 
 // Prices is a price list of object storage. Those in the box are an example,
@@ -103,7 +105,6 @@ const (
 	playlistHead = 150        // bytes, before the first entry
 	playlistLine = 82         // bytes of an entry
 	indexLine    = 31         // bytes of an entry in an index object
-	runLength    = 64
 	month        = 30 * 24 * time.Hour
 	gib          = 1 << 30
 )
@@ -133,18 +134,18 @@ func MakePlan(w Workload, p Prices) (Plan, error) {
 func rendition(w Workload) Plan {
 	segments := int64(math.Ceil(float64(w.Duration) / float64(w.Segment)))
 	window := min(segments, int64(math.Ceil(float64(max(w.Window, 3*w.Segment))/float64(w.Segment))))
-	runs := max(0, segments-window) / runLength
+	runs := max(0, segments-window) / hls.RunLength
 	media := int64(byteRate(w) * w.Duration.Seconds())
 
 	p := Plan{
 		Puts:    2*segments + runs,
 		Gets:    2, // is there a playlist of either kind?
-		Written: media + segments*(playlistHead+window*playlistLine) + runs*runLength*indexLine,
-		Stored:  media + runs*runLength*indexLine + 2*playlistHead + (segments+window)*playlistLine,
+		Written: media + segments*(playlistHead+window*playlistLine) + runs*hls.RunLength*indexLine,
+		Stored:  media + runs*hls.RunLength*indexLine + 2*playlistHead + (segments+window)*playlistLine,
 	}
 	vod := func(n int64) { // writes vod.m3u8 when there are n segments
 		p.Puts++
-		p.Gets += max(0, n-window) / runLength
+		p.Gets += max(0, n-window) / hls.RunLength
 		p.Written += playlistHead + n*playlistLine
 	}
 	for n := int64(1); n < segments; n += max(1, n/4) {

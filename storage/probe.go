@@ -114,14 +114,11 @@ const (
 func (p *probe) key(name string) string { return p.prefix + "/" + name }
 
 func (p *probe) object(name, body string) object.Object {
-	return object.Object{Key: p.key(name), Body: []byte(body), ContentType: probeType, CacheControl: probeCache}
+	return object.Object{Key: p.key(name), Body: []byte(body), ContentType: object.ContentType(name), CacheControl: probeCache}
 }
 
-// What a probed object says of itself.
-const (
-	probeType  = "video/mp2t"
-	probeCache = "public, max-age=60"
-)
+// probeCache is the Cache-Control of a probed object.
+const probeCache = "public, max-age=60"
 
 // basics tells whether objects can be put and read at all.
 func (p *probe) basics(ctx context.Context) bool {
@@ -312,8 +309,9 @@ func (p *probe) viewers(ctx context.Context, c ProbeConfig) {
 		return
 	}
 	err = nil
-	if t, cc := get.Get("Content-Type"), get.Get("Cache-Control"); t != probeType || cc != probeCache {
-		err = fmt.Errorf("the answer's Content-Type is %q, want %q; its Cache-Control %q, want %q", t, probeType, cc, probeCache)
+	want := object.ContentType("a.ts")
+	if t, cc := get.Get("Content-Type"), get.Get("Cache-Control"); t != want || cc != probeCache {
+		err = fmt.Errorf("the answer's Content-Type is %q, want %q; its Cache-Control %q, want %q", t, want, cc, probeCache)
 	}
 	p.found("viewers see the headers", err, Limited, adviceHeaders)
 	p.found("CORS: read from a page", allows(get, origin), Limited, adviceCORS)

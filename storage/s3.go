@@ -194,7 +194,7 @@ func (s *S3) putInput(o object.Object, c object.Condition) *s3.PutObjectInput {
 	if c != (object.Condition{}) {
 		input.Metadata = map[string]string{writeMetadata: rand.Text()}
 	}
-	if strings.Contains(o.CacheControl, "immutable") {
+	if o.CacheControl == object.CacheForever {
 		input.StorageClass = types.StorageClass(s.config.StorageClass)
 	}
 	if len(s.config.Tags) > 0 {

@@ -11,17 +11,12 @@ import (
 	"strings"
 	"time"
 
+	"weir/hls"
 	"weir/media/object"
 )
 
 // Sweep finds what broadcasts left in a store and nobody will ask for, and
-// deletes it where it is told to. It expects keys as the segmenter makes them:
-//
-//	app/name/index.m3u8                     the stream's entry point
-//	app/name/broadcast/…/name.m3u8          playlists, with relative URIs
-//	app/name/broadcast/…/name.ts            what they name
-//	app/name/broadcast/…/index/…            the segmenter's own
-//
+// deletes it where it is told to. It knows the keys of package object,
 // and takes other keys for somebody else's. What a playlist names is never
 // deleted before the playlist.
 type Sweep struct {
@@ -81,7 +76,7 @@ func (s *Sweep) Run(ctx context.Context, now time.Time) iter.Seq2[Litter, error]
 				yield(Litter{}, fmt.Errorf("sweep store: %w", err))
 				return
 			}
-			stream, name, ok := splitKey(info.Key)
+			stream, name, _, ok := object.SplitKey(info.Key)
 			if !ok {
 				continue
 			}
@@ -101,15 +96,6 @@ func (s *Sweep) Run(ctx context.Context, now time.Time) iter.Seq2[Litter, error]
 type broadcast struct {
 	stream, name string
 	objects      []object.Info
-}
-
-// splitKey takes the key of a broadcast's object apart.
-func splitKey(key string) (stream, broadcast string, ok bool) {
-	parts := strings.SplitN(key, "/", 4)
-	if len(parts) < 4 {
-		return "", "", false
-	}
-	return parts[0] + "/" + parts[1], parts[2], true
 }
 
 // broadcast sweeps one broadcast and tells whether to go on.
@@ -163,7 +149,7 @@ func (s *Sweep) find(ctx context.Context, now time.Time, b broadcast) ([]Litter,
 // that is as old, for both were written at its end.
 func (s *Sweep) expired(ctx context.Context, now time.Time, b broadcast) ([]Litter, error) {
 	var litter []Litter
-	entry := path.Join(b.stream, "index.m3u8")
+	entry := object.EntryPoint(b.stream)
 	body, info, err := s.Store.Get(ctx, entry)
 	switch {
 	case errors.Is(err, object.ErrNotExist):
@@ -174,7 +160,7 @@ func (s *Sweep) expired(ctx context.Context, now time.Time, b broadcast) ([]Litt
 		if err != nil {
 			return nil, err
 		}
-		below := path.Join(b.stream, b.name) + "/"
+		below := object.BroadcastPrefix(b.stream, b.name)
 		if slices.ContainsFunc(named, func(key string) bool { return strings.HasPrefix(key, below) }) {
 			if now.Sub(info.Modified) <= s.Expire {
 				return nil, nil
@@ -224,7 +210,7 @@ func (s *Sweep) orphans(ctx context.Context, now time.Time, b broadcast) ([]Litt
 	}
 	var litter []Litter
 	for _, o := range b.objects {
-		own := isPlaylist(o.Key) || strings.Contains(o.Key, "/index/")
+		own := isPlaylist(o.Key) || object.KindOf(o.Key) == object.Run
 		if !own && !named[o.Key] && now.Sub(o.Modified) > grace {
 			litter = append(litter, Litter{o, Orphan})
 		}
@@ -232,46 +218,22 @@ func (s *Sweep) orphans(ctx context.Context, now time.Time, b broadcast) ([]Litt
 	return litter, nil
 }
 
-func isPlaylist(key string) bool { return path.Ext(key) == ".m3u8" }
+func isPlaylist(key string) bool { return object.KindOf(key) == object.Playlist }
 
-// References returns the keys of the objects that a playlist under key names,
-// in its lines and its URI attributes (RFC 8216, 4.1 and 4.2). A URI that is
+// References returns the keys of the objects that a playlist under key names. A URI that is
 // not relative, or leads out of the store, is an error: it may mean anything.
 func References(key string, playlist []byte) ([]string, error) {
 	var keys []string
-	for line := range strings.Lines(string(playlist)) {
-		uris := []string{strings.TrimSpace(line)}
-		if strings.HasPrefix(line, "#") {
-			uris = attributeURIs(line)
+	for uri := range hls.URIs(playlist) {
+		u, err := url.Parse(uri)
+		if err != nil || u.IsAbs() || u.Host != "" || strings.HasPrefix(u.Path, "/") {
+			return nil, fmt.Errorf("playlist %s: URI %q is not relative", key, uri)
 		}
-		for _, uri := range uris {
-			if uri == "" {
-				continue
-			}
-			u, err := url.Parse(uri)
-			if err != nil || u.IsAbs() || u.Host != "" || strings.HasPrefix(u.Path, "/") {
-				return nil, fmt.Errorf("playlist %s: URI %q is not relative", key, uri)
-			}
-			named := path.Join(path.Dir(key), u.Path)
-			if err := CheckKey(named); err != nil {
-				return nil, fmt.Errorf("playlist %s: URI %q: %w", key, uri, err)
-			}
-			keys = append(keys, named)
+		named := path.Join(path.Dir(key), u.Path)
+		if err := CheckKey(named); err != nil {
+			return nil, fmt.Errorf("playlist %s: URI %q: %w", key, uri, err)
 		}
+		keys = append(keys, named)
 	}
 	return keys, nil
-}
-
-// attributeURIs returns the values of a tag's URI attributes.
-func attributeURIs(tag string) []string {
-	var uris []string
-	for {
-		_, rest, ok := strings.Cut(tag, `URI="`)
-		if !ok {
-			return uris
-		}
-		uri, rest, _ := strings.Cut(rest, `"`)
-		uris = append(uris, uri)
-		tag = rest
-	}
 }

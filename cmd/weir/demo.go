@@ -7,9 +7,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"path"
 	"time"
 
 	"weir/api"
+	"weir/hls"
+	"weir/media/object"
 )
 
 //go:embed demo/clip.flv
@@ -38,13 +41,13 @@ func (c *demoCmd) Run(ctx context.Context, stdout io.Writer, log *slog.Logger) e
 func (c *demoCmd) greeting() string {
 	return fmt.Sprintf(`
   Watch     %s?stream=%s   (the picture comes with the first segment, in about %v)
-  Playlist  %shls/%s/index.m3u8
+  Playlist  %shls/%s
   Publish   rtmp://%s/live/NAME   (ffmpeg -re -i FILE -c copy -f flv, OBS, …)
   Kept in   %s
 
 Ctrl-C ends it.
 
-`, c.page(), demoStream, c.Segment, c.page(), demoStream, api.URLHost(c.RTMP, api.RTMPPort), c.Data)
+`, c.page(), demoStream, c.Segment, c.page(), object.EntryPoint(demoStream), api.URLHost(c.RTMP, api.RTMPPort), c.Data)
 }
 
 // finishTime is how long the end of the show may take. What is left to do then,
@@ -77,9 +80,19 @@ func (c *demoCmd) finished(ctx context.Context) bool {
 	}
 	for _, s := range list.Streams {
 		if s.Name == demoStream {
-			entry, err := client.Get(ctx, "/hls/"+demoStream+"/"+s.Broadcast+"/index.m3u8")
-			return err == nil && bytes.Contains(entry, []byte("vod.m3u8"))
+			entry, err := client.Get(ctx, "/hls/"+object.BroadcastPrefix(demoStream, s.Broadcast)+object.IndexPlaylist)
+			return err == nil && listsRecording(entry)
 		}
 	}
 	return true // there was none
+}
+
+// listsRecording tells whether a multivariant playlist names the whole show.
+func listsRecording(multivariant []byte) bool {
+	for uri := range hls.URIs(multivariant) {
+		if path.Base(uri) == object.VODPlaylist {
+			return true
+		}
+	}
+	return false
 }

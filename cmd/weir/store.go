@@ -6,14 +6,15 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"path"
 	"strings"
 	"sync"
 	"text/tabwriter"
 	"time"
 
 	"weir/bus"
+	"weir/hls"
 	"weir/media"
+	"weir/media/object"
 	"weir/storage"
 )
 
@@ -179,19 +180,18 @@ func registered(ctx context.Context, b *bus.Bus, stream, broadcast string) (bool
 // unfinished tells by the playlists alone whether somebody may still write to
 // a broadcast: a media playlist of it has no ENDLIST.
 func unfinished(ctx context.Context, s storage.Store, stream, broadcast string) (bool, error) {
-	for info, err := range s.List(ctx, path.Join(stream, broadcast)+"/") {
+	for info, err := range s.List(ctx, object.BroadcastPrefix(stream, broadcast)) {
 		if err != nil {
 			return true, err
 		}
-		if path.Ext(info.Key) != ".m3u8" {
+		if object.KindOf(info.Key) != object.Playlist {
 			continue
 		}
 		body, _, err := s.Get(ctx, info.Key)
 		if err != nil {
 			return true, err
 		}
-		text := string(body)
-		if strings.Contains(text, "#EXTINF") && !strings.Contains(text, "#EXT-X-ENDLIST") {
+		if head := hls.ReadHead(body); head.Media && !head.Ended {
 			return true, nil
 		}
 	}
