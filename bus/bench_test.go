@@ -37,7 +37,7 @@ func BenchmarkRead(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		n := 0
-		err := bus.Read(context.Background(), s.Broadcast(), Source, 0, func(*framelog.Batch, bool) error {
+		err := bus.Read(context.Background(), s.Broadcast(), Source, framelog.Position{}, func(*framelog.Batch, bool) error {
 			if n++; n == batches {
 				return errEnough
 			}

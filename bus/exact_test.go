@@ -135,7 +135,7 @@ func TestSlowReader(t *testing.T) {
 	done, busy := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
-		err := b.Read(within(t, 20*time.Second), s.Broadcast(), Source, 0, func(x *framelog.Batch, missed bool) error {
+		err := b.Read(within(t, 20*time.Second), s.Broadcast(), Source, framelog.Position{}, func(x *framelog.Batch, missed bool) error {
 			if missed {
 				t.Errorf("batches were missed before %v", x.Header)
 			}

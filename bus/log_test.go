@@ -33,7 +33,7 @@ func TestAppendFillsTheHeader(t *testing.T) {
 	if want := []uint64{0, 1, 1, 1, 1, 5}; !slices.Equal(keys, want) {
 		t.Errorf("last keys %v, want %v", keys, want)
 	}
-	got, missed := readBatches(t, b, s.Broadcast(), 0, 6)
+	got, missed := readBatches(t, b, s.Broadcast(), framelog.Position{}, 6)
 	if d := diff(all, got); d != "" {
 		t.Errorf("read what was not written (-written +read):\n%s", d)
 	}
@@ -50,7 +50,7 @@ func TestSplitBatchesAreJoined(t *testing.T) {
 	for i, size := range []int{partBytes, partBytes + 1, 8 << 20, 100} {
 		all = append(all, appendBatches(t, s, size, 4*i+1)...)
 	}
-	got, _ := readBatches(t, b, s.Broadcast(), 0, len(all))
+	got, _ := readBatches(t, b, s.Broadcast(), framelog.Position{}, len(all))
 	if d := diff(all, got); d != "" {
 		t.Errorf("read what was not written (-written +read):\n%.500s", d)
 	}
@@ -99,12 +99,15 @@ func TestResumeAnywhere(t *testing.T) {
 		t.Fatalf("the log holds %s", f)
 	}
 	for i := range all[:len(all)-1] {
-		got, missed := readBatches(t, b, s.Broadcast(), all[i].Seq, len(all)-i-1)
-		if slices.Contains(missed, true) {
-			t.Errorf("from %d: missed %v, but nothing was", all[i].Seq, missed)
-		}
-		if d := diff(all[i+1:], got); d != "" {
-			t.Errorf("from %d (-want +got):\n%.300s", all[i].Seq, d)
+		// As this release saves a position, and as the one before did.
+		for _, after := range []framelog.Position{all[i].Position(), {Seq: all[i].Seq}} {
+			got, missed := readBatches(t, b, s.Broadcast(), after, len(all)-i-1)
+			if slices.Contains(missed, true) {
+				t.Errorf("from %+v: missed %v, but nothing was", after, missed)
+			}
+			if d := diff(all[i+1:], got); d != "" {
+				t.Errorf("from %+v (-want +got):\n%.300s", after, d)
+			}
 		}
 	}
 }
@@ -141,7 +144,7 @@ func TestReaderIsToldWhatAgedOut(t *testing.T) {
 		{"from one that is there", all[3].Seq, []bool{false, false}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			_, missed := readBatches(t, b, s.Broadcast(), test.after, len(test.missed))
+			_, missed := readBatches(t, b, s.Broadcast(), framelog.Position{Seq: test.after}, len(test.missed))
 			if !slices.Equal(missed, test.missed) {
 				t.Errorf("missed %v, want %v", missed, test.missed)
 			}
@@ -151,7 +154,7 @@ func TestReaderIsToldWhatAgedOut(t *testing.T) {
 	// batch 6 knows that none is missing.
 	got := make(chan bool, 10)
 	stop := running(t, func(ctx context.Context) error {
-		err := b.Read(ctx, s.Broadcast(), Source, all[4].Seq, func(_ *framelog.Batch, missed bool) error {
+		err := b.Read(ctx, s.Broadcast(), Source, framelog.Position{Seq: all[4].Seq}, func(_ *framelog.Batch, missed bool) error {
 			got <- missed
 			return nil
 		})
@@ -171,7 +174,7 @@ func TestReaderIsToldWhatAgedOut(t *testing.T) {
 		t.Error("batch 7 comes right behind 6, though 6 had aged out meanwhile")
 	}
 	stop()
-	if _, missed := readBatches(t, b, s.Broadcast(), all[4].Seq, 1); !missed[0] {
+	if _, missed := readBatches(t, b, s.Broadcast(), framelog.Position{Seq: all[4].Seq}, 1); !missed[0] {
 		t.Error("a reader that has not seen 6 cannot know that 7 follows")
 	}
 }
@@ -192,7 +195,7 @@ func TestForeignMessagesAreSkipped(t *testing.T) {
 		}
 	}
 	all = append(all, appendBatches(t, s, 100, 2)...)
-	got, missed := readBatches(t, b, s.Broadcast(), 0, 2)
+	got, missed := readBatches(t, b, s.Broadcast(), framelog.Position{}, 2)
 	if d := diff(all, got); d != "" || missed[1] {
 		t.Errorf("missed %v (-want +got):\n%s", missed, d)
 	}
@@ -208,7 +211,7 @@ func TestNewerFormatStopsTheReader(t *testing.T) {
 	if _, err := s.source.shard.Write(within(t, 5*time.Second), jet.Write{Subject: s.source.subject, Header: jet.Header{Name: framelog.HeaderName, Value: h}, After: s.source.last}); err != nil {
 		t.Fatal(err)
 	}
-	err := b.Read(within(t, 5*time.Second), s.Broadcast(), Source, 0, func(*framelog.Batch, bool) error { return nil })
+	err := b.Read(within(t, 5*time.Second), s.Broadcast(), Source, framelog.Position{}, func(*framelog.Batch, bool) error { return nil })
 	if !errors.Is(err, framelog.ErrVersion) {
 		t.Errorf("read returned %v", err)
 	}

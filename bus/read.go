@@ -13,28 +13,41 @@ import (
 	"weir/media/framelog"
 )
 
-// Read calls fn with every batch and marker of a rendition behind sequence
-// after (0: from the first), in order and each once, whoever reads and however
-// often: split batches are joined, batches whose session died in the middle of
-// one are dropped, and so are those of a fenced session. missed tells that
-// messages before this one had aged out, or were lost by the server. Read
-// waits for more until ctx ends or fn fails, and returns their error.
+// Read calls fn with every batch and marker of a rendition behind a position,
+// in order and each once, whoever reads and however often: split batches are
+// joined, batches whose session died in the middle of one are dropped, and so
+// are those of a fenced session. missed tells that messages before this one had
+// aged out, or were lost by the server. Read waits for more until ctx ends or fn
+// fails, and returns their error.
 //
-// Every message says which one it follows (it was published so), so a hole is
-// known with certainty: none is missed, and nothing is mistaken for one.
-func (b *Bus) Read(ctx context.Context, broadcast, rendition string, after uint64, fn func(b *framelog.Batch, missed bool) error) error {
+// Messages of a session are numbered, and each says which one it follows (it was
+// published so): a hole is known with certainty, and nothing is mistaken for
+// one. A log that was made anew, or has gone back, is read from its start; what
+// was read before does not come again.
+func (b *Bus) Read(ctx context.Context, broadcast, rendition string, after framelog.Position, fn func(b *framelog.Batch, missed bool) error) error {
 	subject, stream := b.topic(broadcast, rendition)
-	r := reader{pos: after, fn: fn, foreign: func(seq uint64, err error) {
-		b.log.Warn("foreign message on the log skipped", "subject", subject, "seq", seq, "err", err)
-	}}
-	start := func() jetstream.ConsumerConfig {
+	log := b.log.With("subject", subject)
+	r := newReader(after, fn, func(seq uint64, err error) {
+		log.Warn("foreign message on the log skipped", "seq", seq, "err", err)
+	})
+	start := func(info *jetstream.StreamInfo) jetstream.ConsumerConfig {
+		if what := r.begin(strconv.FormatInt(info.Created.UnixNano(), 36), info.State.LastSeq); what != "" {
+			log.Error(what + ": it is read from its start")
+		}
 		return jetstream.ConsumerConfig{
 			FilterSubject: subject, // literal: a wildcard costs ten times as much
 			DeliverPolicy: jetstream.DeliverByStartSequencePolicy,
 			OptStartSeq:   r.pos + 1,
 		}
 	}
-	return fmt.Errorf("read log: %w", stream.Follow(ctx, jet.Follower{Start: start, Message: r.message}))
+	for {
+		err := stream.Follow(ctx, jet.Follower{Start: start, Message: r.message})
+		if !errors.Is(err, errRewritten) {
+			return fmt.Errorf("read log: %w", err)
+		}
+		log.Error("the log was written anew behind what was read: it is read from its start")
+		r.rewind()
+	}
 }
 
 // Tail reads a rendition as Read does, from the newest key batch on: for
@@ -46,13 +59,13 @@ func (b *Bus) Tail(ctx context.Context, broadcast, rendition string, fn func(b *
 	if err != nil {
 		return fmt.Errorf("tail log: %w", err)
 	}
-	var after uint64
+	var after framelog.Position
 	if last != nil {
 		h, err := framelog.ParseHeader(last.Header.Get(framelog.HeaderName))
 		if err != nil {
 			return fmt.Errorf("tail log: message %d: %w", last.Sequence, err)
 		}
-		after = max(joinAt(h, last.Sequence), 1) - 1
+		after.Seq = max(joinAt(h, last.Sequence), 1) - 1
 	}
 	return b.Read(ctx, broadcast, rendition, after, fn)
 }
@@ -61,18 +74,57 @@ func (b *Bus) Tail(ctx context.Context, broadcast, rendition string, fn func(b *
 type reader struct {
 	fn      func(b *framelog.Batch, missed bool) error
 	foreign func(seq uint64, err error)
+	log     string // which one is read; empty before that is known
 	pos     uint64 // the newest message seen
+	seen    bool   // that one, since begin: else it is taken from a Position
+	rewound bool   // pos was set back: what comes was there before
 
 	missed bool // messages are missing since the last call of fn
 	over   bool // the broadcast has ended: nothing follows
 
-	epoch, number uint64 // of that message; 0 before the first
+	epoch, number uint64 // of that message; 0 while they are not known
 
 	open  framelog.Header // of the batch whose continuation must come
 	first uint64          // the message that it began with
 	parts [][]byte        // of that batch, empty if there is none
 	size  int
 }
+
+func newReader(after framelog.Position, fn func(*framelog.Batch, bool) error, foreign func(uint64, error)) *reader {
+	r := &reader{fn: fn, foreign: foreign, log: after.Log, pos: after.Seq}
+	if after.Log != "" { // else a release before this one wrote the position, and no number
+		r.epoch, r.number = after.Epoch, after.Number
+	}
+	return r
+}
+
+// begin is called before messages come, with the log's name and its newest
+// sequence. It says what has happened to the log if that was no good.
+func (r *reader) begin(log string, newest uint64) (what string) {
+	switch {
+	case r.log != "" && r.log != log:
+		what = "the log was made anew"
+	case newest < r.pos:
+		what = "the log has lost its tail"
+	}
+	r.log, r.seen = log, false
+	if what != "" {
+		r.rewind()
+	}
+	return what
+}
+
+// rewind has the log read from its start. What was read before is known by its
+// epoch and number.
+func (r *reader) rewind() {
+	r.pos, r.rewound = 0, true
+	r.missed = r.missed || r.epoch == 0 // without a number nobody knows what is
+	r.forget()
+}
+
+// errRewritten says that messages stand at or before the reader's position that
+// it has not seen.
+var errRewritten = errors.New("the log was rewritten")
 
 // message takes the next message of the subject.
 func (r *reader) message(m jet.Message) error {
@@ -89,11 +141,18 @@ func (r *reader) message(m jet.Message) error {
 		r.foreign(m.Seq, err)
 		return nil
 	}
-	r.missed = r.missed || r.gap(h, prev, m.Seq)
-	r.pos = m.Seq
 	if r.over || !h.Flags.Has(framelog.Final) && (h.Epoch < r.epoch || h.Epoch == r.epoch && h.Number <= r.number && r.number > 0) {
+		r.pos = m.Seq
 		return nil
 	}
+	if r.gap(h, prev, m.Seq) {
+		before := prev < r.pos || prev == r.pos && !r.seen // where this reader has been
+		if r.epoch > 0 && !r.rewound && prev > 0 && before {
+			return errRewritten
+		}
+		r.missed = true
+	}
+	r.pos, r.seen, r.rewound = m.Seq, true, false
 	r.over = h.Flags.Has(framelog.Final)
 	continues := len(r.parts) > 0 && h.Flags&^framelog.More == 0 && h.Session == r.open.Session && h.Number == r.number+1
 	r.epoch, r.number = h.Epoch, h.Number
@@ -101,17 +160,17 @@ func (r *reader) message(m jet.Message) error {
 }
 
 // gap tells whether messages are missing between the last one seen and h,
-// which follows prev. A message that follows none comes first, or after all
-// before it had aged out: then only its number can tell.
-// A caller who began right before h knows what was there.
+// which follows prev. Within a session its number tells; what another one wrote
+// first follows what was last. A caller who began right before h, and knew no
+// number, knows what was there.
 func (r *reader) gap(h framelog.Header, prev, seq uint64) bool {
-	if r.epoch == 0 && r.pos > 0 && seq == r.pos+1 {
+	switch {
+	case h.Epoch == r.epoch && r.epoch > 0:
+		return h.Number > r.number+1
+	case r.epoch == 0 && r.pos > 0 && seq == r.pos+1:
 		return false
 	}
-	if prev == r.pos {
-		return h.Epoch == r.epoch && h.Number > r.number+1
-	}
-	return prev != 0 || h.Epoch != r.epoch || h.Number != r.number+1
+	return prev != r.pos
 }
 
 // join calls fn with what m completes.
@@ -127,7 +186,7 @@ func (r *reader) join(h framelog.Header, m jet.Message, continues bool) error {
 		r.parts = append(r.parts, m.Data)
 		return nil
 	}
-	b := framelog.Batch{Header: r.open, Tags: m.Data, First: r.first, Seq: m.Seq}
+	b := framelog.Batch{Header: r.open, Tags: m.Data, First: r.first, Seq: m.Seq, Last: h.Number, Log: r.log, Stored: m.Stored}
 	if continues {
 		r.parts = append(r.parts, m.Data)
 		b.Tags = bytes.Join(r.parts, nil)

@@ -32,7 +32,7 @@ func TestNATSLosesItsDisk(t *testing.T) {
 	running(t, func(ctx context.Context) error {
 		return packager.Work(Segment, WorkConfig{}).Run(ctx, func(ctx context.Context, c *Claim) error {
 			claimed <- c.Broadcast()
-			err := packager.Read(ctx, c.Broadcast(), Source, 0, func(*framelog.Batch, bool) error { return nil })
+			err := packager.Read(ctx, c.Broadcast(), Source, framelog.Position{}, func(*framelog.Batch, bool) error { return nil })
 			left <- context.Cause(ctx)
 			return err
 		})

@@ -145,7 +145,7 @@ func (w *Writer) Append(ctx context.Context, b *framelog.Batch) error {
 		rest = rest[n:]
 		h.Flags, h.Prelude = 0, 0
 	}
-	b.Seq = w.last
+	b.Seq, b.Last = w.last, w.number
 	return nil
 }
 

@@ -47,7 +47,7 @@ func TestRenditions(t *testing.T) {
 	}
 	for rendition, want := range map[string]string{Source: "bk f x", "audio-1": "bk - - f bk x"} {
 		var got []*framelog.Batch
-		err := b.Read(within(t, 10*time.Second), first.Broadcast(), rendition, 0, func(x *framelog.Batch, missed bool) error {
+		err := b.Read(within(t, 10*time.Second), first.Broadcast(), rendition, framelog.Position{}, func(x *framelog.Batch, missed bool) error {
 			if got = append(got, x); x.Flags.Has(framelog.Final) {
 				return errEnough
 			}

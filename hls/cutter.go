@@ -19,8 +19,8 @@ type Cutter struct {
 	state    State // at the last boundary
 	format   Format
 	timeline media.Timeline
-	tracks   Tracks // after the last batch
-	position uint64 // of the last batch
+	tracks   Tracks            // after the last batch
+	position framelog.Position // of the last batch
 	epoch    uint64
 	lost     uint64
 	skip     bool // until the next key batch: the log lost what came before
@@ -76,7 +76,7 @@ func Restore(s State) (*Cutter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrState, err)
 	}
-	return &Cutter{state: s, format: f, timeline: s.Timeline, tracks: t, position: s.Position, epoch: s.Epoch}, nil
+	return &Cutter{state: s, format: f, timeline: s.Timeline, tracks: t, position: s.Place(), epoch: s.Epoch}, nil
 }
 
 // State returns a copy of the State at the last boundary.
@@ -115,7 +115,7 @@ func (c *Cutter) with(cut *Cut) *Cut {
 func (c *Cutter) push(b *framelog.Batch) *Cut {
 	// The end of a broadcast is a decision whatever its epoch: a log that has
 	// aged out does not tell whoever writes it which one it was.
-	if b.Seq <= c.position || b.Epoch < c.epoch && !b.Flags.Has(framelog.Final) || c.state.Phase != Live {
+	if c.behind(b) || b.Epoch < c.epoch && !b.Flags.Has(framelog.Final) || c.state.Phase != Live {
 		return nil
 	}
 	if b.Flags.Has(framelog.Fence) || b.Flags.Has(framelog.End) || b.Flags.Has(framelog.Final) {
@@ -141,9 +141,14 @@ func (c *Cutter) push(b *framelog.Batch) *Cut {
 	return cut
 }
 
+// behind tells whether the batch is at or before the position.
+func (c *Cutter) behind(b *framelog.Batch) bool {
+	return b.Seq <= c.position.Seq && (b.Log == c.position.Log || c.position.Log == "")
+}
+
 // endSession closes what is open: the session, and with Final the broadcast.
 func (c *Cutter) endSession(b *framelog.Batch) *Cut {
-	c.position, c.epoch = b.Seq, max(c.epoch, b.Epoch)
+	c.position, c.epoch = b.Position(), max(c.epoch, b.Epoch)
 	cut := c.close(c.open.end)
 	if cut == nil {
 		cut = &Cut{}
@@ -171,8 +176,11 @@ func (c *Cutter) beginSession(b *framelog.Batch) *Cut {
 	st.Break = st.Next() > 0
 	st.InSession, st.Started = true, false
 	st.WallMS = st.WallEndMS
-	if !b.Wall.IsZero() {
+	switch {
+	case !b.Wall.IsZero():
 		st.WallMS = b.Wall.UnixMilli()
+	case st.WallMS == 0 && !b.Stored.IsZero(): // its first batch had aged out before anybody read it
+		st.WallMS = b.Stored.UnixMilli()
 	}
 	return cut
 }

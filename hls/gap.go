@@ -35,7 +35,7 @@ func (c *Cutter) resume(b *framelog.Batch) *Cut {
 	c.list(cut, gaps...)
 	st.LostBatches++
 	st.Break = st.Break || st.Next() > 0 && !follows
-	c.position = b.First - 1
+	c.position = framelog.Position{Log: b.Log, Seq: b.First - 1, Epoch: b.Epoch, Number: max(b.Number, 1) - 1}
 	c.keep()
 	return cut
 }

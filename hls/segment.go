@@ -66,7 +66,7 @@ func (c *Cutter) restart(t Tracks) {
 
 // absorb puts a batch into the open segment, opening one if there is none.
 func (c *Cutter) absorb(b *framelog.Batch, r *reading) {
-	c.position, c.timeline, c.tracks = b.Seq, r.timeline, r.tracks
+	c.position, c.timeline, c.tracks = b.Position(), r.timeline, r.tracks
 	o := &c.open
 	if !o.started && !r.tracks.empty() && len(r.frames) > 0 {
 		c.start(r)
@@ -183,7 +183,8 @@ func (c *Cutter) close(boundary int64) *Cut {
 // keep has the State stand where the log was read to.
 func (c *Cutter) keep() {
 	st := &c.state
-	st.Position, st.Timeline = c.position, c.timeline
+	st.Log, st.Position, st.Number = c.position.Log, c.position.Seq, c.position.Number
+	st.Timeline = c.timeline
 	st.Tracks = c.tracks.stored()
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"weir/media"
+	"weir/media/framelog"
 )
 
 // StateVersion is the format version of State that a broadcast begins with.
@@ -87,8 +88,11 @@ type State struct {
 	Forget    bool  `json:"forget,omitempty"`
 	Phase     Phase `json:"phase"`
 
-	// Position is the last batch of the log that the segments so far hold.
+	// Log is which log was read, Position the last batch of it that the segments
+	// so far hold, and Number that one's.
+	Log      string `json:"log,omitempty"`
 	Position uint64 `json:"position"`
+	Number   uint64 `json:"number,omitempty"`
 	// Epoch is the highest that has begun; batches of a lower one are dropped.
 	Epoch uint64 `json:"epoch"`
 	// InSession tells that the session of Epoch has begun and not ended.
@@ -248,6 +252,11 @@ func (s *State) Settings() Settings {
 		Window:  time.Duration(s.WindowMS) * time.Millisecond,
 		Forget:  s.Forget,
 	}
+}
+
+// Place is where in the log the State stands.
+func (s *State) Place() framelog.Position {
+	return framelog.Position{Log: s.Log, Seq: s.Position, Epoch: s.Epoch, Number: s.Number}
 }
 
 // Next is the media sequence of the next segment: how many there are so far.

@@ -282,10 +282,10 @@ type forgetful struct {
 	retain time.Duration // 0: for ever
 }
 
-func (l forgetful) Read(ctx context.Context, _, _ string, after uint64, fn func(*framelog.Batch, bool) error) error {
-	hole, position := false, after
+func (l forgetful) Read(ctx context.Context, _, _ string, after framelog.Position, fn func(*framelog.Batch, bool) error) error {
+	hole, position := false, after.Seq
 	for i, b := range l.batches {
-		if b.Seq <= after {
+		if b.Seq <= after.Seq {
 			continue
 		}
 		at := l.began.Add(time.Duration(i) * 250 * time.Millisecond)

@@ -21,10 +21,10 @@ type holed struct {
 	from, to int
 }
 
-func (s holed) Read(_ context.Context, _, _ string, after uint64, fn func(*framelog.Batch, bool) error) error {
+func (s holed) Read(_ context.Context, _, _ string, after framelog.Position, fn func(*framelog.Batch, bool) error) error {
 	missed := false
 	for i, b := range s.batches {
-		if b.Seq <= after {
+		if b.Seq <= after.Seq {
 			continue
 		}
 		if i >= s.from && i < s.to {

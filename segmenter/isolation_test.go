@@ -77,7 +77,7 @@ func TestSlowBroadcastDelaysNoOther(t *testing.T) {
 // live is a Source that has each batch when it would come.
 type live struct{ tape }
 
-func (s live) Read(ctx context.Context, _, _ string, after uint64, fn func(*framelog.Batch, bool) error) error {
+func (s live) Read(ctx context.Context, _, _ string, after framelog.Position, fn func(*framelog.Batch, bool) error) error {
 	begin := time.Now()
 	for i, b := range s.batches {
 		select {
@@ -85,7 +85,7 @@ func (s live) Read(ctx context.Context, _, _ string, after uint64, fn func(*fram
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		if b.Seq <= after {
+		if b.Seq <= after.Seq {
 			continue
 		}
 		if err := fn(b, false); err != nil {
@@ -182,7 +182,7 @@ type faulty struct {
 	name string // of the object, or "log"
 }
 
-func (s faulty) Read(ctx context.Context, b, r string, after uint64, fn func(*framelog.Batch, bool) error) error {
+func (s faulty) Read(ctx context.Context, b, r string, after framelog.Position, fn func(*framelog.Batch, bool) error) error {
 	return s.tape.Read(ctx, b, r, after, func(b *framelog.Batch, missed bool) error {
 		if s.name == "log" && b.Seq > 100 {
 			panic("fault")

@@ -22,11 +22,11 @@ import (
 
 // Source reads the frame log of one rendition.
 type Source interface {
-	// Read calls fn for each batch behind position after, in order, and waits
+	// Read calls fn for each batch behind a position, in order, and waits
 	// for more at the log's end. A batch's Tags stay as they are after the
 	// call. missed tells that batches before this one had aged out before
 	// they were read. Read returns the error of fn, or ctx's.
-	Read(ctx context.Context, broadcast, rendition string, after uint64, fn func(b *framelog.Batch, missed bool) error) error
+	Read(ctx context.Context, broadcast, rendition string, after framelog.Position, fn func(b *framelog.Batch, missed bool) error) error
 }
 
 // Store keeps objects.
@@ -215,7 +215,7 @@ func (p *packager) run(ctx context.Context) error {
 	}
 	err := guard(func() error {
 		defer close(p.cuts)
-		return p.worker.Source.Read(reading, p.job.Broadcast, p.job.Rendition, p.state.Position,
+		return p.worker.Source.Read(reading, p.job.Broadcast, p.job.Rendition, p.state.Place(),
 			func(b *framelog.Batch, missed bool) error { return p.push(b, missed, ship) })
 	})
 	if failed := line.Wait(); failed != nil {

@@ -27,9 +27,9 @@ type tape struct{ batches []*framelog.Batch }
 
 var errTapeEnd = errors.New("end of the tape")
 
-func (s tape) Read(ctx context.Context, _, _ string, after uint64, fn func(*framelog.Batch, bool) error) error {
+func (s tape) Read(ctx context.Context, _, _ string, after framelog.Position, fn func(*framelog.Batch, bool) error) error {
 	for _, b := range s.batches {
-		if b.Seq <= after {
+		if b.Seq <= after.Seq {
 			continue
 		}
 		if err := ctx.Err(); err != nil {

@@ -18,7 +18,7 @@ import (
 // broken is a source that brings out a fault of the segmenter's.
 type broken struct{}
 
-func (broken) Read(context.Context, string, string, uint64, func(*framelog.Batch, bool) error) error {
+func (broken) Read(context.Context, string, string, framelog.Position, func(*framelog.Batch, bool) error) error {
 	panic("planted")
 }
 

@@ -76,10 +76,31 @@ type Batch struct {
 	Header
 	// Tags is a run of FLV tags; empty for Fence, End and Final.
 	Tags []byte
-	// Seq is the batch's position in the log: the stream sequence of its last
-	// message. First is that of its first one: a large batch is split. Set by the log, not by the writer.
-	First, Seq uint64
+	// What follows is set by the log, not by the writer.
+
+	// Seq is the stream sequence of its last message, First that of its first
+	// one: a large batch is split. Last is the number of its last message.
+	First, Seq, Last uint64
+	// Log is which log it was read from, see Position.
+	Log string
+	// Stored is when the log took its last message, by the log's clock.
+	Stored time.Time
 }
+
+// Position is a place in a rendition's log: right behind a message. The zero
+// Position is the begin of any log.
+type Position struct {
+	// Log is which log it is: one that is made anew has another name, and counts
+	// from 1 again. Empty where that was not known.
+	Log string
+	// Seq is the stream sequence of the message, Epoch and Number are its own. A
+	// log may go back, when its server has lost what it had not yet on disk:
+	// then others get the same sequences, but never the same numbers.
+	Seq, Epoch, Number uint64
+}
+
+// Position is the place behind the batch.
+func (b *Batch) Position() Position { return Position{b.Log, b.Seq, b.Epoch, b.Last} }
 
 // ErrHeader is wrapped by every error of ParseHeader.
 var ErrHeader = errors.New("bad Weir-Batch header")

@@ -32,8 +32,9 @@ func (e handlerError) Unwrap() error { return e.error }
 
 // Follower is whoever follows a stream. An error of its functions ends that.
 type Follower struct {
-	// Start says where each consumer begins, and on which subject.
-	Start func() jetstream.ConsumerConfig
+	// Start says where each consumer begins, and on which subject, given the
+	// stream as it stands.
+	Start func(*jetstream.StreamInfo) jetstream.ConsumerConfig
 	// Message takes the messages, in order and without holes.
 	Message func(Message) error
 	// Begun is called when a consumer is there. Optional.
@@ -106,14 +107,7 @@ func (s *Stream) consume(ctx context.Context, f Follower) error {
 		}
 	}()
 
-	cfg := f.Start()
-	cfg.AckPolicy = jetstream.AckNonePolicy
-	cfg.MemoryStorage = true
-	cfg.Replicas = 1
-	cfg.InactiveThreshold = 30 * time.Second
-	making, made := context.WithTimeout(ctx, 5*time.Second)
-	c, err := s.CreateConsumer(making, cfg)
-	made()
+	c, err := s.begin(ctx, f)
 	if err != nil {
 		return fmt.Errorf("make a consumer: %w", err)
 	}
@@ -140,6 +134,22 @@ func (s *Stream) consume(ctx context.Context, f Follower) error {
 			return handlerError{err}
 		}
 	}
+}
+
+// begin makes a consumer.
+func (s *Stream) begin(ctx context.Context, f Follower) (jetstream.Consumer, error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	now, err := s.conn.js.Stream(ctx, s.CachedInfo().Config.Name) // as it is now, and may be another one
+	if err != nil {
+		return nil, err
+	}
+	cfg := f.Start(now.CachedInfo())
+	cfg.AckPolicy = jetstream.AckNonePolicy
+	cfg.MemoryStorage = true
+	cfg.Replicas = 1
+	cfg.InactiveThreshold = 30 * time.Second
+	return now.CreateConsumer(ctx, cfg)
 }
 
 // next waits for the consumer's n-th message.

@@ -24,7 +24,7 @@ type Change struct {
 func (k *Bucket) Watch(ctx context.Context, prefix string, fn func(Change) error, synced func() error) error {
 	w := watcher{fn: fn, synced: synced, bucket: k, filter: k.prefix + prefix + ">", known: make(map[string]bool)}
 	return k.Follow(ctx, Follower{
-		Start: func() jetstream.ConsumerConfig {
+		Start: func(*jetstream.StreamInfo) jetstream.ConsumerConfig {
 			return jetstream.ConsumerConfig{FilterSubject: w.filter, DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy}
 		},
 		Begun:   w.look,

@@ -1,0 +1,125 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"weir/media/framelog"
+)
+
+// follow reads until the test ends, and tells of each batch its number, with a
+// "!" before it where some were missed.
+func follow(t *testing.T, b *Bus, broadcast string, after framelog.Position) (next func() string) {
+	t.Helper()
+	got := make(chan string, 100)
+	running(t, func(ctx context.Context) error {
+		err := b.Read(ctx, broadcast, Source, after, func(x *framelog.Batch, missed bool) error {
+			n, _, _ := strings.Cut(strings.TrimPrefix(string(x.Tags), "batch "), " ")
+			if x.Flags.Has(framelog.Final) {
+				n = "end"
+			}
+			if missed {
+				n = "!" + n
+			}
+			got <- n
+			return nil
+		})
+		if ctx.Err() != nil || errors.Is(err, context.Canceled) {
+			return nil
+		}
+		return err
+	})
+	return func() string {
+		select {
+		case n := <-got:
+			return n
+		case <-time.After(25 * time.Second):
+			return "nothing"
+		}
+	}
+}
+
+// expect fails unless the reader gets exactly these, in order.
+func expect(t *testing.T, who string, next func() string, want ...string) {
+	t.Helper()
+	for _, w := range want {
+		if got := next(); got != w {
+			t.Errorf("%s gets %s, want %s", who, got, w)
+			return
+		}
+	}
+}
+
+// TestLogIsMadeAnew: the stream that held the log is gone, and made anew: its
+// sequences begin at 1 again. Whoever was reading goes on with what comes,
+// and is told exactly if something is missing; and an end is an end whatever
+// its sequence.
+func TestLogIsMadeAnew(t *testing.T) {
+	t.Parallel()
+	n := startNATS(t)
+	b := open(t, Config{URL: n.ClientURL()})
+	s := openSession(t, b)
+	other := openOther(t, b)
+	appendBatches(t, other, 10, 1, 2, 3, 4, 5, 6, 7, 8, 9)
+	appendBatches(t, s, 100, 1, 2, 3)
+	log := logOf(t, b, s.Broadcast())
+	there := follow(t, b, s.Broadcast(), framelog.Position{})
+	expect(t, "who is there", there, "1", "2", "3")
+
+	if err := b.conn.JetStream().DeleteStream(within(t, 5*time.Second), "WEIR_LOG_0"); err != nil {
+		t.Fatal(err)
+	}
+	appendBatches(t, s, 100, 4, 5)
+	expect(t, "who was there", there, "4", "5")
+	after3 := follow(t, b, s.Broadcast(), log[2].Position())
+	expect(t, "who has a State behind 3", after3, "4", "5")
+	after2 := follow(t, b, s.Broadcast(), log[1].Position())
+	expect(t, "who has a State behind 2", after2, "!4", "5")
+	older := follow(t, b, s.Broadcast(), framelog.Position{Seq: log[2].Seq})
+	expect(t, "who has the State of an older release", older, "!4", "5")
+	if err := s.End(within(t, 5*time.Second), true); err != nil {
+		t.Fatal(err)
+	}
+	for who, next := range map[string]func() string{"who was there": there, "behind 3": after3, "behind 2": after2, "an older release": older} {
+		expect(t, who, next, "end")
+	}
+}
+
+// TestLogGoesBack: a power cut takes the server back to what it had on disk,
+// seconds ago. Other messages then get the sequences that readers have seen.
+func TestLogGoesBack(t *testing.T) {
+	t.Parallel()
+	n := startNATS(t)
+	b := open(t, Config{URL: n.ClientURL()})
+	s := openSession(t, b)
+	log := appendBatches(t, s, 100, 1, 2, 3)
+	n.stop()
+	old := t.TempDir()
+	if err := os.CopyFS(old, os.DirFS(n.opts.StoreDir)); err != nil {
+		t.Fatal(err)
+	}
+	n.start()
+	appendBatches(t, s, 100, 4, 5, 6)
+	log = logOf(t, b, s.Broadcast())
+	there := follow(t, b, s.Broadcast(), framelog.Position{})
+	expect(t, "who is there", there, "1", "2", "3", "4", "5", "6")
+
+	n.stop()
+	n.opts.StoreDir = old
+	n.start()
+	appendBatches(t, s, 100, 7) // where 4 stood
+	expect(t, "who was there", there, "7")
+	expect(t, "who has a State behind 6", follow(t, b, s.Broadcast(), log[5].Position()), "7")
+	expect(t, "who has a State behind 5", follow(t, b, s.Broadcast(), log[4].Position()), "!7")
+	expect(t, "who has a State behind 2", follow(t, b, s.Broadcast(), log[1].Position()), "3", "!7")
+	appendBatches(t, s, 100, 8, 9, 10, 11)
+	expect(t, "who was there", there, "8", "9", "10", "11")
+	// The log is longer by now than it was: that a sequence is there does not
+	// mean that it is the same.
+	expect(t, "who comes late, behind 6", follow(t, b, s.Broadcast(), log[5].Position()), "7", "8", "9", "10", "11")
+	expect(t, "who comes late, behind 4", follow(t, b, s.Broadcast(), log[3].Position()), "!7", "8", "9", "10", "11")
+}
