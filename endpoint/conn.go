@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"weir/media"
 	"weir/rtmp"
 )
 
@@ -59,15 +58,13 @@ type conn struct {
 	told   bool      // connect has come
 	napped time.Time // since when what is read next may have waited in the kernel; zero: it has not
 	timer  *time.Timer
-	got    int  // bytes of the last read
-	more   bool // it filled the buffer
+	more   bool // the last read filled the buffer
 	atKey  bool // to be cut at the next key frame
 	asked  bool // the peer was asked to reconnect
 	mute   bool // the peer does not take what we write any more
 
-	session  Session // nil: nothing is published
-	stream   media.Stream
-	streamID uint32 // RTMP message stream of the publish
+	sessions []published // in the order they began
+	stray    int         // tags of publishes that have no session any more
 }
 
 func newConn(s *Server, nc net.Conn) *conn {
@@ -101,20 +98,25 @@ func (c *conn) signal() {
 // serve runs the connection until it ends. It stays for as long as its session
 // needs to end, or life ends.
 func (c *conn) serve(life context.Context) {
-	config := rtmp.ServerConfig{MaxMessage: c.cfg.MaxMessage, MaxEvents: maxEvents}
+	config := rtmp.ServerConfig{MaxMessage: c.cfg.MaxMessage, MaxEvents: maxEvents, Login: c.cfg.Login}
 	_, _ = rand.Read(config.Random[:]) // never fails, see crypto/rand
+	_, _ = rand.Read(config.Secret[:])
 	c.rtmp = rtmp.NewServer(config)
 	c.began = time.Now()
 	e := c.run(life)
 	if e.code != "" {
 		c.refuse(e)
 	}
-	if c.session != nil {
-		c.endSession(life, e)
-	} else {
+	if len(c.sessions) == 0 {
 		c.report(e)
 	}
-	if e.code != "" {
+	for len(c.sessions) > 0 {
+		c.endSession(life, 0, e)
+	}
+	if e.linger {
+		_ = c.flush()
+	}
+	if e.code != "" || e.linger {
 		c.linger()
 	}
 	_ = c.nc.Close()
@@ -124,7 +126,7 @@ func (c *conn) serve(life context.Context) {
 func (c *conn) run(life context.Context) *ending {
 	buf := make([]byte, strangerBuffer)
 	for {
-		if c.session != nil && len(buf) < readBuffer {
+		if len(c.sessions) > 0 && len(buf) < readBuffer {
 			buf = make([]byte, readBuffer)
 		}
 		until, e := c.turn(life)
@@ -132,14 +134,14 @@ func (c *conn) run(life context.Context) *ending {
 			return e
 		}
 		n, err := c.read(buf, until)
-		c.got, c.more = n, n == len(buf)
+		c.more = n == len(buf)
 		if n > 0 {
 			if e := c.receive(life, buf[:n]); e != nil {
 				return e
 			}
 		}
 		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
-			return lostConnection(c.session != nil, err)
+			return lostConnection(len(c.sessions) > 0, err)
 		}
 	}
 }
@@ -153,16 +155,18 @@ func (c *conn) turn(life context.Context) (until time.Time, e *ending) {
 	if e := c.obeyDrain(now); e != nil {
 		return until, e
 	}
-	if c.session == nil {
+	var p Plan
+	if len(c.sessions) > 0 {
+		if p, e = c.plan(life, now); e != nil {
+			return until, e
+		}
+	}
+	if len(c.sessions) == 0 {
 		until = c.strangerDeadline()
 		if !now.Before(until) {
 			return until, c.overdue()
 		}
 	} else {
-		p, e := c.plan(life, now)
-		if e != nil {
-			return until, e
-		}
 		until = p.Next
 		c.nap(p)
 	}
@@ -198,7 +202,7 @@ func (c *conn) obeyDrain(now time.Time) *ending {
 	switch {
 	case by == nil:
 		return nil
-	case c.session == nil || !now.Before(*by):
+	case len(c.sessions) == 0 || !now.Before(*by):
 		return drained
 	case c.asked || c.atKey:
 		return nil
@@ -208,16 +212,13 @@ func (c *conn) obeyDrain(now time.Time) *ending {
 	return c.flush()
 }
 
-// plan asks the session what to do next, again and again while it is full.
+// plan asks the sessions what to do next, again and again while one is full.
+// There may be none left then.
 func (c *conn) plan(life context.Context, now time.Time) (Plan, *ending) {
 	for {
-		p := c.session.Plan(Turn{Now: now, Read: c.got, Partial: c.rtmp.Partial(), Cut: c.atKey})
-		c.got = 0
-		if p.Err != nil {
-			return p, failed(p.Err, "The server could not store the stream in time.")
-		}
-		if !p.Full {
-			return p, nil
+		p, e := c.planAll(life, now)
+		if e != nil || !p.Full {
+			return p, e
 		}
 		c.timer.Reset(fullPoll)
 		select {
@@ -232,6 +233,39 @@ func (c *conn) plan(life context.Context, now time.Time) (Plan, *ending) {
 			return p, e
 		}
 	}
+}
+
+// planAll asks each session once. One that ends is the connection's end where
+// it is the only one.
+func (c *conn) planAll(life context.Context, now time.Time) (all Plan, e *ending) {
+	partial := c.rtmp.Partial()
+	for i := 0; i < len(c.sessions); {
+		s := &c.sessions[i]
+		p := s.Plan(Turn{Now: now, Read: s.read, Partial: partial, Cut: c.atKey})
+		s.read = 0
+		if p.Err != nil {
+			if e := c.failed(life, i, p.Err, "The server could not store the stream in time."); e != nil {
+				return all, e
+			}
+			continue
+		}
+		if i++; i == 1 {
+			all = p
+			partial = 0 // it is the first one's to account for
+			continue
+		}
+		all.Full = all.Full || p.Full
+		all.Rate += p.Rate
+		all.Rest, all.Next = earlier(all.Rest, p.Rest), earlier(all.Next, p.Next)
+	}
+	return all, nil
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }
 
 // nap lets what comes wait in the kernel for a while: one read gets all of it.
@@ -290,7 +324,7 @@ func (c *conn) flush() *ending {
 		return nil
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return lostConnection(c.session != nil, err)
+		return lostConnection(len(c.sessions) > 0, err)
 	}
 	// The peer has hung up. What it sent before that still waits to be read:
 	// frames, and the unpublish that tells a clean end from a lost connection.
@@ -300,11 +334,12 @@ func (c *conn) flush() *ending {
 
 // refuse tells the peer why the connection ends. It may not hear it.
 func (c *conn) refuse(e *ending) {
-	id := e.streamID
-	if id == 0 && c.session != nil {
-		id = c.streamID
+	if e.streamID != 0 || len(c.sessions) == 0 {
+		c.rtmp.Refuse(e.streamID, e.code, e.text)
 	}
-	c.rtmp.Refuse(id, e.code, e.text)
+	for _, s := range c.sessions {
+		c.rtmp.Refuse(s.id, e.code, e.text)
+	}
 	_ = c.flush()
 }
 

@@ -20,6 +20,8 @@ type ending struct {
 	// stream its name if authorization did not fail.
 	streamID uint32
 	stream   media.Stream
+	// linger: the peer was told already, and gets time to read it.
+	linger bool
 }
 
 // The codes that every encoder understands, see package rtmp.
@@ -73,6 +75,17 @@ func unauthorized(err error) *ending {
 	if errors.Is(err, media.ErrStreamName) {
 		e.Reason, e.code, e.text = "name", badName, err.Error()
 	}
+	return e
+}
+
+// rejected is the end of a connection by Config.Login. The first two of a login
+// are its dialogue, and no failure.
+func rejected(failed bool) *ending {
+	e := &ending{Ending: Ending{Reason: "login", Level: slog.LevelDebug}}
+	if failed {
+		e.Level, e.Rule = slog.LevelInfo, "a peer logs in with a known user and its password"
+	}
+	e.linger = true
 	return e
 }
 

@@ -5,9 +5,10 @@
 // A transport is a net.Listener: TCP, TLS and tunnels alike give connections
 // that bytes are read from. All of a Server's listeners share its limits.
 //
-// Each connection has one goroutine. It asks its session once a turn what to
-// do next (Session.Plan), and stops reading while the session is full: the
-// encoder feels that as a slow network.
+// Each connection has one goroutine. It asks its sessions once a turn what to
+// do next (Session.Plan), and stops reading while one is full: the encoder
+// feels that as a slow network. Nearly always there is one session; an encoder
+// that sends a stream in several bit rates has one for each.
 //
 // What a stranger can cost is bounded: 64 KiB messages, 128 KiB of partial
 // ones, Config.ConnectTimeout to connect, and Config.PublishTimeout more to
@@ -34,8 +35,20 @@ type Request struct {
 	Name string
 	// Query is the URL's query, without the question mark and not unescaped.
 	Query string
+	// User is who has logged in, where Config.Login asks for that.
+	User string
 	// Remote is the peer's address.
 	Remote string
+}
+
+// Peer is who publishes.
+type Peer struct {
+	// Remote is its address.
+	Remote string
+	// Encoder is what it calls itself, in printable ASCII.
+	Encoder string
+	// Transport is how it came: rtmp, rtmpe and so on.
+	Transport string
 }
 
 // Auth decides who may publish, and under which name viewers see it.
@@ -46,21 +59,13 @@ type Auth interface {
 	Authorize(ctx context.Context, r Request) (media.Stream, error)
 }
 
-// OpenAuth lets everybody publish: the publish name is the stream's name.
-type OpenAuth struct{}
-
-// Authorize accepts every request with a proper name.
-func (OpenAuth) Authorize(_ context.Context, r Request) (media.Stream, error) {
-	return media.ParseStream(r.App, r.Name)
-}
-
 // Publisher takes what peers publish.
 type Publisher interface {
 	// Publish begins a session of a stream. ctx bounds the beginning only. wake
 	// makes the connection ask for a Plan at once; any goroutine may call it. An
 	// error refuses the publish; a Refusal is told to the peer, any other is a
 	// fault of ours.
-	Publish(ctx context.Context, s media.Stream, remote string, wake func()) (Session, error)
+	Publish(ctx context.Context, s media.Stream, p Peer, wake func()) (Session, error)
 }
 
 // Session is one publish. One goroutine at a time calls its methods. An error
@@ -112,6 +117,10 @@ type Ending struct {
 	// Rule is what the peer did not do, as logs say it; it may be empty.
 	Rule string
 	Err  error
+	// NoPublish and NoScript are how many messages of the connection were passed
+	// over: those that belonged to no publish, or to one of several, and data
+	// that could not be read.
+	NoPublish, NoScript int
 }
 
 // Refusal is an error that a peer, or the network, is to blame for, or an

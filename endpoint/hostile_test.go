@@ -74,7 +74,7 @@ func TestSecrets(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, x := range to.sessions {
-		said = append(said, fmt.Sprintf("%v %s %+v", x.stream, x.remote, x.why))
+		said = append(said, fmt.Sprintf("%v %s %+v", x.stream, x.peer.Remote, x.why))
 	}
 	all := s.text.String() + strings.Join(said, "\n") + fmt.Sprint(families)
 	if strings.Contains(all, canary) {

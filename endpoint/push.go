@@ -38,17 +38,20 @@ type Push struct {
 var ErrPublishURL = errors.New("bad publish URL")
 
 // target is a publish URL taken apart.
-type target struct{ address, app, tcURL, name string }
+type target struct {
+	address, app, tcURL, name string
+	encrypted                 bool
+}
 
-// parseTarget takes apart rtmp://host[:port]/app/name[?query]. The app may have
-// several parts. No error repeats the URL.
+// parseTarget takes apart rtmp://host[:port]/app/name[?query], or rtmpe://. The
+// app may have several parts. No error repeats the URL.
 func parseTarget(raw string) (target, error) {
 	u, err := url.Parse(raw)
 	switch {
 	case err != nil:
 		return target{}, fmt.Errorf("%w: it cannot be parsed", ErrPublishURL)
-	case u.Scheme != "rtmp":
-		return target{}, fmt.Errorf("%w: the scheme is not rtmp", ErrPublishURL)
+	case u.Scheme != "rtmp" && u.Scheme != "rtmpe":
+		return target{}, fmt.Errorf("%w: the scheme is neither rtmp nor rtmpe", ErrPublishURL)
 	case u.Hostname() == "":
 		return target{}, fmt.Errorf("%w: it names no host", ErrPublishURL)
 	}
@@ -64,11 +67,13 @@ func parseTarget(raw string) (target, error) {
 	if u.RawQuery != "" {
 		t.name += "?" + u.RawQuery
 	}
-	t.tcURL = "rtmp://" + u.Host + "/" + t.app
+	t.encrypted = u.Scheme == "rtmpe"
+	t.tcURL = u.Scheme + "://" + u.Host + "/" + t.app
 	return t, nil
 }
 
-// Dial connects to rtmp://host[:port]/app/name and publishes. It returns when
+// Dial connects to rtmp://host[:port]/app/name, or rtmpe:// for a connection
+// that is encrypted by RTMPE, and publishes. It returns when
 // the server has accepted; a refusal is a *rtmp.RefusedError.
 func Dial(ctx context.Context, rawURL string) (*Push, error) {
 	t, err := parseTarget(rawURL)
@@ -87,6 +92,10 @@ func Dial(ctx context.Context, rawURL string) (*Push, error) {
 func publish(ctx context.Context, nc net.Conn, t target) (*Push, error) {
 	config := rtmp.ClientConfig{App: t.app, TCURL: t.tcURL, Name: t.name}
 	_, _ = rand.Read(config.Random[:]) // never fails, see crypto/rand
+	if t.encrypted {
+		config.Encryption = rtmp.Encrypted
+		_, _ = rand.Read(config.Secret[:])
+	}
 	p := &Push{
 		nc: nc, done: make(chan struct{}), client: rtmp.NewClient(config),
 		accepted: make(chan struct{}), reconnect: make(chan struct{}),

@@ -2,6 +2,7 @@ package endpoint
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"weir/media"
@@ -35,6 +36,9 @@ func (c *conn) events(life context.Context, p []byte) *ending {
 	if !c.napped.IsZero() {
 		arrived = c.napped // how long a frame has waited includes the nap
 	}
+	if len(c.sessions) == 1 {
+		c.sessions[0].read += len(p)
+	}
 	events, broken := c.rtmp.Receive(now, p)
 	for i := range events {
 		if e := c.handle(life, arrived, &events[i]); e != nil {
@@ -44,7 +48,7 @@ func (c *conn) events(life context.Context, p []byte) *ending {
 	if broken != nil {
 		return brokenRule(broken)
 	}
-	if c.session == nil && c.rtmp.Partial() > strangerPartial {
+	if len(c.sessions) == 0 && c.rtmp.Partial() > strangerPartial {
 		return brokenRule(errLargeMessage)
 	}
 	return nil
@@ -56,27 +60,53 @@ func (c *conn) handle(life context.Context, arrived time.Time, ev *rtmp.Event) *
 		c.told, c.began = true, arrived
 	case rtmp.EventPublish:
 		return c.publish(life, ev)
+	case rtmp.EventReject:
+		return rejected(ev.Failed)
 	case rtmp.EventTag:
 		return c.tag(life, arrived, ev.StreamID, ev.Tag)
 	case rtmp.EventUnpublish:
-		if c.session != nil && c.streamID == ev.StreamID {
-			c.endSession(life, unpublished)
-			c.began = time.Now()
+		if i := c.find(ev.StreamID); i >= 0 {
+			c.endSession(life, i, unpublished)
 		}
 	}
 	return nil
 }
 
-// tag gives a tag to the session, and waits if that has had enough: a read may
-// hold thousands. Tags of another publish, which a newer one on this connection
-// has replaced, are passed over.
+// published is a session and the RTMP message stream of its publish.
+type published struct {
+	Session
+	id     uint32
+	stream media.Stream
+	// read is how many bytes came since the last Plan. Where several sessions
+	// share the connection, only those of tags are known to be one's own.
+	read int
+}
+
+// find returns the index of the session on a message stream, or -1.
+func (c *conn) find(id uint32) int {
+	for i := range c.sessions {
+		if c.sessions[i].id == id {
+			return i
+		}
+	}
+	return -1
+}
+
+// tag gives a tag to its session, and waits if that has had enough: a read may
+// hold thousands. Tags of a publish that a newer one of the same stream has
+// replaced, on this connection, are passed over.
 func (c *conn) tag(life context.Context, arrived time.Time, streamID uint32, t flv.Tag) *ending {
-	if c.session == nil || c.streamID != streamID {
+	i := c.find(streamID)
+	if i < 0 {
+		c.stray++
 		return nil
 	}
-	full, err := c.session.Tag(arrived, t)
+	if len(c.sessions) > 1 {
+		c.sessions[i].read += len(t.Data)
+	}
+	full, err := c.sessions[i].Tag(arrived, t)
 	if err != nil {
-		return failed(err, "The server cannot take the stream.")
+		return c.failed(life, i, err, "The server cannot take the stream.")
 	}
 	if !full {
 		return nil
@@ -88,45 +118,93 @@ func (c *conn) tag(life context.Context, arrived time.Time, streamID uint32, t f
 	return e
 }
 
-// publish begins a session. A publish on a connection that publishes already,
-// as Wirecast does it, takes the place of the one before.
+// publish begins a session. A publish of a stream that this connection
+// publishes already, as Wirecast does it, takes the place of the one before.
 func (c *conn) publish(life context.Context, ev *rtmp.Event) *ending {
 	ctx, cancel := context.WithTimeout(life, c.cfg.PublishTimeout)
 	defer cancel()
 	remote := c.nc.RemoteAddr().String()
-	stream, err := c.cfg.Auth.Authorize(ctx, Request{
-		App: ev.App, TCURL: ev.TCURL, Name: ev.Name, Query: ev.Query, Remote: remote,
+	stream, err := c.authorize(ctx, Request{
+		App: ev.App, TCURL: ev.TCURL, Name: ev.Name, Query: ev.Query, User: ev.User, Remote: remote,
 	})
 	if err != nil {
-		e := unauthorized(err)
-		e.streamID = ev.StreamID
-		return e
+		return c.refusePublish(ev.StreamID, unauthorized(err))
 	}
-	if c.session != nil {
-		e := republished
-		if c.stream != stream {
-			e = unpublished
+	for i := range c.sessions {
+		if c.sessions[i].stream == stream {
+			c.endSession(life, i, republished)
+			break
 		}
-		c.endSession(life, e)
 	}
 	if c.drainBy.Load() != nil {
 		return drained
 	}
-	session, err := c.cfg.Publisher.Publish(ctx, stream, remote, c.poke)
+	peer := Peer{Remote: remote, Encoder: ev.Encoder, Transport: c.transport()}
+	session, err := c.cfg.Publisher.Publish(ctx, stream, peer, c.poke)
 	if err != nil {
 		e := failed(err, "The server cannot take the stream now.")
-		e.streamID, e.stream = ev.StreamID, stream
-		return e
+		e.stream = stream
+		return c.refusePublish(ev.StreamID, e)
 	}
-	c.session, c.stream, c.streamID = session, stream, ev.StreamID
-	c.got, c.more = 0, false
+	c.sessions = append(c.sessions, published{Session: session, id: ev.StreamID, stream: stream})
+	c.more = false
 	c.rtmp.Accept(ev.StreamID)
 	return nil
 }
 
-// endSession ends the session.
-func (c *conn) endSession(life context.Context, why *ending) {
-	s := c.session
-	c.session, c.stream = nil, media.Stream{}
-	s.End(life, why.Ending)
+// transport is how the peer came.
+func (c *conn) transport() string {
+	name := "rtmp"
+	if t, ok := c.nc.(interface{ Transport() string }); ok {
+		name = t.Transport()
+	}
+	if c.rtmp.Encrypted() {
+		name += "e"
+	}
+	return name
+}
+
+// authorize asks Auth, after what is wrong in any case.
+func (c *conn) authorize(ctx context.Context, r Request) (media.Stream, error) {
+	if err := checkNames(r.App, r.Name); err != nil {
+		return media.Stream{}, err
+	}
+	return c.cfg.Auth.Authorize(ctx, r)
+}
+
+// refusePublish is the end of a connection whose publish is refused, unless it
+// publishes something else: that goes on.
+func (c *conn) refusePublish(id uint32, e *ending) *ending {
+	e.streamID = id
+	if len(c.sessions) == 0 {
+		return e
+	}
+	c.rtmp.Refuse(id, e.code, e.text)
+	c.report(e)
+	return nil
+}
+
+// failed is the end of the session at index i by an error of its own, and of
+// the connection if there is no other.
+func (c *conn) failed(life context.Context, i int, err error, text string) *ending {
+	e := failed(err, text)
+	if len(c.sessions) == 1 {
+		return e
+	}
+	if e.code != "" {
+		c.rtmp.Refuse(c.sessions[i].id, e.code, e.text)
+	}
+	c.endSession(life, i, e)
+	return nil
+}
+
+// endSession ends the session at index i.
+func (c *conn) endSession(life context.Context, i int, why *ending) {
+	s := c.sessions[i]
+	c.sessions = slices.Delete(c.sessions, i, i+1)
+	c.began = time.Now()
+	end, dropped := why.Ending, c.rtmp.Dropped()
+	end.NoPublish, end.NoScript = dropped.NoPublish+c.stray, dropped.NoScript
+	s.End(life, end)
+	c.began = time.Now() // the end may have waited for the log
 }

@@ -39,7 +39,7 @@ type recorder struct {
 type recordedSession struct {
 	of     *recorder
 	stream media.Stream
-	remote string
+	peer   Peer
 	wake   func()
 
 	tags  []flv.Tag
@@ -63,7 +63,7 @@ func (r *recorder) change() {
 	r.changed = make(chan struct{})
 }
 
-func (r *recorder) Publish(_ context.Context, s media.Stream, remote string, wake func()) (Session, error) {
+func (r *recorder) Publish(_ context.Context, s media.Stream, p Peer, wake func()) (Session, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.publish != nil {
@@ -71,7 +71,7 @@ func (r *recorder) Publish(_ context.Context, s media.Stream, remote string, wak
 			return nil, err
 		}
 	}
-	x := &recordedSession{of: r, stream: s, remote: remote, wake: wake, last: time.Now()}
+	x := &recordedSession{of: r, stream: s, peer: p, wake: wake, last: time.Now()}
 	r.sessions = append(r.sessions, x)
 	r.change()
 	return x, nil

@@ -8,6 +8,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"weir/rtmp"
 )
 
 // Config configures a Server. Publisher must be set; zero fields otherwise mean
@@ -16,6 +18,9 @@ type Config struct {
 	Publisher Publisher
 	// Auth decides who may publish. Default OpenAuth.
 	Auth Auth
+	// Login asks every peer for a user and a password before it may publish.
+	// Nil: none is asked for.
+	Login *rtmp.Login
 	// Logger gets a line for each peer that is refused or breaks a rule before
 	// it publishes. Default slog.Default.
 	Logger *slog.Logger

@@ -26,8 +26,8 @@ func TestPublish(t *testing.T) {
 		t.Fatal(err)
 	}
 	x := s.to.ended(t, 0)
-	if !x.why.Clean || x.stream.String() != "live/alice" || x.remote != p.nc.LocalAddr().String() {
-		t.Errorf("stream %v of %s, %+v: an unpublish ends the broadcast of the stream that the URL names", x.stream, x.remote, x.why)
+	if !x.why.Clean || x.stream.String() != "live/alice" || x.peer.Remote != p.nc.LocalAddr().String() {
+		t.Errorf("stream %v of %s, %+v: an unpublish ends the broadcast of the stream that the URL names", x.stream, x.peer.Remote, x.why)
 	}
 	if !bytes.Equal(run(x.tags...), run(tags...)) {
 		t.Errorf("%d tags arrived, want the %d that were sent", len(x.tags), len(tags))

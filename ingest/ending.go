@@ -81,6 +81,10 @@ type Ending struct {
 	// Rule is what the peer did not do, as logs say it; it may be empty.
 	Rule string
 	Err  error
+	// NoPublish and NoScript are how many messages of the connection were passed
+	// over: those that belonged to no publish, or to one of several, and data
+	// that could not be read.
+	NoPublish, NoScript int
 }
 
 // End ends the session: what was received whole is appended, for at most
@@ -114,9 +118,23 @@ func (s *Session) report(ctx context.Context, why Ending, lost int) {
 	if why.Err != nil && why.Reason != kicked.reason && why.Reason != cut.reason {
 		attrs = append(attrs, slog.Any("err", why.Err))
 	}
-	attrs = append(attrs, slog.Duration("duration", time.Since(s.since).Round(time.Millisecond)), slog.Int64("bytes", s.rate.total))
-	if lost > 0 {
-		attrs = append(attrs, slog.Int("lost_bytes", lost))
+	took := time.Since(s.since)
+	attrs = append(attrs, slog.Duration("duration", took.Round(time.Millisecond)),
+		slog.Int64("bytes", s.rate.total), slog.Int64("kbit_s", int64(float64(s.rate.total)/125/took.Seconds())))
+	for _, dropped := range []struct {
+		key string
+		n   int
+	}{
+		// Received, and the log did not take it in time.
+		{"lost_bytes", lost},
+		// Messages of no publish, or of one of several.
+		{"dropped_stray", why.NoPublish},
+		// Data that could not be read.
+		{"dropped_unreadable", why.NoScript},
+	} {
+		if dropped.n > 0 {
+			attrs = append(attrs, slog.Int(dropped.key, dropped.n))
+		}
 	}
 	s.logger.LogAttrs(ctx, why.Level, "publish ended", append(attrs, s.facts.attrs()...)...)
 }

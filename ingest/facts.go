@@ -1,13 +1,17 @@
 package ingest
 
 import (
+	"bytes"
 	"fmt"
 	"log/slog"
+	"math"
+	"strings"
 	"time"
 
 	"weir/media/aac"
 	"weir/media/h264"
 	"weir/remux/flv"
+	"weir/rtmp/amf"
 )
 
 // facts are what a session's tags tell of it, for the line about its end.
@@ -19,6 +23,9 @@ type facts struct {
 	frameRate     float64 // of the SPS; 0 where it does not say
 	sampleRate    int     // Hz
 	channels      int
+	encoder       string // of the metadata
+	pictures      int
+	from, to      uint32 // timestamps of the first and the last picture
 	keys          int
 	lastKey       uint32
 	keyInterval   time.Duration // media time between the last two key frames
@@ -35,6 +42,31 @@ func (f *facts) note(t flv.Tag) {
 		if a, err := flv.ParseAudio(t.Data); err == nil && a.Track == 0 {
 			f.noteAudio(a)
 		}
+	case flv.TagScript:
+		if bytes.HasPrefix(t.Data, metadataPrefix) {
+			f.noteMetadata(t.Data[len(metadataPrefix):])
+		}
+	}
+}
+
+// maxEncoder is the longest name of an encoder that is kept, in bytes.
+const maxEncoder = 80
+
+// noteMetadata keeps the encoder's name, in printable ASCII: it ends in logs.
+func (f *facts) noteMetadata(body []byte) {
+	v, _, err := amf.Decode(body)
+	if err != nil {
+		return
+	}
+	name, _ := amf.PropertiesOf(v).Get("encoder").(amf.String)
+	printable := strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return -1
+		}
+		return r
+	}, string(name[:min(len(name), maxEncoder)]))
+	if printable != "" {
+		f.encoder = printable
 	}
 }
 
@@ -49,6 +81,12 @@ func (f *facts) noteVideo(timestamp uint32, v flv.Video) {
 		return
 	case f.video == "":
 		f.video = v.Codec.String()
+	}
+	if v.Packet == flv.CodedFrames {
+		if f.pictures == 0 {
+			f.from = timestamp
+		}
+		f.pictures, f.to = f.pictures+1, timestamp
 	}
 	if v.Key() {
 		if f.keys++; f.keys > 1 {
@@ -87,16 +125,29 @@ func (f *facts) noteAudio(a flv.Audio) {
 	}
 }
 
+// fps is the frame rate by the timestamps, or what the SPS says where those
+// tell nothing, to a hundredth.
+func (f *facts) fps() float64 {
+	rate := f.frameRate
+	if ms := int32(f.to - f.from); f.pictures > 20 && ms > 0 {
+		rate = float64(f.pictures-1) * 1000 / float64(ms)
+	}
+	return math.Round(rate*100) / 100
+}
+
 // attrs are the facts that are known.
 func (f *facts) attrs() (known []slog.Attr) {
+	if f.encoder != "" {
+		known = append(known, slog.String("encoder", f.encoder))
+	}
 	if f.video != "" {
 		known = append(known, slog.String("video", f.video))
 	}
 	if f.width > 0 {
 		known = append(known, slog.String("size", fmt.Sprintf("%dx%d", f.width, f.height)))
 	}
-	if f.frameRate > 0 {
-		known = append(known, slog.Float64("fps", f.frameRate))
+	if fps := f.fps(); fps > 0 {
+		known = append(known, slog.Float64("fps", fps))
 	}
 	if f.keyInterval > 0 {
 		known = append(known, slog.Duration("key_interval", f.keyInterval))

@@ -119,17 +119,27 @@ func NewPublisher(cfg Config) *Publisher {
 	return &Publisher{cfg: cfg.withDefaults()}
 }
 
+// Peer is who publishes, for the log.
+type Peer struct {
+	// Remote is its address.
+	Remote string
+	// Encoder is what it calls itself, in printable ASCII.
+	Encoder string
+	// Transport is how it came: rtmp, rtmpe and so on.
+	Transport string
+}
+
 // Publish begins a session of a stream, which the caller must End. ctx bounds
 // the beginning only. wake is called, by any goroutine, when Plan has something
-// new to say. remote is the peer's address, for the log.
-func (p *Publisher) Publish(ctx context.Context, stream media.Stream, remote string, wake func()) (*Session, error) {
+// new to say.
+func (p *Publisher) Publish(ctx context.Context, stream media.Stream, peer Peer, wake func()) (*Session, error) {
 	now := time.Now()
 	w, err := p.cfg.Log.Open(ctx, stream, now)
 	if err != nil {
 		return nil, notOpened(err)
 	}
-	log := p.cfg.Logger.With("remote", remote, "stream", stream.String(), "broadcast", w.Broadcast())
-	log.Info("publish began")
+	log := p.cfg.Logger.With("remote", peer.Remote, "stream", stream.String(), "broadcast", w.Broadcast())
+	log.Info("publish began", "transport", peer.Transport, "encoder", peer.Encoder)
 	p.cfg.Metrics.sessions.Inc()
 	return newSession(context.WithoutCancel(ctx), p, w, log, now, wake), nil
 }

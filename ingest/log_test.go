@@ -235,7 +235,7 @@ type link struct {
 func (d *desk) publish(t testing.TB, name string) *link {
 	t.Helper()
 	l := &link{t: t, woken: make(chan struct{}, 1)}
-	s, err := d.Publish(t.Context(), media.Stream{App: "live", Name: name}, "192.0.2.1:5", func() { signal(l.woken) })
+	s, err := d.Publish(t.Context(), media.Stream{App: "live", Name: name}, Peer{Remote: "192.0.2.1:5", Encoder: "FMLE/3.0 (compatible; Lavf)", Transport: "rtmp"}, func() { signal(l.woken) })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -133,7 +133,7 @@ func TestRefusedByTheLog(t *testing.T) {
 		log := newRecordingLog()
 		log.open = func(media.Stream) error { return tt.open }
 		d := newDesk(Config{Log: log})
-		_, err := d.Publish(t.Context(), media.Stream{App: "live", Name: "alice"}, "", nil)
+		_, err := d.Publish(t.Context(), media.Stream{App: "live", Name: "alice"}, Peer{}, nil)
 		r := (*Refusal)(nil)
 		switch {
 		case !errors.Is(err, tt.open):

@@ -57,6 +57,9 @@ type Event struct {
 	Encoder string
 	// User is who has logged in, where ServerConfig.Login asks for that.
 	User string
+	// Failed is set in EventReject when the login has failed, and not when the
+	// peer was only told how to go on with it.
+	Failed bool
 	// Name is what the peer publishes, its query cut off and the blanks and
 	// slashes around it. In most ways to authenticate it is a secret.
 	Name string

@@ -56,11 +56,12 @@ const (
 )
 
 // check looks at the query of a connect. It returns the user that has logged
-// in, or the description to reject the connection with.
-func (l *Login) check(now time.Time, query string) (user, reject string) {
+// in, or the description to reject the connection with and whether that is the
+// end of it.
+func (l *Login) check(now time.Time, query string) (user, reject string, failed bool) {
 	user = parameter(query, "user")
 	if parameter(query, "authmod") != "adobe" || user == "" {
-		return "", needLogin
+		return "", needLogin, false
 	}
 	account, known := l.Account(user)
 	if !known {
@@ -72,15 +73,15 @@ func (l *Login) check(now time.Time, query string) (user, reject string) {
 	if response == "" {
 		challenge := l.challenge(now, user)
 		return "", loginReason + "needauth&user=" + user + "&salt=" + account.Salt +
-			"&challenge=" + challenge + "&opaque=" + challenge
+			"&challenge=" + challenge + "&opaque=" + challenge, false
 	}
 	// The client's own challenge has the name, ours comes back as opaque.
 	challenge := parameter(query, "opaque")
 	right := loginResponse(account.Hash, challenge, parameter(query, "challenge"))
 	if !known || !l.fresh(now, user, challenge) || !hmac.Equal([]byte(response), []byte(right)) {
-		return "", loginReason + "authfailed"
+		return "", loginReason + "authfailed", true
 	}
-	return user, ""
+	return user, "", false
 }
 
 // parameter returns a value of a query as it stands there: encoders escape

@@ -20,9 +20,9 @@ func (s *Server) handleConnect(c *command) error {
 	s.connected = true
 	s.readAddress(c)
 	if s.login != nil {
-		user, reject := s.login.check(s.now, s.query)
+		user, reject, failed := s.login.check(s.now, s.query)
 		if reject != "" {
-			s.reject(c, reject)
+			s.reject(c, reject, failed)
 			return nil
 		}
 		s.user = user
@@ -57,11 +57,11 @@ func (s *Server) readAddress(c *command) {
 
 // reject answers connect with an error [RTMP 7.2.1.1]. No command counts any
 // more.
-func (s *Server) reject(c *command, description string) {
+func (s *Server) reject(c *command, description string, failed bool) {
 	s.rejected = true
 	s.writeCommand(0, "_error", c.transaction, amf.Null{},
 		status("error", "NetConnection.Connect.Rejected", description))
-	s.events = append(s.events, Event{Type: EventReject, App: s.app, TCURL: s.tcURL, Encoder: s.encoder})
+	s.events = append(s.events, Event{Type: EventReject, App: s.app, TCURL: s.tcURL, Encoder: s.encoder, Failed: failed})
 }
 
 // first returns the first string that is not empty.

@@ -28,8 +28,8 @@ var (
 	_ endpoint.Refusal   = (*ingest.Refusal)(nil)
 )
 
-func (p publisher) Publish(ctx context.Context, s media.Stream, remote string, wake func()) (endpoint.Session, error) {
-	session, err := p.to.Publish(ctx, s, remote, wake)
+func (p publisher) Publish(ctx context.Context, s media.Stream, peer endpoint.Peer, wake func()) (endpoint.Session, error) {
+	session, err := p.to.Publish(ctx, s, ingest.Peer(peer), wake)
 	if err != nil {
 		return nil, err
 	}
