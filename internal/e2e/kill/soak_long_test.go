@@ -15,16 +15,22 @@ import (
 func init() { testweir.LongestLife = 24 * time.Hour }
 
 // make soak: thirty streams, for as long as WEIR_SOAK says (5 minutes).
-func TestSoak(t *testing.T) {
-	long := 5 * time.Minute
-	if v := os.Getenv("WEIR_SOAK"); v != "" {
-		d, err := time.ParseDuration(v)
-		if err != nil {
-			t.Fatal(err)
-		}
-		long = d
+func TestSoak(t *testing.T) { soak(t, 30, soakTime(t), 600, "") }
+
+// TestSoak of two releases side by side.
+func TestSoakUpgrade(t *testing.T) { soak(t, 12, soakTime(t), 600, testweir.OldRelease(t)) }
+
+func soakTime(t *testing.T) time.Duration {
+	t.Helper()
+	v := os.Getenv("WEIR_SOAK")
+	if v == "" {
+		return 5 * time.Minute
 	}
-	soak(t, 30, long, 600)
+	d, err := time.ParseDuration(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
 }
 
 // TestZombie, frozen for 20 s.

@@ -23,20 +23,25 @@ import (
 // A minute of TestSoak with fewer streams.
 func TestKillAnything(t *testing.T) {
 	t.Parallel()
-	soak(t, 8, 40*time.Second, 100)
+	soak(t, 8, 40*time.Second, 100, "")
 }
 
 // soak runs three ingests, three segmenters and a cluster of three NATS
 // servers under some streams for a while, and kills or freezes one of them
 // every few seconds. Each encoder that loses its connection begins its file anew at
 // another ingest. In the end every VOD passes weir check, and consists of
-// unbroken runs from the file's beginning on, one for each session.
-func soak(t *testing.T, streams int, long time.Duration, fileSeconds int) {
+// unbroken runs from the file's beginning on, one for each session. older,
+// where not empty, is the build of an older release: an ingest and two of then
+// four segmenters are of it.
+func soak(t *testing.T, streams int, long time.Duration, fileSeconds int, older string) {
 	c := testweir.NewCluster(t, 3)
-	s := &soaking{Cluster: c, kills: make(map[string]int)}
-	for range 3 {
-		s.ingests = append(s.ingests, c.Ingest(t))
-		s.workers = append(s.workers, c.Segmenter(t, ""))
+	s := &soaking{Cluster: c, older: older, kills: make(map[string]int)}
+	for i := range 3 {
+		s.ingests = append(s.ingests, s.ingest(t, i))
+		s.workers = append(s.workers, s.worker(t, i))
+	}
+	if older != "" { // two of each: what one alone can read waits for it
+		s.workers = append(s.workers, s.worker(t, 3))
 	}
 	file := testmedia.MP4(t, testweir.Small(fileSeconds))
 	ctx, stop := context.WithCancel(t.Context())
@@ -73,6 +78,7 @@ func soak(t *testing.T, streams int, long time.Duration, fileSeconds int) {
 
 type soaking struct {
 	*testweir.Cluster
+	older   string
 	workers []*testweir.Node
 	kills   map[string]int
 	calm    time.Time // until when all NATS servers are left alone
@@ -81,6 +87,26 @@ type soaking struct {
 
 	mu      sync.Mutex
 	ingests []*testweir.Node
+}
+
+// ingest starts the ingest of a place among them.
+func (s *soaking) ingest(t testing.TB, place int) *testweir.Node {
+	defer s.build(place)()
+	return s.Ingest(t)
+}
+
+// worker starts the segmenter of a place among them.
+func (s *soaking) worker(t testing.TB, place int) *testweir.Node {
+	defer s.build(place)()
+	return s.Segmenter(t, "")
+}
+
+// build has a cluster start the older release in every second place.
+func (s *soaking) build(place int) (undo func()) {
+	if place%2 == 1 {
+		s.Binary = s.older
+	}
+	return func() { s.Binary = "" }
 }
 
 // encode publishes a file until ctx ends, and again at any ingest that is
@@ -107,11 +133,11 @@ func (s *soaking) killOne(t testing.TB) {
 	case n < 6:
 		i := rand.N(len(s.workers))
 		s.end(t, "worker", s.workers[i], ways[n%3], testweir.WorkerLease)
-		s.workers[i] = s.Segmenter(t, "")
+		s.workers[i] = s.worker(t, i)
 	case n < 9 || time.Now().Before(s.calm):
 		i := rand.N(len(s.ingests))
 		s.end(t, "ingest", s.ingests[i], ways[n%3], testweir.NodeLease)
-		fresh := s.Ingest(t)
+		fresh := s.ingest(t, i)
 		s.mu.Lock()
 		s.ingests[i] = fresh
 		s.mu.Unlock()

@@ -93,3 +93,54 @@ func TestUpgrade(t *testing.T) {
 	pause := c.Finish(t, file, encoders, viewers)
 	t.Logf("two releases side by side, each killed once: no frame lost; longest pause %v, until one of its kind was there again", pause.Round(time.Millisecond))
 }
+
+// A release whose State has a newer version is rolled out under live
+// broadcasts, is called off, and is rolled out again, with the last release of
+// version 1 itself as the older one. What that began goes to and fro between
+// the two (that the bytes are the same is hls' TestVersion1GoesOn); what the
+// newer one began waits for its kind. No frame is lost, and an encoder may go
+// to an ingest of either.
+func TestUpgradeFromVersion1(t *testing.T) {
+	t.Parallel()
+	release := testweir.OldRelease(t)
+	c := testweir.NewCluster(t, 1)
+	older := func() *testweir.Node { return c.StartBuild(t, release, nil, "segment", c.SegmenterArgs()...) }
+	newer := func() *testweir.Node { return c.Segmenter(t, "") }
+	owned := func(stream string, n *testweir.Node) {
+		t.Helper()
+		testweir.Eventually(t, 15*time.Second, n.Name+" has "+stream, func() bool {
+			return strings.HasPrefix(c.Owners(t)[stream], n.Name+"-")
+		})
+	}
+	c.Binary = release
+	oldIngest := c.Ingest(t)
+	c.Binary = ""
+	file := testmedia.MP4(t, testweir.Small(30))
+
+	first := older()
+	encoders := []*testweir.Process{testweir.Publish(t, file, oldIngest.URL("s0"))}
+	viewers := []*testweir.Viewer{testweir.Watch(t, c.Object(c.Rendition(t, "s0")+"live.m3u8"))}
+	second := newer()
+	time.Sleep(1500 * time.Millisecond) // it has looked, and left s0 to its owner
+	first.Kill(t)
+	owned("live/s0", second)
+
+	encoders = append(encoders, testweir.Publish(t, file, c.Ingest(t).URL("s1")))
+	viewers = append(viewers, testweir.Watch(t, c.Object(c.Rendition(t, "s1")+"live.m3u8")))
+	owned("live/s1", second)
+
+	first = older()
+	time.Sleep(1500 * time.Millisecond)
+	second.Kill(t)
+	owned("live/s0", first)
+	time.Sleep(2 * time.Second)
+	if owner := c.Owners(t)["live/s1"]; strings.HasPrefix(owner, first.Name+"-") {
+		t.Error("the older release has claimed what it cannot read")
+	}
+	second = newer()
+	owned("live/s1", second)
+	first.Kill(t)
+	owned("live/s0", second)
+	pause := c.Finish(t, file, encoders, viewers)
+	t.Logf("rolled out, called off, rolled out again: no frame lost; longest pause %v", pause.Round(time.Millisecond))
+}
