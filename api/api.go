@@ -17,6 +17,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	_ "embed"
 	"encoding/json"
@@ -44,10 +45,9 @@ type Registry interface {
 
 // Playlists is what the API needs of an origin.
 type Playlists interface {
-	// Locate returns the URL of the entry point of each of these, which are
-	// the directories of objects. What has none yet, or none any more, is left
-	// out.
-	Locate(ctx context.Context, directories []string) map[string]string
+	// Locate returns the URL of each of these playlists, which are named by
+	// their keys. What is not there yet, or not any more, is left out.
+	Locate(ctx context.Context, keys []string) map[string]string
 }
 
 // Config is what New needs. Every field has a use as zero.
@@ -80,6 +80,7 @@ const (
 type Handler struct {
 	cfg   Config
 	mux   *http.ServeMux
+	known snapshot
 	ready change
 	asked change
 }
@@ -90,6 +91,12 @@ func New(cfg Config) *Handler {
 		cfg.Log = slog.Default()
 	}
 	h := &Handler{cfg: cfg, mux: http.NewServeMux()}
+	h.known.ask = func(ctx context.Context) ([]Stream, error) {
+		if cfg.Registry == nil {
+			return nil, nil
+		}
+		return cfg.Registry.Streams(ctx)
+	}
 	h.ready = change{log: cfg.Log, bad: "not ready", good: "ready again"}
 	h.asked = change{log: cfg.Log, bad: "the registry does not answer", good: "the registry answers again"}
 	for _, e := range h.endpoints() {
@@ -205,6 +212,12 @@ func (p Publish) url(host string) string {
 
 func writeJSON(w http.ResponseWriter, v any) {
 	w.Header().Set("Content-Type", "application/json")
-	// An error here is the client's connection: there is nobody to tell.
-	_ = json.NewEncoder(w).Encode(v)
+	_, _ = w.Write(appendJSON(v)) // the reader may have left
+}
+
+// appendJSON writes one of this package's types, of which none fails.
+func appendJSON(v any) []byte {
+	var b bytes.Buffer
+	_ = json.NewEncoder(&b).Encode(v)
+	return b.Bytes()
 }

@@ -73,23 +73,23 @@ func sampleStreams(now time.Time) []Stream {
 	return []Stream{
 		{
 			Name: "live/bob", State: Waiting, Broadcast: "20261121T014000Z-5t7wz0q2m4x8k3v9", Since: now.Add(-83 * time.Second),
-			Video: &Video{Codec: "avc1.4d401f", Width: 854, Height: 480, FrameRate: 29.97}, Ingest: "ingest-2", Epoch: 3, Restarts: new(0),
+			Video: &Video{Codec: "avc1.4d401f", Width: 854, Height: 480, FrameRate: 29.97}, Advice: AdviseKeyframes(4*time.Second, 8333*time.Millisecond), Ingest: "ingest-2", Epoch: 3, Restarts: new(0),
 		},
 		{
 			Name: "live/alice", State: Live, Broadcast: "20261121T014500Z-k3v9m2x8q0r7t5wz", Since: now.Add(-(2*time.Hour + 3*time.Minute + 4500*time.Millisecond)),
 			Video:   &Video{Codec: "avc1.64001f", Width: 1280, Height: 720, FrameRate: 30, Bitrate: 2_500_000},
 			Audio:   &Audio{Codec: "mp4a.40.2", SampleRate: 48000, Channels: 2, Bitrate: 128_000},
-			Bitrate: 2_641_337, Ingest: "ingest-1", Worker: "segment-7f2a", Epoch: 1, LagSeconds: new(0.42), Restarts: new(2),
+			Bitrate: 2_641_337, Ingest: "ingest-1", Worker: "segment-7f2a", Epoch: 1, Segments: 1846, EncoderLagSeconds: new(0.0), WorkerLagSeconds: new(0.42), Restarts: new(2),
 		},
 		{Name: "live/new", State: Live},
-		{Name: "radio/night", State: Ended, Broadcast: "20261120T230000Z-x8q0r7t5wzk3v9m2", Since: now.Add(-4 * time.Hour), Audio: &Audio{Codec: "mp4a.40.2"}},
+		{Name: "radio/night", State: Ended, Broadcast: "20261120T230000Z-x8q0r7t5wzk3v9m2", Since: now.Add(-4 * time.Hour), Until: now.Add(-3 * time.Hour), Audio: &Audio{Codec: "mp4a.40.2"}},
 	}
 }
 
 // The API's JSON is what other programs read: a change here changes them.
 func TestStreamsJSON(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // where the clock stands still
-		h := New(Config{Registry: known{list: sampleStreams(time.Now())}, Playlists: located{"live/alice": "/hls/live/alice/index.m3u8"}})
+		h := New(Config{Registry: known{list: sampleStreams(time.Now())}, Playlists: located{"live/alice/20261121T014500Z-k3v9m2x8q0r7t5wz/index.m3u8": "/hls/live/alice/20261121T014500Z-k3v9m2x8q0r7t5wz/index.m3u8"}})
 		res := ask(h, "GET", "/api/v1/streams")
 		got := strings.ReplaceAll(body(t, res), `},{"name"`, "},\n{\"name\"")
 		if res.StatusCode != 200 || res.Header.Get("Content-Type") != "application/json" || res.Header.Get("Cache-Control") != "no-store" {
@@ -123,8 +123,8 @@ func TestAnswers(t *testing.T) {
 		code               int
 		body               string
 	}{
-		{"no registry", "GET", "/api/v1/streams", nil, 200, `{"streams":[]}`},
-		{"no stream", "GET", "/api/v1/streams", known{}, 200, `{"streams":[]}`},
+		{"no registry", "GET", "/api/v1/streams", nil, 200, `{"streams":[],"total":0}`},
+		{"no stream", "GET", "/api/v1/streams", known{}, 200, `{"streams":[],"total":0}`},
 		{"registry away", "GET", "/api/v1/streams", away, 503, unavailable},
 		{"a clock that runs ahead makes no negative uptime", "GET", "/api/v1/streams/live/alice", full, 200, `{"name":"live/alice","state":"live","since":"` + two[1].Since.Format(time.RFC3339Nano) + `"}`},
 		{"one stream", "GET", "/api/v1/streams/live/b", full, 200, `{"name":"live/b","state":"live"}`},

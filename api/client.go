@@ -24,6 +24,13 @@ type Client struct {
 	http  *http.Client
 }
 
+// Where stages answer over HTTP, where nobody says otherwise.
+const (
+	DefaultHTTP        = "localhost:8080" // of viewers, and of operators beside them
+	DefaultIngestHTTP  = "localhost:8081"
+	DefaultSegmentHTTP = "localhost:8082"
+)
+
 // askTimeout bounds one request, maxAnswer the bytes of its answer.
 const (
 	askTimeout = 10 * time.Second
@@ -83,9 +90,30 @@ func URLHost(address string, standard int) string {
 	return host
 }
 
-// Streams lists the streams.
-func (c *Client) Streams(ctx context.Context) (list Streams, err error) {
-	return list, c.ask(ctx, http.MethodGet, "/api/v1/streams", &list)
+// Streams lists the streams of these states, of all where none is given, over
+// all pages.
+func (c *Client) Streams(ctx context.Context, states ...string) ([]Stream, error) {
+	all := []Stream{}
+	v := url.Values{"limit": {strconv.Itoa(maxLimit)}}
+	if len(states) > 0 {
+		v.Set("state", strings.Join(states, ","))
+	}
+	for {
+		var page Streams
+		if err := c.ask(ctx, http.MethodGet, "/api/v1/streams?"+v.Encode(), &page); err != nil {
+			return nil, err
+		}
+		all = append(all, page.Streams...)
+		if page.Next == "" || page.Next <= v.Get("after") { // which never ends
+			return all, nil
+		}
+		v.Set("after", page.Next)
+	}
+}
+
+// Stream returns one stream.
+func (c *Client) Stream(ctx context.Context, s media.Stream) (stream Stream, err error) {
+	return stream, c.ask(ctx, http.MethodGet, "/api/v1/streams/"+s.String(), &stream)
 }
 
 // Kick ends the session that publishes a stream, and its broadcast.

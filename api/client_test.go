@@ -24,8 +24,11 @@ func TestClient(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if list, err := c.Streams(t.Context()); err != nil || len(list.Streams) != 1 || list.Streams[0].Name != "live/alice" {
+		if list, err := c.Streams(t.Context()); err != nil || len(list) != 1 || list[0].Name != "live/alice" {
 			t.Errorf("%s: streams: %+v, %v", address, list, err)
+		}
+		if s, err := c.Stream(t.Context(), alice); err != nil || s.State != Live {
+			t.Errorf("%s: stream: %+v, %v", address, s, err)
 		}
 		if err := c.Ready(t.Context()); err != nil {
 			t.Errorf("%s: ready: %v", address, err)

@@ -90,7 +90,7 @@ func TestOpenAPI(t *testing.T) {
 	compile := schemas(t)
 	well := Config{
 		Registry:  known{list: sampleStreams(time.Now()), live: "live/alice", scale: Scale{BehindSeconds: 0.5}},
-		Playlists: located{"live/alice": "/hls/live/alice/index.m3u8"},
+		Playlists: located{"live/alice/20261121T014500Z-k3v9m2x8q0r7t5wz/index.m3u8": "/hls/live/alice/index.m3u8"},
 		Metrics:   http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, "weir_up 1") }),
 		Publish:   Publish{Port: 1935}, Version: "1.0", Log: quiet(),
 	}
@@ -115,6 +115,9 @@ func TestOpenAPI(t *testing.T) {
 			for _, name := range []string{"alice", "nobody", "b%00b"} {
 				for _, change := range []func(*http.Request){nobody, stranger} {
 					path := strings.NewReplacer("{app}", "live", "{name}", name).Replace(pattern)
+					if name == "b%00b" {
+						path += "?limit=all"
+					}
 					res := ask(h, method, path, change)
 					what := fmt.Sprint(operation, " ", res.StatusCode)
 					a, ok := described[what]
@@ -168,8 +171,8 @@ func conforms(t *testing.T, what string, res *http.Response, a answer, compile f
 func TestOpenAPISchemasBite(t *testing.T) {
 	compile := schemas(t)
 	for _, tt := range []struct{ reference, text string }{
-		{"#/components/schemas/Streams", `{"streams":[{"name":"live/a","state":"live","key":"s3cret"}]}`},
-		{"#/components/schemas/Streams", `{"streams":[{"name":"live/a","state":"alive"}]}`},
+		{"#/components/schemas/Streams", `{"total":1,"streams":[{"name":"live/a","state":"live","key":"s3cret"}]}`},
+		{"#/components/schemas/Streams", `{"total":1,"streams":[{"name":"live/a","state":"alive"}]}`},
 		{"#/components/schemas/Problem", `{"error":"it broke"}`},
 		{"#/components/schemas/Scale", `{"broadcasts":"2"}`},
 	} {

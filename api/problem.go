@@ -1,7 +1,6 @@
 package api
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -16,7 +15,7 @@ type Problem struct {
 	Status int    `json:"status"`
 	// Detail is for people, and says what to try.
 	Detail string `json:"detail,omitempty"`
-	// Code is for programs: not_found, not_live, bad_stream, unauthorized,
+	// Code is for programs: not_found, not_live, bad_stream, bad_query,
 	// forbidden, method_not_allowed, unavailable. Others may come.
 	Code string `json:"code,omitempty"`
 }
@@ -42,8 +41,7 @@ func writeProblem(w http.ResponseWriter, status int, code, detail string) {
 		w.Header().Set("Retry-After", "1")
 	}
 	w.WriteHeader(status)
-	// An error here is the client's connection: there is nobody to tell.
-	_ = json.NewEncoder(w).Encode(Problem{Title: http.StatusText(status), Status: status, Detail: detail, Code: code})
+	_, _ = w.Write(appendJSON(Problem{Title: http.StatusText(status), Status: status, Detail: detail, Code: code}))
 }
 
 // text answers with one short line: probes are read by people, too.

@@ -15,22 +15,10 @@ type Scale struct {
 	Owned      int `json:"owned"`      // broadcasts that have one
 	Capacity   int `json:"capacity"`   // most broadcasts of all workers together
 	Workers    int `json:"workers"`    // that hold a lease
-	// BehindSeconds is how long ago the last listed segment ended of the
-	// broadcast that is furthest behind, of those whose encoder is sending or
-	// has ended. Up to a segment and a half is normal. It compares the clocks
-	// of nodes.
+	// BehindSeconds is how much of the broadcast that is furthest behind waits
+	// to be listed; time in which its encoder sends nothing does not count. Up
+	// to a segment and a half is normal. It compares the clocks of nodes.
 	BehindSeconds float64 `json:"behind_seconds"`
-}
-
-// Work is a broadcast that is not packaged to its end.
-type Work struct {
-	// Owned: a worker has it.
-	Owned bool
-	// Away: its encoder is, and may come back. Nothing is owed meanwhile.
-	Away bool
-	// Until is the wall clock to which it is listed: its begin where nothing
-	// is.
-	Until time.Time
 }
 
 // AddWorker counts a worker that takes at most capacity broadcasts.
@@ -39,17 +27,16 @@ func (s *Scale) AddWorker(capacity int) {
 	s.Capacity += capacity
 }
 
-// AddWork counts a broadcast.
-func (s *Scale) AddWork(w Work, now time.Time) {
+// AddWork counts a broadcast that is not packaged to its end; owned by a
+// worker or not, and behind by so much.
+func (s *Scale) AddWork(owned bool, behind time.Duration) {
 	s.Broadcasts++
-	if w.Owned {
+	if owned {
 		s.Owned++
 	} else {
 		s.Unowned++
 	}
-	if !w.Away {
-		s.BehindSeconds = max(s.BehindSeconds, now.Sub(w.Until).Seconds())
-	}
+	s.BehindSeconds = max(s.BehindSeconds, behind.Seconds())
 }
 
 // scale answers GET /api/v1/scale.

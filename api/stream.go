@@ -1,14 +1,18 @@
 package api
 
 import (
-	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"weir/media"
+	"weir/media/object"
 )
 
 // The states of a stream.
@@ -24,29 +28,37 @@ type Stream struct {
 	// Name is app/name, as in live/alice. State is one of the above.
 	Name  string `json:"name"`
 	State string `json:"state"`
-	// Playlist is where viewers find it, once there is something to find: a
-	// stream that has begun has none before its first segment. The API fills
-	// it in.
+	// Playlist is where viewers find the broadcast, once there is something to
+	// find: one that has begun has none before its first segment. The API
+	// fills it in.
 	Playlist string `json:"playlist,omitempty"`
 	// Broadcast is the present broadcast, or the last one; Since is when it
-	// began. UptimeSeconds is how long ago that was, for what has not ended.
-	// The API fills it in.
+	// began, Until when it ended. UptimeSeconds is how long ago it began, for
+	// what has not ended. The API fills it in.
 	Broadcast     string    `json:"broadcast,omitempty"`
 	Since         time.Time `json:"since,omitzero"`
+	Until         time.Time `json:"until,omitzero"`
 	UptimeSeconds int64     `json:"uptime_seconds,omitempty"`
 	Video         *Video    `json:"video,omitempty"`
 	Audio         *Audio    `json:"audio,omitempty"`
-	// Bitrate is of everything, as measured, in bits per second.
-	Bitrate int64 `json:"bitrate,omitempty"`
+	// Bitrate is of everything, as measured, in bits per second; Segments is
+	// how many the broadcast has so far, as far as its worker has told.
+	Bitrate  int64  `json:"bitrate,omitempty"`
+	Segments uint64 `json:"segments,omitempty"`
 	// Ingest is the node that the encoder is connected to, Worker the one that
 	// packages. Epoch counts the broadcast's sessions.
 	Ingest string `json:"ingest,omitempty"`
 	Worker string `json:"worker,omitempty"`
 	Epoch  uint64 `json:"epoch,omitempty"`
-	// LagSeconds is how much media the worker has yet to package; Restarts how
-	// often another worker took the broadcast over.
-	LagSeconds *float64 `json:"lag_seconds,omitempty"`
-	Restarts   *int     `json:"restarts,omitempty"`
+	// EncoderLagSeconds is how long nothing has come from the encoder of a live
+	// stream, WorkerLagSeconds how much of what came is not listed yet. Up to a
+	// segment and a half is normal of the latter. Both compare the clocks of
+	// nodes. Restarts is how often another worker took the broadcast over.
+	EncoderLagSeconds *float64 `json:"encoder_lag_seconds,omitempty"`
+	WorkerLagSeconds  *float64 `json:"worker_lag_seconds,omitempty"`
+	Restarts          *int     `json:"restarts,omitempty"`
+	// Advice is what would make the stream better for its viewers.
+	Advice []Advice `json:"advice,omitempty"`
 }
 
 // Video describes a stream's picture. Codec is as in RFC 6381, avc1.64001f;
@@ -69,50 +81,89 @@ type Audio struct {
 	Bitrate    int64  `json:"bitrate,omitempty"`
 }
 
-// Streams is the answer to GET /api/v1/streams, in the order of the names.
+// Streams is the answer to GET /api/v1/streams: a page of the streams, in the
+// order of their names.
 type Streams struct {
 	Streams []Stream `json:"streams"`
+	// Total is how many there are on all pages; Next is what the next page is
+	// asked for by, as after. Empty: this is the last.
+	Total int    `json:"total"`
+	Next  string `json:"next,omitempty"`
 }
 
 // streams answers GET /api/v1/streams.
 func (h *Handler) streams(w http.ResponseWriter, r *http.Request) {
-	list, ok := h.list(w, r)
+	q, wanted, err := parseQuery(r.URL.Query())
+	if err != nil {
+		writeProblem(w, http.StatusBadRequest, "bad_query", err.Error())
+		return
+	}
+	l, ok := h.list(w, r)
 	if !ok {
 		return
 	}
-	h.complete(r.Context(), list)
-	slices.SortFunc(list, func(a, b Stream) int { return cmp.Compare(a.Name, b.Name) })
-	writeJSON(w, Streams{list})
+	body := h.page(r.Context(), l, q, wanted)
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(body) // the reader may have left
+}
+
+// page writes a page, once for all who ask for it of one listing.
+func (h *Handler) page(ctx context.Context, l *listing, q query, wanted func(string) bool) []byte {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if body := l.pages[q]; body != nil {
+		return body
+	}
+	page, next, total := l.choose(q, wanted)
+	h.complete(ctx, page)
+	body := appendJSON(Streams{Streams: page, Total: total, Next: next})
+	if len(l.pages) < maxPages {
+		l.pages[q] = body
+	}
+	return body
+}
+
+// parseQuery reads what a list is asked for.
+func parseQuery(v url.Values) (q query, wanted func(state string) bool, err error) {
+	q = query{states: v.Get("state"), after: v.Get("after"), limit: defaultLimit}
+	if text := v.Get("limit"); text != "" {
+		q.limit, err = strconv.Atoi(text)
+		if err != nil || q.limit < 1 || q.limit > maxLimit {
+			return q, nil, fmt.Errorf("limit: want a number from 1 to %d", maxLimit)
+		}
+	}
+	if q.states == "" {
+		return q, func(string) bool { return true }, nil
+	}
+	states := strings.Split(q.states, ",")
+	for _, s := range states {
+		if s != Live && s != Waiting && s != Ended {
+			return q, nil, fmt.Errorf("state: want %s, %s, %s, or several of them with commas between", Live, Waiting, Ended)
+		}
+	}
+	return q, func(state string) bool { return slices.Contains(states, state) }, nil
 }
 
 // stream answers GET /api/v1/streams/{app}/{name}.
 func (h *Handler) stream(w http.ResponseWriter, r *http.Request) {
-	list, ok := h.list(w, r)
+	l, ok := h.list(w, r)
 	if !ok {
 		return
 	}
-	name := r.PathValue("app") + "/" + r.PathValue("name")
-	i := slices.IndexFunc(list, func(s Stream) bool { return s.Name == name })
-	if i < 0 {
+	s, ok := l.find(r.PathValue("app") + "/" + r.PathValue("name"))
+	if !ok {
 		writeProblem(w, http.StatusNotFound, "not_found", "no such stream is known")
 		return
 	}
-	h.complete(r.Context(), list[i:i+1])
-	writeJSON(w, list[i])
+	one := []Stream{s}
+	h.complete(r.Context(), one)
+	writeJSON(w, one[0])
 }
 
-// list asks the registry. Where that fails it has answered.
-func (h *Handler) list(w http.ResponseWriter, r *http.Request) ([]Stream, bool) {
-	if h.cfg.Registry == nil {
-		return []Stream{}, true
-	}
-	ctx, cancel := context.WithTimeout(r.Context(), answerTimeout)
-	defer cancel()
-	list, err := h.cfg.Registry.Streams(ctx)
-	if !h.answered(w, r, err) {
-		return nil, false
-	}
-	return append([]Stream{}, list...), true
+// list returns the streams as they are. Where that fails it has answered.
+func (h *Handler) list(w http.ResponseWriter, r *http.Request) (*listing, bool) {
+	l, err := h.known.get(r.Context())
+	return l, h.answered(w, r, err)
 }
 
 // answered tells whether the registry did; it has told the client if not.
@@ -129,18 +180,21 @@ func (h *Handler) answered(w http.ResponseWriter, r *http.Request, err error) bo
 
 // complete adds what the registry does not know.
 func (h *Handler) complete(ctx context.Context, list []Stream) {
+	key := func(s Stream) string { return object.BroadcastPrefix(s.Name, s.Broadcast) + object.IndexPlaylist }
 	var there map[string]string
 	if h.cfg.Playlists != nil {
-		names := make([]string, len(list))
-		for i, s := range list {
-			names[i] = s.Name
+		var keys []string
+		for _, s := range list {
+			if s.Broadcast != "" && (s.Segments > 0 || s.State == Ended) {
+				keys = append(keys, key(s))
+			}
 		}
-		there = h.cfg.Playlists.Locate(ctx, names)
+		there = h.cfg.Playlists.Locate(ctx, keys)
 	}
 	now := time.Now()
 	for i := range list {
 		s := &list[i]
-		s.Playlist = there[s.Name]
+		s.Playlist = there[key(*s)]
 		if s.State != Ended && !s.Since.IsZero() {
 			s.UptimeSeconds = max(0, int64(now.Sub(s.Since)/time.Second))
 		}

@@ -32,6 +32,18 @@ import (
 	"weir/bus/internal/jet"
 )
 
+// The defaults of what is created without being told, and of who uses the bus.
+const (
+	// DefaultRetain: see Config.Retain.
+	DefaultRetain = 10 * time.Minute
+	// DefaultNewMaxBytes is what Config.NewMaxBytes should be.
+	DefaultNewMaxBytes = 8 << 30
+	// DefaultReconnectWindow is how long Supervise should wait for an encoder.
+	DefaultReconnectWindow = time.Minute
+	// DefaultCapacity: see WorkConfig.Capacity.
+	DefaultCapacity = 500
+)
+
 // Config says where the bus is and what it keeps. Shards, Replicas, Retain and
 // MaxBytes describe what all nodes share: left zero, the node takes what is
 // there, and creates with the default what is not.
@@ -50,7 +62,7 @@ type Config struct {
 	Shards int
 	// Replicas of every stream and bucket (default 1).
 	Replicas int
-	// Retain is how long the log keeps a message (default 10 minutes): longer
+	// Retain is how long the log keeps a message (default DefaultRetain): longer
 	// than the idle timeout and the reconnect window together. Closed
 	// broadcasts stay in the state bucket as long.
 	Retain time.Duration

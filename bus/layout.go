@@ -22,8 +22,6 @@ const (
 	maxConsumers = 100_000
 	// shardsKey is the stream metadata that fixes the number of shards.
 	shardsKey = "weir-shards"
-	// defaultRetain: see Config.Retain.
-	defaultRetain = 10 * time.Minute
 )
 
 // lay makes sure that streams and buckets are there, with the configuration
@@ -60,7 +58,7 @@ func (b *Bus) lay(ctx context.Context, cfg Config) error {
 func fresh(maxBytes int64) func(*jetstream.StreamConfig) {
 	return func(c *jetstream.StreamConfig) {
 		if c.MaxAge == 0 && c.MaxMsgsPerSubject == 0 {
-			c.MaxAge = defaultRetain
+			c.MaxAge = DefaultRetain
 		}
 		if c.MaxBytes == 0 {
 			c.MaxBytes = cmp.Or(maxBytes, -1)

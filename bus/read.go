@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -68,6 +69,20 @@ func (b *Bus) Tail(ctx context.Context, broadcast, rendition string, fn func(b *
 		after.Seq = max(joinAt(h, last.Sequence), 1) - 1
 	}
 	return b.Read(ctx, broadcast, rendition, after, fn)
+}
+
+// Written returns when a rendition's log was last written to, by the server's
+// clock; the zero time where it holds nothing.
+func (b *Bus) Written(ctx context.Context, broadcast, rendition string) (time.Time, error) {
+	subject, stream := b.topic(broadcast, rendition)
+	last, err := stream.Last(ctx, subject)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("look at the log's end: %w", err)
+	}
+	if last == nil {
+		return time.Time{}, nil
+	}
+	return last.Time, nil
 }
 
 // reader makes batches of messages.

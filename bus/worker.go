@@ -77,7 +77,7 @@ type WorkerStats struct {
 // Work makes a worker of one kind.
 func (b *Bus) Work(k Kind, cfg WorkConfig) *Worker {
 	if cfg.Capacity == 0 {
-		cfg.Capacity = 100
+		cfg.Capacity = DefaultCapacity
 	}
 	if len(cfg.Formats) == 0 {
 		cfg.Formats = []int{1}

@@ -12,6 +12,12 @@ import (
 	"weir/rtmp"
 )
 
+// The defaults of Config.
+const (
+	DefaultMaxConnections = 1000
+	DefaultDrain          = 30 * time.Second
+)
+
 // Config configures a Server. Publisher must be set; zero fields otherwise mean
 // the defaults.
 type Config struct {
@@ -30,13 +36,13 @@ type Config struct {
 	// MaxMessage is the largest message of a publish, in bytes. Default: that of
 	// package rtmp, 8 MiB.
 	MaxMessage int
-	// MaxConnections bounds the open connections. Default 1000.
+	// MaxConnections bounds the open connections. Default DefaultMaxConnections.
 	MaxConnections int
 	// ConnectTimeout bounds the time from a connection to its connect command,
 	// PublishTimeout the time from there, or from a clean end, to a publish.
 	// Default 10 s each.
 	ConnectTimeout, PublishTimeout time.Duration
-	// Drain bounds the end of Serve. Default 30 s.
+	// Drain bounds the end of Serve. Default DefaultDrain.
 	Drain time.Duration
 }
 
@@ -50,10 +56,10 @@ func (c Config) withDefaults() Config {
 	if c.Metrics == nil {
 		c.Metrics = NewMetrics(nil)
 	}
-	orDefault(&c.MaxConnections, 1000)
+	orDefault(&c.MaxConnections, DefaultMaxConnections)
 	orDefault(&c.ConnectTimeout, 10*time.Second)
 	orDefault(&c.PublishTimeout, 10*time.Second)
-	orDefault(&c.Drain, 30*time.Second)
+	orDefault(&c.Drain, DefaultDrain)
 	return c
 }
 

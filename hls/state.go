@@ -46,6 +46,12 @@ const (
 	Closed Phase = "closed" // everything is written
 )
 
+// What Settings should be, where nobody says better.
+const (
+	DefaultSegment = 4 * time.Second
+	DefaultWindow  = time.Minute
+)
+
 // Settings fix what the bytes of a broadcast depend on beside its log. They
 // are taken at the first claim and kept in its State.
 type Settings struct {

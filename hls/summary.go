@@ -14,6 +14,9 @@ type Summary struct {
 	Until time.Time
 	// Bitrate is the mean of the live window, in bits per second.
 	Bitrate int64
+	// Wished is the duration of a segment as it was asked for, Mean that of the
+	// live window's segments, Target the target duration; 0 before the first.
+	Wished, Mean, Target time.Duration
 	// VideoCodec and AudioCodec are as in RFC 6381; empty without that track.
 	VideoCodec, AudioCodec string
 	Width, Height          int
@@ -29,7 +32,7 @@ func Summarize(blob []byte) Summary {
 	if err != nil {
 		return Summary{}
 	}
-	sum := Summary{Phase: s.Phase, Segments: s.Next(), FrameRate: float64(s.FrameRate) / 1000, LostFrames: s.LostFrames}
+	sum := Summary{Wished: time.Duration(s.SegmentMS) * time.Millisecond, Target: time.Duration(s.Target) * time.Second, Phase: s.Phase, Segments: s.Next(), FrameRate: float64(s.FrameRate) / 1000, LostFrames: s.LostFrames}
 	if s.WallEndMS > 0 {
 		sum.Until = time.UnixMilli(s.WallEndMS).UTC()
 	}
@@ -39,6 +42,7 @@ func Summarize(blob []byte) Summary {
 	}
 	if millis > 0 {
 		sum.Bitrate = bytes * 8000 / millis
+		sum.Mean = time.Duration(millis/int64(s.Window())) * time.Millisecond
 	}
 	t, err := parseTracks(s.Tracks)
 	if err != nil {

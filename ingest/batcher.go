@@ -67,13 +67,13 @@ type BatcherConfig struct {
 
 func (c BatcherConfig) withDefaults() BatcherConfig {
 	if c.Interval <= 0 {
-		c.Interval = 250 * time.Millisecond
+		c.Interval = DefaultBatch
 	}
 	if c.Size <= 0 {
 		c.Size = batchSize
 	}
 	if c.MaxTag <= 0 {
-		c.MaxTag = 8 << 20
+		c.MaxTag = DefaultMaxMessage
 	}
 	c.MaxTag = min(c.MaxTag, flv.MaxBody)
 	return c

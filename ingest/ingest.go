@@ -57,6 +57,15 @@ var (
 	ErrFenced = errors.New("a newer session has taken over")
 )
 
+// The defaults of Config.
+const (
+	DefaultBatch       = 250 * time.Millisecond
+	DefaultMaxMessage  = 8 << 20
+	DefaultBuffer      = 512 << 20
+	DefaultIdleTimeout = 30 * time.Second
+	DefaultBusTimeout  = 30 * time.Second
+)
+
 // Config configures a Publisher. Log must be set; zero fields otherwise mean
 // the defaults.
 type Config struct {
@@ -67,21 +76,23 @@ type Config struct {
 	// Metrics are counted by this publisher only. Default: unregistered ones.
 	Metrics *Metrics
 
-	// Batch is how long tags wait to be sent in one batch. Default 250 ms.
+	// Batch is how long tags wait to be sent in one batch. Default DefaultBatch.
 	Batch time.Duration
-	// MaxMessage is the largest tag, in bytes. Default 8 MiB.
+	// MaxMessage is the largest tag, in bytes. Default DefaultMaxMessage.
 	MaxMessage int
 	// SessionBuffer is the most bytes of one session that wait for the log;
 	// at least twice MaxMessage. In that bound a session holds ten seconds of
 	// its stream, and twice MaxMessage in any case. Default 64 MiB.
 	SessionBuffer int
 	// Buffer is the most memory of all sessions' batches and partial messages.
-	// Default 512 MiB.
+	// Default DefaultBuffer.
 	Buffer int64
-	// IdleTimeout is how long a publishing peer may be silent. Default 30 s.
+	// IdleTimeout is how long a publishing peer may be silent. Default
+	// DefaultIdleTimeout.
 	IdleTimeout time.Duration
 	// BusTimeout is how long a session with a full buffer waits for the log,
-	// and how long the last batches of a lost one do. Default 30 s.
+	// and how long the last batches of a lost one do. Default
+	// DefaultBusTimeout.
 	BusTimeout time.Duration
 }
 
@@ -92,12 +103,12 @@ func (c Config) withDefaults() Config {
 	if c.Metrics == nil {
 		c.Metrics = NewMetrics(nil)
 	}
-	orDefault(&c.MaxMessage, 8<<20)
+	orDefault(&c.MaxMessage, DefaultMaxMessage)
 	orDefault(&c.SessionBuffer, 64<<20)
-	orDefault(&c.Buffer, 512<<20)
-	orDefault(&c.Batch, 250*time.Millisecond)
-	orDefault(&c.IdleTimeout, 30*time.Second)
-	orDefault(&c.BusTimeout, 30*time.Second)
+	orDefault(&c.Buffer, DefaultBuffer)
+	orDefault(&c.Batch, DefaultBatch)
+	orDefault(&c.IdleTimeout, DefaultIdleTimeout)
+	orDefault(&c.BusTimeout, DefaultBusTimeout)
 	c.SessionBuffer = max(c.SessionBuffer, 2*c.MaxMessage)
 	return c
 }

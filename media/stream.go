@@ -83,8 +83,21 @@ func ParseToken(t string) (Stream, error) {
 // a subject, a path or a URL.
 var broadcastEncoding = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)
 
+// broadcastTime is the form of the second in a broadcast's id.
+const broadcastTime = "20060102T150405Z"
+
 // BroadcastID names a broadcast that began at now: sortable by that second,
 // unguessable by the 80 random bits, as in 20261121T014500Z-k3v9m2x8q0r7t5wz.
 func BroadcastID(now time.Time, random [10]byte) string {
-	return now.UTC().Format("20060102T150405Z") + "-" + broadcastEncoding.EncodeToString(random[:])
+	return now.UTC().Format(broadcastTime) + "-" + broadcastEncoding.EncodeToString(random[:])
+}
+
+// BroadcastBegan returns when a broadcast of that id began, to the second.
+func BroadcastBegan(id string) (time.Time, error) {
+	began, _, _ := strings.Cut(id, "-")
+	t, err := time.Parse(broadcastTime, began)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("read broadcast id: %w", err)
+	}
+	return t, nil
 }

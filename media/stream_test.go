@@ -72,6 +72,19 @@ func TestBroadcastIDSortsByTime(t *testing.T) {
 	}
 }
 
+// When a broadcast began stands in its id, whoever reads it.
+func TestBroadcastBegan(t *testing.T) {
+	at := time.Date(2026, 11, 21, 1, 45, 7, 999, time.UTC)
+	if got, err := BroadcastBegan(BroadcastID(at, [10]byte{1})); err != nil || !got.Equal(at.Truncate(time.Second)) {
+		t.Errorf("got %v, %v", got, err)
+	}
+	for _, id := range []string{"", "b1", "20261321T014500Z-x", "2026-11-21"} {
+		if got, err := BroadcastBegan(id); err == nil {
+			t.Errorf("%q began at %v", id, got)
+		}
+	}
+}
+
 func TestKindString(t *testing.T) {
 	if Video.String() != "video" || Audio.String() != "audio" || Kind(0).String() != "unknown" {
 		t.Error("kinds are misnamed")

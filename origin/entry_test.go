@@ -48,13 +48,16 @@ func TestPlaylistIsNamedWhenThere(t *testing.T) {
 		look := func(want string, asked int64) {
 			t.Helper()
 			objects.count.Store(0)
-			there := entries.Locate(t.Context(), []string{"live/a", "live/b", "live/../x"})
+			there := entries.Locate(t.Context(), []string{"live/a/index.m3u8", "live/b/index.m3u8", "live/../x/index.m3u8"})
 			named := slices.Sorted(maps.Keys(there))
+			for i := range named {
+				named[i] = strings.TrimSuffix(named[i], "/index.m3u8")
+			}
 			if got := strings.Join(named, " "); got != want || objects.count.Load() != asked {
 				t.Errorf("a playlist have %q, want %q; the store was asked %d times, want %d", got, want, objects.count.Load(), asked)
 			}
 			for d, u := range there {
-				if u != "/hls/"+d+"/index.m3u8" {
+				if u != "/hls/"+d {
 					t.Errorf("the playlist of %s is at %s", d, u)
 				}
 			}
@@ -73,6 +76,25 @@ func TestPlaylistIsNamedWhenThere(t *testing.T) {
 		look("live/b", 2)
 		look("live/b", 0)
 		time.Sleep(entryAgain)
-		look("live/b", 2)
+		look("live/b", 1)
+		time.Sleep(entryAgain)
+		look("live/b", 1) // what is still not there is asked for less and less often
+		time.Sleep(entryAgain)
+		look("live/b", 1)
 	})
+}
+
+// What is remembered is bounded, whatever is asked for.
+func TestEntriesAreBounded(t *testing.T) {
+	entries := NewEntries(&asked{}, nil)
+	for i := range 3 * entriesMost / 100 {
+		var names []string
+		for j := range 100 {
+			names = append(names, fmt.Sprintf("live/s%d/index.m3u8", 100*i+j))
+		}
+		entries.Locate(t.Context(), names)
+	}
+	if n := len(entries.known); n > entriesMost {
+		t.Errorf("%d are remembered, want at most %d", n, entriesMost)
+	}
 }

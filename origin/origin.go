@@ -25,6 +25,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"weir/hls"
 	"weir/media/object"
 )
 
@@ -47,7 +48,7 @@ type Config struct {
 	Log *slog.Logger
 
 	// Segment is the target duration of playlists that do not say one
-	// themselves, the multivariant ones. 0 is 4 s.
+	// themselves, the multivariant ones. 0 is hls.DefaultSegment.
 	Segment time.Duration
 	// BaseURL is this server's root as viewers see it, behind a proxy or a
 	// CDN: links are BaseURL + "/hls/…". nil makes links without a host.
@@ -76,7 +77,7 @@ type Handler struct {
 // New returns the origin's handler.
 func New(cfg Config) *Handler {
 	if cfg.Segment <= 0 {
-		cfg.Segment = 4 * time.Second
+		cfg.Segment = hls.DefaultSegment
 	}
 	if cfg.Grace <= 0 {
 		cfg.Grace = 10 * time.Second

@@ -2,6 +2,12 @@ package segmenter
 
 import "sync"
 
+// What a Budget should be, of a process.
+const (
+	DefaultAheadBytes    = 64 << 20
+	DefaultAheadRequests = 64
+)
+
 // Budget bounds the uploads that run ahead, over all Jobs that share it. The
 // oldest upload of each Job needs none of it, so that no Job ever waits for
 // another's. A nil Budget has nothing to give.

@@ -4,14 +4,17 @@ import (
 	"bytes"
 	"context"
 	_ "embed"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"path"
 	"time"
 
 	"weir/api"
 	"weir/hls"
+	"weir/media"
 	"weir/media/object"
 )
 
@@ -19,11 +22,11 @@ import (
 var demoClip []byte
 
 // demoStream is what the clip is published as.
-const demoStream = "live/demo"
+var demoStream = media.Stream{App: "live", Name: "demo"}
 
 func (c *demoCmd) Run(ctx context.Context, stdout io.Writer, log *slog.Logger) error {
 	push := &pusher{
-		url: "rtmp://" + api.URLHost(c.RTMP, 0) + "/" + demoStream, loop: true, paced: true, again: true, log: log,
+		url: "rtmp://" + api.URLHost(c.RTMP, 0) + "/" + demoStream.String(), loop: true, paced: true, again: true, log: log,
 		open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(demoClip)), nil },
 	}
 	// Stages run once all of them listen: only then the addresses are true.
@@ -47,7 +50,7 @@ func (c *demoCmd) greeting() string {
 
 Ctrl-C ends it.
 
-`, c.page(), demoStream, c.Segment, c.page(), object.EntryPoint(demoStream), api.URLHost(c.RTMP, api.RTMPPort), c.Data)
+`, c.page(), demoStream, c.Segment, c.page(), object.EntryPoint(demoStream.String()), api.URLHost(c.RTMP, api.RTMPPort), c.Data)
 }
 
 // finishTime is how long the end of the show may take. What is left to do then,
@@ -74,17 +77,15 @@ func (c *demoCmd) finished(ctx context.Context) bool {
 	if err != nil {
 		return false
 	}
-	list, err := client.Streams(ctx)
+	s, err := client.Stream(ctx, demoStream)
+	if p := (*api.Problem)(nil); errors.As(err, &p) && p.Status == http.StatusNotFound {
+		return true // there was none
+	}
 	if err != nil {
 		return false
 	}
-	for _, s := range list.Streams {
-		if s.Name == demoStream {
-			entry, err := client.Get(ctx, "/hls/"+object.BroadcastPrefix(demoStream, s.Broadcast)+object.IndexPlaylist)
-			return err == nil && listsRecording(entry)
-		}
-	}
-	return true // there was none
+	entry, err := client.Get(ctx, "/hls/"+object.BroadcastPrefix(demoStream.String(), s.Broadcast)+object.IndexPlaylist)
+	return err == nil && listsRecording(entry)
 }
 
 // listsRecording tells whether a multivariant playlist names the whole show.

@@ -1,14 +1,24 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/url"
 	"os"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/alecthomas/kong"
+
+	"weir/api"
+	"weir/bus"
+	"weir/endpoint"
+	"weir/hls"
+	"weir/ingest"
+	"weir/segmenter"
 	"weir/storage"
 )
 
@@ -19,14 +29,14 @@ import (
 type cli struct {
 	Log logFlags `embed:"" prefix:"log-"`
 
-	Serve   serveCmd   `cmd:"" help:"Run everything in one process: RTMP in, HLS out."`
-	Demo    demoCmd    `cmd:"" help:"Run serve, and publish a bundled clip to it."`
-	Ingest  ingestCmd  `cmd:"" help:"Run one ingest: encoders come in, batches go to the log."`
-	Segment segmentCmd `cmd:"" help:"Run one segmenter: batches come in, objects go to the store."`
+	Serve   serveCmd   `cmd:"" set:"nats_absent=Absent: an embedded server under --data." set:"store_absent=Absent: under --data." help:"Run everything in one process: RTMP in, HLS out."`
+	Demo    demoCmd    `cmd:"" set:"nats_absent=Absent: an embedded server under --data." set:"store_absent=Absent: under --data." help:"Run serve, and publish a bundled clip to it."`
+	Ingest  ingestCmd  `cmd:"" set:"ops_http=${ingest_http}" help:"Run one ingest: encoders come in, batches go to the log."`
+	Segment segmentCmd `cmd:"" set:"ops_http=${segment_http}" help:"Run one segmenter: batches come in, objects go to the store."`
 	Origin  originCmd  `cmd:"" help:"Run one origin: objects over HTTP, the page, the API."`
 	Push    pushCmd    `cmd:"" help:"Publish an FLV file, as an encoder would."`
 	Streams streamsCmd `cmd:"" help:"List the streams."`
-	Kick    kickCmd    `cmd:"" help:"Throw out the encoder of a stream, and end its broadcast."`
+	Kick    kickCmd    `cmd:"" set:"nats_absent=Absent: --url or --http is asked." help:"Throw out the encoder of a stream, and end its broadcast."`
 	Check   checkCmd   `cmd:"" help:"Check HLS for conformance: a URL, a directory or a file."`
 	Bench   benchCmd   `cmd:"" help:"Publish many streams to a server, and measure what it spends on them."`
 	Store   storeCmd   `cmd:"" help:"Look after a store: check, sweep."`
@@ -78,7 +88,7 @@ type originCmd struct {
 	httpFlags
 	natsFlags
 	storeFlags
-	Segment time.Duration `help:"Duration of segments, for cache times." default:"4s"`
+	Segment time.Duration `help:"Duration of segments, for cache times." default:"${segment}"`
 }
 
 // pushCmd publishes a file.
@@ -100,10 +110,8 @@ type streamsCmd struct {
 // kickCmd ends what an encoder publishes, and with it the broadcast.
 type kickCmd struct {
 	apiFlags
-	Stream     string `arg:"" help:"Whom to throw out, as in live/alice."`
-	NATS       string `name:"nats" help:"Ask through NATS, not through --url." placeholder:"URL"`
-	NATSCreds  string `name:"nats-creds" help:"NATS credentials file." placeholder:"FILE"`
-	NATSCA     string `name:"nats-ca" help:"PEM file with the authority of the NATS servers' certificates." placeholder:"FILE"`
+	Stream string `arg:"" help:"Whom to throw out, as in live/alice."`
+	natsAddress
 	adminFlags `embed:""`
 }
 
@@ -115,7 +123,7 @@ type healthCmd struct {
 // storeCmd looks after a store.
 type storeCmd struct {
 	Check storeCheckCmd `cmd:"" help:"Try what weir asks of a store, with advice for what fails."`
-	Sweep storeSweepCmd `cmd:"" help:"Find what nobody will ask for: orphans, and broadcasts past their time. Deletes only with --delete."`
+	Sweep storeSweepCmd `cmd:"" set:"nats_absent=Absent: what is live is told by playlists alone." help:"Find what nobody will ask for: orphans, and broadcasts past their time. Deletes only with --delete."`
 }
 
 // storeCheckCmd probes a store. It exits with 1 if weir cannot work with it.
@@ -132,7 +140,8 @@ type storeSweepCmd struct {
 	Expire time.Duration `help:"Take whole broadcasts, too, whose last write is so long ago. Absent: none." placeholder:"DURATION"`
 	Grace  time.Duration `help:"How old an orphan must be." default:"24h"`
 	Prefix string        `help:"Sweep only below app/, app/name/ or app/name/broadcast/." placeholder:"KEY"`
-	natsFlags
+	All    bool          `help:"Print each object, not only a line for each broadcast."`
+	natsAddress
 }
 
 // planCmd tells beforehand what a store is asked for, and what that costs.
@@ -140,8 +149,8 @@ type planCmd struct {
 	Streams    int           `help:"Streams that are live, all the time." default:"1"`
 	Renditions int           `help:"Renditions of each." default:"1"`
 	Hours      float64       `help:"For how long." default:"1"`
-	Segment    time.Duration `help:"Duration of a segment." default:"4s"`
-	Window     time.Duration `help:"How much of the show a live playlist lists." default:"60s"`
+	Segment    time.Duration `help:"Duration of a segment." default:"${segment}"`
+	Window     time.Duration `help:"How much of the show a live playlist lists." default:"${window}"`
 	Bitrate    bitRate       `help:"Of each rendition, as its encoder sends it, in bit/s: 800k, 4M." default:"4M"`
 	Viewers    float64       `help:"Viewers at a time, all streams together, who read the store itself; behind a CDN, its misses."`
 	Keep       storage.Keep  `help:"How long objects stay: none, window, a duration as in 720h, or forever." default:"forever"`
@@ -158,58 +167,63 @@ type logFlags struct {
 	Format string     `help:"text, json, or auto: text on a terminal." enum:"auto,text,json" default:"auto"`
 }
 
-// natsFlags say where the frame log is.
+// natsAddress says where the frame log is.
+type natsAddress struct {
+	NATS      string `name:"nats" help:"NATS servers, as in nats://host:4222. ${nats_absent}" placeholder:"URL"`
+	NATSCreds string `name:"nats-creds" help:"NATS credentials file." placeholder:"FILE"`
+	NATSCA    string `name:"nats-ca" help:"PEM file with the authority of the NATS servers' certificates." placeholder:"FILE"`
+}
+
+// natsFlags say where the frame log is, and what it keeps.
 type natsFlags struct {
-	NATS      string        `name:"nats" help:"NATS servers, as in nats://host:4222. Absent: an embedded server under --data." placeholder:"URL"`
-	NATSCreds string        `name:"nats-creds" help:"NATS credentials file." placeholder:"FILE"`
-	NATSCA    string        `name:"nats-ca" help:"PEM file with the authority of the NATS servers' certificates." placeholder:"FILE"`
-	Node      string        `help:"What this process is called in the registry. Absent: the host's name." placeholder:"NAME"`
-	Retain    time.Duration `help:"How long the frame log keeps frames. Absent: as it does, or 10m where it is created." placeholder:"DURATION"`
-	Replicas  int           `help:"Copies of the log and the registry that NATS keeps. Absent: as it does, or 1 where they are created." placeholder:"N"`
-	Shards    int           `help:"JetStream streams that share the log, fixed when it is created. Absent: as many as there are, or 1." placeholder:"N"`
-	LogMax    byteSize      `name:"log-max" help:"Most bytes of frame log on disk, per shard; the oldest goes first. Absent: as it is, or 8GB where it is created." placeholder:"SIZE"`
+	natsAddress
+	Node     string        `help:"What this process is called in the registry. Absent: the host's name." placeholder:"NAME"`
+	Retain   time.Duration `help:"How long the frame log keeps frames. Absent: as it does, or ${retain} where it is created." placeholder:"DURATION"`
+	Replicas int           `help:"Copies of the log and the registry that NATS keeps. Absent: as it does, or 1 where they are created." placeholder:"N"`
+	Shards   int           `help:"JetStream streams that share the log, fixed when it is created. Absent: as many as there are, or 1." placeholder:"N"`
+	LogMax   byteSize      `name:"log-max" help:"Most bytes of frame log on disk, per shard; the oldest goes first. Absent: as it is, or ${log_max} where it is created." placeholder:"SIZE"`
 }
 
 // storeFlags say where objects go.
 type storeFlags struct {
-	Store string `help:"Where objects go: file:///path or s3://bucket/prefix?endpoint=…&region=…&path-style=true. Absent: under --data." placeholder:"URL"`
+	Store string `help:"Where objects go: file:///path or s3://bucket/prefix?endpoint=…&region=…&path-style=true. ${store_absent}" placeholder:"URL"`
 }
 
 // rtmpFlags say how encoders come in.
 type rtmpFlags struct {
-	RTMP            string        `name:"rtmp" help:"Where encoders connect. The default is this machine only; :1935 opens it to the world, and anyone may publish." default:"localhost:1935" placeholder:"ADDR"`
-	Batch           time.Duration `help:"How long frames wait to be sent to the log together." default:"250ms"`
+	RTMP            string        `name:"rtmp" help:"Where encoders connect. The default is this machine only; :1935 opens it to the world, and anyone may publish." default:"${rtmp}" placeholder:"ADDR"`
+	Batch           time.Duration `help:"How long frames wait to be sent to the log together." default:"${batch}"`
 	PublishConflict string        `help:"When a live stream is published again: takeover or reject." enum:"takeover,reject" default:"takeover"`
-	ReconnectWindow time.Duration `help:"How long a broadcast waits for its encoder to come back." default:"60s"`
-	IdleTimeout     time.Duration `help:"How long an encoder may be silent." default:"30s"`
-	BusTimeout      time.Duration `help:"How long a session with a full buffer waits for the log." default:"30s"`
-	MaxMessage      byteSize      `help:"Largest frame." default:"8MB"`
-	MaxConnections  int           `help:"Most connections at once." default:"1000"`
-	IngestMemory    byteSize      `help:"Most memory for frames that arrive or wait for the log." default:"512MB"`
-	Drain           time.Duration `help:"How long sessions may take to end after SIGTERM." default:"30s"`
+	ReconnectWindow time.Duration `help:"How long a broadcast waits for its encoder to come back." default:"${reconnect_window}"`
+	IdleTimeout     time.Duration `help:"How long an encoder may be silent." default:"${idle_timeout}"`
+	BusTimeout      time.Duration `help:"How long a session with a full buffer waits for the log." default:"${bus_timeout}"`
+	MaxMessage      byteSize      `help:"Largest frame." default:"${max_message}"`
+	MaxConnections  int           `help:"Most connections at once." default:"${max_connections}"`
+	IngestMemory    byteSize      `help:"Most memory for frames that arrive or wait for the log." default:"${ingest_memory}"`
+	Drain           time.Duration `help:"How long sessions may take to end after SIGTERM." default:"${drain}"`
 }
 
 // segmentFlags say how broadcasts that begin now are cut.
 type segmentFlags struct {
-	Segment  time.Duration `help:"Wished duration of a segment; the encoder's key frames decide." default:"4s"`
-	Window   time.Duration `help:"How much of the show a live playlist lists." default:"60s"`
+	Segment  time.Duration `help:"Wished duration of a segment; the encoder's key frames decide." default:"${segment}"`
+	Window   time.Duration `help:"How much of the show a live playlist lists." default:"${window}"`
 	Keep     storage.Keep  `help:"How long objects stay: forever; a duration as in 720h, by the tag weir-keep and a lifecycle rule, or weir store sweep; window: while live, only what players may ask for; none: that, and a tag to remove the rest." default:"forever"`
-	Capacity int           `help:"Most broadcasts that this process packages at once." default:"500"`
+	Capacity int           `help:"Most broadcasts that this process packages at once." default:"${capacity}"`
 	// What runs ahead where a store takes longer for a request than a segment lasts.
-	UploadAhead    byteSize `help:"Memory for segments that are uploaded while an older one of their broadcast still is, over all broadcasts; 0: one after the other." default:"64MB"`
-	UploadRequests int      `help:"Most such uploads at once." default:"64"`
+	UploadAhead    byteSize `help:"Memory for segments that are uploaded while an older one of their broadcast still is, over all broadcasts; 0: one after the other." default:"${upload_ahead}"`
+	UploadRequests int      `help:"Most such uploads at once." default:"${upload_requests}"`
 }
 
 // httpFlags say how viewers come in.
 type httpFlags struct {
-	HTTP    string   `name:"http" help:"Where viewers connect." default:"localhost:8080" placeholder:"ADDR"`
-	BaseURL *url.URL `name:"base-url" help:"This server as viewers see it, behind a proxy or a CDN." placeholder:"URL"`
+	HTTP    string  `name:"http" help:"Where viewers connect." default:"${http}" placeholder:"ADDR"`
+	BaseURL baseURL `name:"base-url" help:"This server as viewers see it, behind a proxy or a CDN." placeholder:"URL"`
 	adminFlags
 }
 
 // opsFlags are the HTTP side of a stage that viewers do not see.
 type opsFlags struct {
-	HTTP string `name:"http" help:"Where /metrics, /healthz and /readyz are. Absent: localhost:8081 for ingest, localhost:8082 for segment." placeholder:"ADDR"`
+	HTTP string `name:"http" help:"Where /metrics, /healthz, /readyz and the API are." default:"${ops_http}" placeholder:"ADDR"`
 }
 
 // adminFlags say who may change things through the API.
@@ -221,7 +235,38 @@ type adminFlags struct {
 // apiFlags say where a running weir answers.
 type apiFlags struct {
 	URL  string `name:"url" help:"A running weir's HTTP address." placeholder:"URL"`
-	HTTP string `name:"http" help:"Without --url: what a weir on this machine, or in this container, was given as --http." default:"localhost:8080" placeholder:"ADDR"`
+	HTTP string `name:"http" help:"Without --url: what a weir on this machine, or in this container, was given as --http." default:"${http}" placeholder:"ADDR"`
+}
+
+// defaults are what flags have that nobody gives. Each is the room's that it
+// configures.
+func defaults() kong.Vars {
+	return kong.Vars{
+		"rtmp": net.JoinHostPort("localhost", strconv.Itoa(api.RTMPPort)), "http": api.DefaultHTTP,
+		"ingest_http": api.DefaultIngestHTTP, "segment_http": api.DefaultSegmentHTTP,
+		"max_connections": strconv.Itoa(endpoint.DefaultMaxConnections), "drain": endpoint.DefaultDrain.String(),
+		"batch": ingest.DefaultBatch.String(), "max_message": byteSize(ingest.DefaultMaxMessage).String(), "ingest_memory": byteSize(ingest.DefaultBuffer).String(),
+		"idle_timeout": ingest.DefaultIdleTimeout.String(), "bus_timeout": ingest.DefaultBusTimeout.String(),
+		"retain": bus.DefaultRetain.String(), "log_max": byteSize(bus.DefaultNewMaxBytes).String(),
+		"reconnect_window": bus.DefaultReconnectWindow.String(), "capacity": strconv.Itoa(bus.DefaultCapacity),
+		"segment": hls.DefaultSegment.String(), "window": hls.DefaultWindow.String(),
+		"upload_ahead": byteSize(segmenter.DefaultAheadBytes).String(), "upload_requests": strconv.Itoa(segmenter.DefaultAheadRequests),
+		// What is said of flags that several verbs share, where it differs.
+		"nats_absent": "This stage shares them with the others, and needs them.", "store_absent": "This stage shares it with the others, and needs it.",
+	}
+}
+
+// baseURL is a server's root as viewers see it.
+type baseURL struct{ url *url.URL }
+
+// UnmarshalText reads https://weir.example.net, or with a path below it.
+func (b *baseURL) UnmarshalText(text []byte) error {
+	u, err := url.Parse(string(text))
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
+		return errors.New("want http or https, a host and perhaps a path, as in https://weir.example.net")
+	}
+	b.url = u
+	return nil
 }
 
 // byteSize is a number of bytes with an optional unit, 1024-based.
@@ -242,6 +287,16 @@ func (b *byteSize) UnmarshalText(text []byte) error {
 	}
 	*b = byteSize(n * factor)
 	return nil
+}
+
+// String writes the size with the largest unit that it is a multiple of.
+func (b byteSize) String() string {
+	n, unit := int64(b), 0
+	units := []string{"", "KB", "MB", "GB", "TB"}
+	for n != 0 && n%1024 == 0 && unit < len(units)-1 {
+		n, unit = n/1024, unit+1
+	}
+	return fmt.Sprint(n, units[unit])
 }
 
 // bitRate is in bit/s, with an optional unit, 1000-based.

@@ -50,7 +50,7 @@ func (c *ingestCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	ops, err := c.opsFlags.stage(ctx, "localhost:8081", b, metrics, log)
+	ops, err := c.opsFlags.stage(ctx, b, metrics, log)
 	if err != nil {
 		return err
 	}

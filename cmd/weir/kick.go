@@ -35,7 +35,7 @@ func (c *kickCmd) Run(ctx context.Context, stdout io.Writer, log *slog.Logger) e
 func (c *kickCmd) throughNATS(ctx context.Context, s media.Stream, log *slog.Logger) error {
 	ctx, cancel := context.WithTimeout(ctx, kickPatience)
 	defer cancel()
-	f := natsFlags{NATS: c.NATS, NATSCreds: c.NATSCreds, NATSCA: c.NATSCA}
+	f := natsFlags{natsAddress: c.natsAddress}
 	b, err := f.open(ctx, "", log)
 	if err != nil {
 		return err

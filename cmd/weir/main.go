@@ -14,6 +14,8 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -45,11 +47,15 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(code int) { exited = code }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
-		kong.Vars{"version": version},
+		kong.ValueFormatter(formatHelp),
+		defaults(),
 	)
 	if err != nil {
 		fmt.Fprintln(stderr, "weir:", err)
 		return exitFailed
+	}
+	if isGroup(parser.Model.Node, args) {
+		args = append(slices.Clip(args), "--help")
 	}
 	parsed, err := parser.Parse(args)
 	if exited >= 0 { // --help
@@ -68,6 +74,32 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return report(err, stderr)
 	}
 	return 0
+}
+
+// isGroup tells whether all that was said is the name of a group of verbs, as
+// in weir store, or nothing at all.
+func isGroup(node *kong.Node, args []string) bool {
+	for _, arg := range args {
+		i := slices.IndexFunc(node.Children, func(n *kong.Node) bool { return n.Name == arg })
+		if i < 0 {
+			return false
+		}
+		node = node.Children[i]
+	}
+	return len(node.Children) > 0
+}
+
+// formatHelp adds a flag's default and its variable to its help. Kong shows the
+// default in the placeholder's place, and none where there is a placeholder.
+func formatHelp(v *kong.Value) string {
+	text := v.Help
+	if v.Flag != nil && v.HasDefault && v.Flag.PlaceHolder != "" && v.Default != "" {
+		text += " Default: " + v.Default + "."
+	}
+	if v.Tag != nil && len(v.Tag.Envs) > 0 {
+		text += " ($" + strings.Join(v.Tag.Envs, ", $") + ")"
+	}
+	return text
 }
 
 // exitError carries an exit code of its own. An empty text says that

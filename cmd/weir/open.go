@@ -16,16 +16,13 @@ import (
 
 // What several verbs open by their flags.
 
-// newLogMax bounds a shard that is created without --log-max.
-const newLogMax = 8 << 30
-
 func (f *natsFlags) open(ctx context.Context, data string, log *slog.Logger) (*bus.Bus, error) {
 	if f.NATS == "" && data == "" {
 		return nil, usagef("--nats is missing: this stage shares a NATS server with the others (weir serve embeds one)")
 	}
 	b, err := bus.Open(ctx, bus.Config{
 		URL: f.NATS, Dir: filepath.Join(data, "nats"), Creds: f.NATSCreds, CA: f.NATSCA,
-		Node: f.Node, Retain: f.Retain, Replicas: f.Replicas, Shards: f.Shards, MaxBytes: int64(f.LogMax), NewMaxBytes: newLogMax, Log: log,
+		Node: f.Node, Retain: f.Retain, Replicas: f.Replicas, Shards: f.Shards, MaxBytes: int64(f.LogMax), NewMaxBytes: bus.DefaultNewMaxBytes, Log: log,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open the frame log: %w", err)

@@ -52,11 +52,11 @@ func (f *httpFlags) stage(ctx context.Context, v viewing, metrics *prometheus.Re
 		return stage{}, err
 	}
 	a := api.New(api.Config{
-		Registry: registry{v.bus}, Playlists: origin.NewEntries(v.store, f.BaseURL), Ready: v.bus.Ready,
-		Metrics: promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}), Admin: api.Admin{Token: token, Proxied: f.BaseURL != nil},
+		Registry: registry{v.bus}, Playlists: origin.NewEntries(v.store, f.BaseURL.url), Ready: v.bus.Ready,
+		Metrics: promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}), Admin: api.Admin{Token: token, Proxied: f.BaseURL.url != nil},
 		Publish: v.publish, Version: version, Log: log,
 	})
-	h := origin.New(origin.Config{Objects: v.store, API: a, Registerer: metrics, Log: log, Segment: v.segment, BaseURL: f.BaseURL})
+	h := origin.New(origin.Config{Objects: v.store, API: a, Registerer: metrics, Log: log, Segment: v.segment, BaseURL: f.BaseURL.url})
 	return httpStage(ctx, f.HTTP, h, log)
 }
 

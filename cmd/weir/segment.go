@@ -80,7 +80,7 @@ func (c *segmentCmd) run(ctx context.Context, store storage.Store, log *slog.Log
 	if err != nil {
 		return err
 	}
-	ops, err := c.opsFlags.stage(ctx, "localhost:8082", b, metrics, log)
+	ops, err := c.opsFlags.stage(ctx, b, metrics, log)
 	if err != nil {
 		return err
 	}

@@ -77,8 +77,8 @@ func (c *serveFlags) room(log *slog.Logger) (*storage.Disk, error) {
 
 // page is the address of the page.
 func (c *serveFlags) page() string {
-	if c.BaseURL != nil {
-		return strings.TrimSuffix(c.BaseURL.String(), "/") + "/"
+	if c.BaseURL.url != nil {
+		return strings.TrimSuffix(c.BaseURL.url.String(), "/") + "/"
 	}
 	return "http://" + api.URLHost(c.HTTP, 80) + "/"
 }

@@ -68,13 +68,9 @@ func httpStage(ctx context.Context, address string, h http.Handler, log *slog.Lo
 	return stage{"http", func(ctx context.Context) error { return origin.Serve(ctx, l, h, httpDrain, log) }}, nil
 }
 
-// stage is the HTTP side of a stage that viewers do not see, at address where
-// the flags name none.
-func (f *opsFlags) stage(ctx context.Context, address string, b *bus.Bus, metrics *prometheus.Registry, log *slog.Logger) (stage, error) {
-	if f.HTTP != "" {
-		address = f.HTTP
-	}
-	return httpStage(ctx, address, api.New(api.Config{
+// stage is the HTTP side of a stage that viewers do not see.
+func (f *opsFlags) stage(ctx context.Context, b *bus.Bus, metrics *prometheus.Registry, log *slog.Logger) (stage, error) {
+	return httpStage(ctx, f.HTTP, api.New(api.Config{
 		Registry: registry{b}, Ready: b.Ready, Metrics: promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}), Version: version, Log: log,
 	}), log)
 }

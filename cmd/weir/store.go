@@ -108,7 +108,8 @@ func (c *storeSweepCmd) Run(ctx context.Context, stdout io.Writer, log *slog.Log
 		return unfinished(ctx, s, stream, broadcast)
 	}
 	if c.NATS != "" {
-		b, err := c.natsFlags.open(ctx, "", log)
+		f := natsFlags{natsAddress: c.natsAddress}
+		b, err := f.open(ctx, "", log)
 		if err != nil {
 			return err
 		}
@@ -120,10 +121,12 @@ func (c *storeSweepCmd) Run(ctx context.Context, stdout io.Writer, log *slog.Log
 	return c.report(ctx, &sweep, stdout)
 }
 
-// report prints what the sweep finds as it finds it.
+// report prints what the sweep finds: a line for each broadcast and reason, as
+// soon as all of it is found, or for each object.
 func (c *storeSweepCmd) report(ctx context.Context, sweep *storage.Sweep, stdout io.Writer) error {
 	show := newProgress(os.Stderr)
-	objects, bytes, failed := 0, int64(0), 0
+	var all, group found
+	failed := 0
 	for l, err := range sweep.Run(ctx, time.Now()) {
 		if err != nil {
 			show.clear()
@@ -131,23 +134,63 @@ func (c *storeSweepCmd) report(ctx context.Context, sweep *storage.Sweep, stdout
 			failed++
 			continue
 		}
-		objects++
-		bytes += l.Size
+		if at := (found{reason: l.Reason, prefix: broadcastOf(l.Key)}); !c.All && (group.reason != at.reason || group.prefix != at.prefix) {
+			show.clear()
+			group.print(stdout)
+			group = at
+		}
 		show.add(int(l.Size))
-		if _, err := fmt.Fprintf(stdout, "%-7s  %s  %d bytes, %s\n", l.Reason, l.Key, l.Size, l.Modified.UTC().Format(time.RFC3339)); err != nil {
-			return fmt.Errorf("print litter: %w", err)
+		all.add(l)
+		group.add(l)
+		if c.All {
+			show.clear()
+			if _, err := fmt.Fprintf(stdout, "%-7s  %s  %d bytes, %s\n", l.Reason, l.Key, l.Size, l.Modified.UTC().Format(time.RFC3339)); err != nil {
+				return fmt.Errorf("print litter: %w", err)
+			}
 		}
 	}
 	show.clear()
+	if !c.All {
+		group.print(stdout)
+	}
 	what := "found; --delete deletes them"
 	if c.Delete {
 		what = "deleted"
 	}
-	fmt.Fprintf(stdout, "%d objects, %.1f MB %s\n", objects, float64(bytes)/1e6, what)
+	fmt.Fprintf(stdout, "%d objects, %.1f MB %s\n", all.objects, float64(all.bytes)/1e6, what)
 	if failed > 0 {
 		return &exitError{code: exitFailed, text: fmt.Sprintf("%d broadcasts could not be swept", failed)}
 	}
 	return ctx.Err()
+}
+
+// found is what a sweep finds of one broadcast, for one reason.
+type found struct {
+	reason  storage.Reason
+	prefix  string
+	objects int
+	bytes   int64
+}
+
+func (f *found) add(l storage.Litter) {
+	f.objects++
+	f.bytes += l.Size
+}
+
+func (f *found) print(w io.Writer) {
+	if f.objects > 0 {
+		fmt.Fprintf(w, "%-7s  %s  %d objects, %.1f MB\n", f.reason, f.prefix, f.objects, float64(f.bytes)/1e6)
+	}
+}
+
+// broadcastOf is the part of a key that names its broadcast, or all of it where
+// it belongs to none.
+func broadcastOf(key string) string {
+	parts := strings.SplitN(key, "/", 4)
+	if len(parts) < 4 {
+		return key
+	}
+	return strings.Join(parts[:3], "/") + "/"
 }
 
 // registered tells by the registry whether somebody still writes to a

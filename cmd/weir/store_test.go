@@ -63,10 +63,11 @@ func TestStoreSweep(t *testing.T) {
 		told string
 		left string
 	}{
-		{nil, "orphan   live/a/over/source/00000001.ts", all},
+		{nil, "orphan   live/a/over/  1 objects, 0.0 MB\n1 objects", all},
+		{[]string{"--all"}, "orphan   live/a/over/source/00000001.ts", all},
 		{[]string{"--delete", "--grace", "200h"}, "0 objects", all},
 		{[]string{"--delete"}, "1 objects", live + " over/source/00000000.ts over/source/vod.m3u8"},
-		{[]string{"--expire", "50h"}, "expired  live/a/over/source/vod.m3u8", live + " over/source/00000000.ts over/source/vod.m3u8"},
+		{[]string{"--expire", "50h"}, "expired  live/a/over/  2 objects, 0.0 MB\n2 objects", live + " over/source/00000000.ts over/source/vod.m3u8"},
 		{[]string{"--expire", "50h", "--delete"}, "2 objects", live},
 	} {
 		code, text := said(t, append([]string{"store", "sweep", "file://" + dir}, step.args...)...)

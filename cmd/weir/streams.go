@@ -17,34 +17,41 @@ func (c *streamsCmd) Run(ctx context.Context, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	answer, err := client.Streams(ctx)
+	states := []string{api.Live, api.Waiting}
+	if c.All {
+		states = nil
+	}
+	list, err := client.Streams(ctx, states...)
 	if err != nil {
 		return err
 	}
 	if c.JSON {
 		enc := json.NewEncoder(stdout)
 		enc.SetIndent("", "  ")
-		return enc.Encode(answer)
+		return enc.Encode(map[string][]api.Stream{"streams": list})
 	}
-	table := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "STREAM\tSTATE\tUPTIME\tVIDEO\tAUDIO\tMBIT/S\tINGEST\tWORKER\tEPOCH\tRESTARTS\tBEHIND")
-	n := 0
-	for _, s := range answer.Streams {
-		if s.State == api.Ended && !c.All {
-			continue
-		}
-		n++
-		fmt.Fprintln(table, strings.Join(streamRow(s), "\t"))
-	}
-	if n == 0 {
+	if len(list) == 0 {
 		_, err := fmt.Fprintln(stdout, "nothing is live")
 		return err
 	}
-	return table.Flush()
+	table := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "STREAM\tSTATE\tUPTIME\tVIDEO\tAUDIO\tMBIT/S\tINGEST\tWORKER\tEPOCH\tRESTARTS\tSILENT\tBEHIND")
+	for _, s := range list {
+		fmt.Fprintln(table, strings.Join(streamRow(s), "\t"))
+	}
+	if err := table.Flush(); err != nil {
+		return fmt.Errorf("print streams: %w", err)
+	}
+	for _, s := range list {
+		for _, a := range s.Advice {
+			fmt.Fprintf(stdout, "\n%s: %s\n", s.Name, a.Text)
+		}
+	}
+	return nil
 }
 
 func streamRow(s api.Stream) []string {
-	row := []string{s.Name, s.State, "-", "-", "-", "-", orDash(s.Ingest), orDash(s.Worker), fmt.Sprint(s.Epoch), "-", "-"}
+	row := []string{s.Name, s.State, "-", "-", "-", "-", orDash(s.Ingest), orDash(s.Worker), fmt.Sprint(s.Epoch), "-", "-", "-"}
 	if s.UptimeSeconds > 0 {
 		row[2] = (time.Duration(s.UptimeSeconds) * time.Second).String()
 	}
@@ -60,8 +67,10 @@ func streamRow(s api.Stream) []string {
 	if s.Restarts != nil {
 		row[9] = fmt.Sprint(*s.Restarts)
 	}
-	if s.LagSeconds != nil {
-		row[10] = fmt.Sprintf("%.1f s", *s.LagSeconds)
+	for i, lag := range []*float64{s.EncoderLagSeconds, s.WorkerLagSeconds} {
+		if lag != nil {
+			row[10+i] = fmt.Sprintf("%.1f s", *lag)
+		}
 	}
 	return row
 }

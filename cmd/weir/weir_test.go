@@ -48,6 +48,18 @@ func TestUsage(t *testing.T) {
 	}{
 		{[]string{"version"}, 0, "weir "},
 		{[]string{"--help"}, 0, "serve"},
+		{nil, 0, "Commands:"},
+		{[]string{"store"}, 0, "store sweep"},
+		{[]string{"serve", "--help"}, 0, "Default: ./weir-data."},
+		{[]string{"serve", "--help"}, 0, "Default: localhost:8080."},
+		{[]string{"serve", "--help"}, 0, "Default: localhost:1935."},
+		{[]string{"serve", "--help"}, 0, "an embedded server under"},
+		{[]string{"segment", "--help"}, 0, "Default: localhost:8082."},
+		{[]string{"serve", "--base-url", "weir.example.net"}, exitUsage, "as in https://weir.example.net"},
+		{[]string{"serve", "--base-url", "ftp://weir.example.net"}, exitUsage, "as in https://weir.example.net"},
+		{[]string{"serve", "--base-url", "https://weir.example.net/?a=b"}, exitUsage, "as in https://weir.example.net"},
+		{[]string{"streams", "--url", "localhost"}, exitUsage, "--url: want an address"},
+		{[]string{"kick", "live/alice", "--http", "nowhere"}, exitUsage, "--http: want an address"},
 		{[]string{"serve", "--help"}, 0, "WEIR_RTMP"},
 		{[]string{"nonsense"}, exitUsage, "weir --help"},
 		{[]string{"ingest"}, exitUsage, "--nats"},
@@ -63,6 +75,17 @@ func TestUsage(t *testing.T) {
 				t.Errorf("exit code %d, said %q; want %d and %q", c.code, c.output.String(), tt.code, tt.want)
 			}
 		})
+	}
+}
+
+// A stage that shares NATS and the store is not told of what it does not have.
+func TestHelpIsTrue(t *testing.T) {
+	for _, verb := range []string{"ingest", "segment", "origin", "kick"} {
+		c := start(t, verb, "--help")
+		<-c.ended
+		if text := c.output.String(); strings.Contains(text, "embedded") || strings.Contains(text, "--data") {
+			t.Errorf("weir %s --help tells of an embedded server:\n%s", verb, text)
+		}
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"runtime/debug"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"weir/api"
 	"weir/bus"
 	"weir/endpoint"
@@ -144,36 +146,75 @@ func (r registry) Streams(ctx context.Context) ([]api.Stream, error) {
 			source[o.Broadcast] = o
 		}
 	}
-	now := time.Now()
-	list := make([]api.Stream, 0, len(entries))
-	for _, e := range entries {
-		list = append(list, describe(e, source[e.Broadcast], now))
+	list := make([]api.Stream, len(entries))
+	var group errgroup.Group
+	group.SetLimit(lookAtOnce)
+	for i, e := range entries {
+		o := source[e.Broadcast]
+		sum := hls.Summarize(o.State)
+		list[i] = describe(e, o, sum)
+		if e.State == bus.Live && !sum.Until.IsZero() {
+			group.Go(func() error {
+				encoder, worker := r.owed(ctx, e.Broadcast, sum)
+				list[i].EncoderLagSeconds, list[i].WorkerLagSeconds = &encoder, &worker
+				return nil
+			})
+		}
 	}
+	_ = group.Wait() // nothing fails
 	return list, nil
 }
 
 // describe says what the registry and the checkpoint know of a stream.
-func describe(e bus.Registration, o bus.Ownership, now time.Time) api.Stream {
+func describe(e bus.Registration, o bus.Ownership, sum hls.Summary) api.Stream {
 	s := api.Stream{
-		Name: e.Stream.String(), State: string(e.State), Broadcast: e.Broadcast, Since: e.Since,
-		Ingest: e.Node, Worker: o.Owner, Epoch: e.Epoch,
+		Name: e.Stream.String(), State: string(e.State), Broadcast: e.Broadcast,
+		Ingest: e.Node, Worker: o.Owner, Epoch: e.Epoch, Bitrate: sum.Bitrate, Segments: sum.Segments,
+	}
+	s.Since, _ = media.BroadcastBegan(e.Broadcast) // unknown where the id is of another form
+	if e.State == bus.Ended {
+		s.Until = e.Since
 	}
 	if o.Broadcast != "" { // not yet forgotten
 		s.Restarts = &o.Takeovers
 	}
-	sum := hls.Summarize(o.State)
-	s.Bitrate = sum.Bitrate
 	if sum.VideoCodec != "" {
 		s.Video = &api.Video{Codec: sum.VideoCodec, Width: sum.Width, Height: sum.Height, FrameRate: sum.FrameRate}
 	}
 	if sum.AudioCodec != "" {
 		s.Audio = &api.Audio{Codec: sum.AudioCodec, SampleRate: sum.SampleRate, Channels: sum.Channels}
 	}
-	if e.State == bus.Live && !sum.Until.IsZero() {
-		lag := max(0, now.Sub(sum.Until).Seconds())
-		s.LagSeconds = &lag
+	if e.State == bus.Live && sum.VideoCodec != "" {
+		s.Advice = api.AdviseKeyframes(sum.Wished, sum.Mean)
 	}
 	return s
+}
+
+// lookAtOnce bounds how many logs are looked at at a time, lookPatience how
+// long. A log is looked at where its broadcast is behind by lookAfter target
+// durations: the open segment, and one on its way, are a worker's to have.
+const (
+	lookAtOnce   = 16
+	lookPatience = time.Second
+	lookAfter    = 2
+)
+
+// owed parts how far a live broadcast is behind, in seconds, into what the
+// encoder owes, from which nothing comes, and what the worker does.
+func (r registry) owed(ctx context.Context, broadcast string, sum hls.Summary) (encoder, worker float64) {
+	now := time.Now()
+	behind := max(0, now.Sub(sum.Until).Seconds())
+	if behind < lookAfter*max(sum.Target, time.Second).Seconds() {
+		return 0, behind
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookPatience)
+	defer cancel()
+	written, err := r.bus.Written(ctx, broadcast, bus.Source)
+	if err != nil || written.IsZero() {
+		return 0, behind
+	}
+	encoder = min(behind, max(0, now.Sub(written).Seconds()))
+	return encoder, behind - encoder
 }
 
 func (r registry) Scale(ctx context.Context) (s api.Scale, err error) {
@@ -188,9 +229,9 @@ func (r registry) Scale(ctx context.Context) (s api.Scale, err error) {
 	if err != nil {
 		return s, err
 	}
-	away := make(map[string]bool)
+	states := make(map[string]bus.StreamState)
 	for _, e := range entries {
-		away[e.Broadcast] = e.State == bus.Waiting
+		states[e.Broadcast] = e.State
 	}
 	owners, err := r.bus.Ownerships(ctx)
 	if err != nil {
@@ -199,19 +240,27 @@ func (r registry) Scale(ctx context.Context) (s api.Scale, err error) {
 	now := time.Now()
 	for _, o := range owners {
 		if !o.Closed {
-			s.AddWork(api.Work{Owned: o.Owner != "", Away: away[o.Broadcast], Until: listedUntil(o)}, now)
+			s.AddWork(o.Owner != "", r.behind(ctx, o, states[o.Broadcast], now))
 		}
 	}
 	return s, nil
 }
 
-// listedUntil is the wall clock to which a broadcast is listed: its begin
-// where nothing is.
-func listedUntil(o bus.Ownership) time.Time {
-	if until := hls.Summarize(o.State).Until; !until.IsZero() {
-		return until
+// behind is how long a broadcast waits for its worker: since the end of what
+// is listed, or its begin where nothing is, without the time in which its
+// encoder has sent nothing.
+func (r registry) behind(ctx context.Context, o bus.Ownership, state bus.StreamState, now time.Time) time.Duration {
+	sum := hls.Summarize(o.State)
+	switch {
+	case state == bus.Waiting:
+		return 0
+	case sum.Until.IsZero():
+		return now.Sub(o.Saved)
+	case state == bus.Live:
+		_, worker := r.owed(ctx, o.Broadcast, sum)
+		return time.Duration(worker * float64(time.Second))
 	}
-	return o.Saved
+	return now.Sub(sum.Until)
 }
 
 func (r registry) Kick(ctx context.Context, s media.Stream) error {

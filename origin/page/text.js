@@ -56,10 +56,10 @@ export function state(s) {
   return { live: "Live", waiting: "Reconnecting", ended: "Ended" }[s] ?? s;
 }
 
-/** summary of a list of streams. */
-export function summary(streams) {
+/** summary of a list of streams, and of more that are on and not in it. */
+export function summary(streams, more = 0) {
   const live = streams.filter((s) => s.state === "live").length;
   const waiting = streams.filter((s) => s.state === "waiting").length;
   if (!live && !waiting) return streams.length ? "Nothing is live now" : "Waiting for a stream";
-  return [live && `${live} live`, waiting && `${waiting} reconnecting`].filter(Boolean).join(", ");
+  return [live && `${live} live`, waiting && `${waiting} reconnecting`, more > 0 && `${more} more`].filter(Boolean).join(", ");
 }

@@ -6,7 +6,12 @@ import * as text from "./text.js";
 const $ = (id) => document.getElementById(id);
 const every = 2000; // ms between two looks at the API
 
+const most = 200; // streams that are listed, of those that are on and of those that are over
+
 let streams = []; // as the API gave them, live ones first
+let more = 0; // that are on, too, and are not listed
+let over = []; // those that have ended
+let looks = 0;
 let chosen = new URLSearchParams(location.search).get("stream");
 let shown = ""; // the broadcast that the player was started on
 let playing = "loading";
@@ -29,11 +34,24 @@ const order = { live: 0, waiting: 1, ended: 2 };
 async function look() {
   if (document.hidden && streams.length) return; // nobody looks: the player needs no list
   try {
-    streams = (await ask("api/v1/streams")).streams.sort((a, b) => (order[a.state] ?? 3) - (order[b.state] ?? 3));
+    const on = await ask(`api/v1/streams?state=live,waiting&limit=${most}`);
+    const gone = streams.some((s) => s.state !== "ended" && !on.streams.some(({ name }) => name === s.name));
+    if (gone || looks++ % 5 === 0) over = (await ask(`api/v1/streams?state=ended&limit=${most}`)).streams;
+    const all = [...on.streams, ...over.filter((s) => !on.streams.some(({ name }) => name === s.name))];
+    if (chosen && !all.some((s) => s.name === chosen)) all.push(...await one(chosen));
+    streams = all.sort((a, b) => (order[a.state] ?? 3) - (order[b.state] ?? 3));
+    more = on.total - on.streams.length;
     show();
   } catch {
     $("summary").textContent = "The server does not answer, trying again…";
   }
+}
+
+/** one is the stream of a link, if there is one, where the lists are too short for it. */
+async function one(name) {
+  if (!name.includes("/")) return [];
+  const answer = await fetch(`api/v1/streams/${name.split("/").map(encodeURIComponent).join("/")}`, { signal: AbortSignal.timeout(5000) });
+  return answer.ok ? [await answer.json()] : [];
 }
 
 async function lookAlways() {
@@ -77,12 +95,14 @@ function patch(now, next) {
 
 const words = (...list) => list.filter(Boolean).map((word) => element("li", {}, word));
 const pageLink = (name) => "?" + new URLSearchParams({ stream: name }).toString().replaceAll("%2F", "/");
+/** entryOf is the entry point of a stream, whatever is shown there; playlist that of one broadcast. */
+const entryOf = (s) => (s.playlist && s.broadcast ? s.playlist.replace(`/${s.broadcast}/`, "/") : playlistOf(s.name));
 const playlistOf = (name) => `hls/${name.split("/").map(encodeURIComponent).join("/")}/index.m3u8`;
 const absolute = (link) => new URL(link, document.baseURI).href;
 
 function show() {
   const current = choose();
-  $("summary").textContent = text.summary(streams);
+  $("summary").textContent = text.summary(streams, more);
   $("board").hidden = !current;
   $("board").classList.toggle("alone", streams.length === 1 && streams[0].name === chosen);
   $("empty").hidden = Boolean(current);
@@ -131,6 +151,7 @@ function showCurrent(s) {
   const behind = s.state === "live" && playing === "playing" && player.latency > 0 && `${Math.round(player.latency)} s behind live`;
   fill($("facts"), words(picture, text.rate(s.video), s.video && text.codec(s.video.codec), text.sound(s.audio), s.bitrate && text.bitrate(s.bitrate),
     s.uptime_seconds && `up ${text.duration(s.uptime_seconds)}`, behind), (word) => word);
+  fill($("advice"), s.advice ?? [], (a) => element("li", {}, a.text));
   showNotice();
 }
 
@@ -154,10 +175,9 @@ function showNotice() {
 
 function row(s) {
   const number = (value) => element("td", { class: "number" }, value ?? "–");
-  const lag = number(s.lag_seconds === undefined ? undefined : `${s.lag_seconds.toFixed(1)} s`);
-  lag.classList.toggle("late", s.lag_seconds > 10);
+  const lag = (seconds) => element("td", { class: seconds > 10 ? "number late" : "number" }, seconds === undefined ? "–" : `${seconds.toFixed(1)} s`);
   return element("tr", {}, element("th", { scope: "row" }, s.name), element("td", {}, text.state(s.state)), element("td", {}, s.ingest ?? "–"),
-    element("td", {}, s.worker ?? "–"), lag, number(s.epoch), number(s.restarts));
+    element("td", {}, s.worker ?? "–"), lag(s.encoder_lag_seconds), lag(s.worker_lag_seconds), number(s.epoch), number(s.restarts));
 }
 
 /** showCommand shows a command line that breaks between its parts. */
@@ -226,7 +246,7 @@ document.addEventListener("click", (event) => {
 $("copy-page").addEventListener("click", (event) => copy(event.currentTarget, absolute(pageLink(chosen))));
 $("copy-playlist").addEventListener("click", (event) => {
   const s = streams.find((s) => s.name === chosen);
-  copy(event.currentTarget, absolute(s?.playlist ?? playlistOf(chosen)));
+  copy(event.currentTarget, absolute(entryOf(s ?? { name: chosen })));
 });
 $("unmute").addEventListener("click", () => { $("video").muted = false; });
 $("video").addEventListener("volumechange", showNotice);

@@ -1,0 +1,34 @@
+package api
+
+import (
+	"fmt"
+	"time"
+)
+
+// Advice is what would make a stream better for its viewers.
+type Advice struct {
+	// Code is for programs: keyframe_interval. Others may come.
+	Code string `json:"code"`
+	// Text is for whoever runs the encoder.
+	Text string `json:"text"`
+}
+
+// Viewers are three segments behind (RFC 8216, 6.3.3), and a segment ends with
+// a key frame. A tenth more than was wished is how encoders round.
+const (
+	segmentsBehind = 3
+	tolerance      = 1.1
+)
+
+// AdviseKeyframes tells what to do about key frames that are too far apart for
+// segments of the wished duration; nothing where they are not. mean is the
+// duration that segments have.
+func AdviseKeyframes(wished, mean time.Duration) []Advice {
+	if float64(mean) <= tolerance*float64(wished) {
+		return nil
+	}
+	return []Advice{{"keyframe_interval", fmt.Sprintf(
+		"The encoder sends a key frame each %.1f s, so segments are that long instead of %.4g s and viewers are %.0f s later. "+
+			"Set its keyframe interval to 2 s (OBS: Settings → Output → Keyframe Interval).",
+		mean.Seconds(), wished.Seconds(), segmentsBehind*(mean-wished).Seconds())}}
+}
