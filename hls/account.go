@@ -70,7 +70,7 @@ func (s *State) declare(o *segment) {
 			s.Width, s.Height = w, h
 		}
 	}
-	n, span := int64(o.pictures-1), o.shown[1]-o.shown[0]
+	n, span := int64(o.fresh-1), o.shown[1]-o.shown[0]
 	if n <= 0 || span <= 0 {
 		return
 	}

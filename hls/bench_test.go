@@ -27,8 +27,10 @@ func BenchmarkPush(b *testing.B) {
 			seq++
 			c := framelog.Batch{Header: x.Header, Tags: x.Tags, Seq: seq}
 			c.Epoch = epoch
-			if cut := s.Push(&c); cut != nil && cut.Segment != nil {
-				s.Reuse(cut.Segment.Body)
+			for _, cut := range s.Push(&c) {
+				if cut.Segment != nil {
+					s.Reuse(cut.Segment.Body)
+				}
 			}
 		}
 	}

@@ -24,6 +24,14 @@ type Cutter struct {
 	epoch    uint64
 	lost     uint64
 	skip     bool // until the next key batch: the log lost what came before
+	pauses   Pauses
+	silent   struct { // the last that was made
+		codec media.Codec
+		frame []byte
+	}
+	opening *opening // nil: the show's tracks are decided
+	// lateSound tells that the first session is known to begin without sound.
+	lateSound bool
 
 	open    segment
 	reading reading
@@ -63,7 +71,7 @@ func New(s Settings) (*Cutter, error) {
 	if err := s.Check(); err != nil {
 		return nil, err
 	}
-	return &Cutter{state: newState(s, TS), format: TS}, nil
+	return &Cutter{state: newState(s, TS), format: TS, opening: new(opening)}, nil
 }
 
 // Restore returns a Cutter that goes on from a State.
@@ -76,7 +84,11 @@ func Restore(s State) (*Cutter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrState, err)
 	}
-	return &Cutter{state: s, format: f, timeline: s.Timeline, tracks: t, position: s.Place(), epoch: s.Epoch}, nil
+	c := &Cutter{state: s, format: f, timeline: s.Timeline, tracks: t, pauses: s.Pauses, position: s.Place(), epoch: s.Epoch}
+	if s.whole() && !s.Kinds.decided() {
+		c.opening = new(opening)
+	}
+	return c, nil
 }
 
 // State returns a copy of the State at the last boundary.
@@ -96,20 +108,26 @@ func (c *Cutter) Reuse(body []byte) {
 // batch held and no segment will: empty where there is none.
 func (c *Cutter) Foreign() [2]string { return c.reading.foreign }
 
-// Push takes the next batch. It returns a Cut where the batch begins the next
-// segment, or ends the session. The State after that Cut does not hold the
-// batch that caused it, unless it is an end: replaying the log from Position
-// on gives the same bytes.
+// Push takes the next batch. It returns a Cut for each segment that the batch
+// brings to its end, and for the session's end. The State after a Cut does not
+// hold the batch that caused it, unless it is an end: replaying the log from
+// Position on gives the same bytes. After each Push the caller asks Recall.
 //
 // b.Tags must stay as they are until the segment's end; Push keeps them.
-func (c *Cutter) Push(b *framelog.Batch) *Cut { return c.with(c.push(b)) }
-
-// with gives a Cut its State.
-func (c *Cutter) with(cut *Cut) *Cut {
-	if cut != nil {
-		cut.State = c.state.Clone()
+func (c *Cutter) Push(b *framelog.Batch) []*Cut {
+	if c.opening != nil {
+		return c.wait(b)
 	}
-	return cut
+	return c.cuts(c.push(b))
+}
+
+// cuts gives a Cut, if there is one, its State.
+func (c *Cutter) cuts(cut *Cut) []*Cut {
+	if cut == nil {
+		return nil
+	}
+	cut.State = c.state.Clone()
+	return []*Cut{cut}
 }
 
 func (c *Cutter) push(b *framelog.Batch) *Cut {
@@ -133,7 +151,7 @@ func (c *Cutter) push(b *framelog.Batch) *Cut {
 		cut = c.resume(b)
 	}
 	r := &c.reading
-	r.read(b, c.timeline, c.tracks)
+	r.read(b, c.timeline, c.tracks, c.state.Kinds)
 	if closed := c.cutBefore(b, r); closed != nil {
 		cut = closed
 	}
@@ -169,7 +187,15 @@ func (c *Cutter) beginSession(b *framelog.Batch) *Cut {
 	cut := c.close(c.open.end)
 	c.epoch = b.Epoch
 	c.timeline.BeginSession()
-	c.tracks = Tracks{} // it sends its own
+	if c.state.whole() {
+		c.pauses = Pauses{Key: c.pauses.Key, Last: c.pauses.Last, Log: c.pauses.Log, Block: unknownBlock}
+	}
+	if c.lateSound {
+		c.pauses.Block, c.lateSound = 0, false
+	}
+	if !c.state.Kinds.decided() {
+		c.tracks = Tracks{} // it sends its own
+	}
 	st := &c.state
 	c.keep()
 	st.Epoch = c.epoch
@@ -205,9 +231,13 @@ func (c *Cutter) cutBefore(b *framelog.Batch, r *reading) *Cut {
 		if hole {
 			boundary = min(r.begin, o.end)
 		}
+		before := c.timeline
 		cut := c.close(boundary)
 		if changed || hole {
 			c.state.Break = true
+		}
+		if c.timeline != before { // by what the segment was filled with
+			r.read(b, c.timeline, c.tracks, c.state.Kinds)
 		}
 		return cut
 	}

@@ -8,15 +8,16 @@ import (
 // Missed tells the Cutter that the log lost batches before the next one:
 // they had aged out when it came to read them. What follows can be shown from
 // the next key batch on.
-func (c *Cutter) Missed() *Cut {
+func (c *Cutter) Missed() []*Cut {
 	if c.state.Phase != Live {
 		return nil
 	}
+	cuts := c.settle()
 	c.skip = true
 	changed := c.open.started && !c.tracks.same(&c.open.tracks)
 	cut := c.close(c.open.end)
 	c.state.Break = c.state.Break || changed
-	return c.with(cut)
+	return append(cuts, c.cuts(cut)...)
 }
 
 // resume goes on at the first key batch after a hole in the log. What the
@@ -51,7 +52,7 @@ func (c *Cutter) gaps(b *framelog.Batch) (entries []Entry, follows bool) {
 	}
 	c.timeline.Skip(t.Timestamp)
 	var r reading
-	r.read(b, c.timeline, c.tracks)
+	r.read(b, c.timeline, c.tracks, st.Kinds)
 	missing := millis(r.begin-st.SessionStart) - (st.WallEndMS - st.WallMS)
 	if !r.ok || missing <= 0 || missing > st.WindowMS {
 		return nil, false

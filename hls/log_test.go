@@ -24,9 +24,9 @@ func TestLogMadeAnew(t *testing.T) {
 			again.First, again.Seq = again.First-uint64(lost[1]), again.Seq-uint64(lost[1])
 		}
 		if i == lost[1] {
-			out.take(c.Missed())
+			out.take(c.Missed()...)
 		}
-		out.take(c.Push(&again))
+		out.take(c.Push(&again)...)
 	}
 	s := c.State()
 	if at := s.Place(); at.Log != "second" || at.Seq != rec.Batches[len(rec.Batches)-1].Seq-uint64(lost[1]) || s.Phase != Ending {

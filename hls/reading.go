@@ -11,6 +11,7 @@ import (
 type reading struct {
 	timeline media.Timeline // after the batch
 	tracks   Tracks         // after the batch
+	kinds    Kinds          // of the show: frames of other tracks are lost
 	frames   []media.Frame  // reused
 	// ok tells whether the batch has frames. Then dts is where on the segment
 	// grid it begins, the DTS of its first picture, else of its first audio
@@ -24,16 +25,19 @@ type reading struct {
 	// nothing after it needs anything before it; or that there is none at all.
 	keyed    bool
 	pictures int
-	lost     uint64
+	// soundHeader tells that the batch has a configuration of sound.
+	soundHeader bool
+	lost        uint64
 	// foreign names a codec of a video and of an audio frame that MPEG-TS HLS
 	// is not made with here.
 	foreign [2]string
 }
 
-// read parses a batch as it follows on timeline and tracks. A bad tag is
-// counted as lost, and never stops what comes after it.
-func (r *reading) read(b *framelog.Batch, timeline media.Timeline, current Tracks) {
-	*r = reading{timeline: timeline, tracks: current, frames: r.frames[:0], keyed: true}
+// read parses a batch of a show with these kinds of tracks as it follows on
+// timeline and tracks. A bad tag is counted as lost, and never stops what comes
+// after it.
+func (r *reading) read(b *framelog.Batch, timeline media.Timeline, current Tracks, kinds Kinds) {
+	*r = reading{timeline: timeline, tracks: current, kinds: kinds, frames: r.frames[:0], keyed: true}
 	for p := b.Tags; len(p) > 0; {
 		t, n, err := flv.NextTag(p)
 		if err != nil {
@@ -107,7 +111,7 @@ func (r *reading) readVideo(t flv.Tag) {
 		return
 	}
 	id := videoCodec(v.Codec)
-	if id == "" || v.Track != 0 {
+	if id == "" || v.Track != 0 || r.kinds.lacks(media.Video) {
 		if v.Packet == flv.CodedFrames {
 			r.lost++
 			if id == "" {
@@ -140,7 +144,7 @@ func (r *reading) readAudio(t flv.Tag) {
 		return
 	}
 	id := audioCodec(a.Codec)
-	if id == "" || a.Track != 0 {
+	if id == "" || a.Track != 0 || r.kinds.lacks(media.Audio) {
 		if a.Packet == flv.CodedFrames {
 			r.lost++
 			if id == "" {
@@ -151,6 +155,7 @@ func (r *reading) readAudio(t flv.Tag) {
 	}
 	switch a.Packet {
 	case flv.SequenceHeader:
+		r.soundHeader = true
 		if r.tracks.set(id, a.Body) != nil {
 			r.lost++
 		}

@@ -45,12 +45,11 @@ func (a aged) work(t *rapid.T, set Settings, dies func() bool) (out output) {
 		t.Fatal(err)
 	}
 	blob := s.State().Encode()
-	save := func(c *Cut) {
-		if c == nil {
-			return
+	save := func(cuts ...*Cut) {
+		for _, c := range cuts {
+			out.take(c)
+			blob = c.State.Encode()
 		}
-		out.take(c)
-		blob = c.State.Encode()
 	}
 	for again := true; again; {
 		state, err := ParseState(blob)
@@ -68,13 +67,33 @@ func (a aged) work(t *rapid.T, set Settings, dies func() bool) (out output) {
 				break
 			}
 			if missed[i] {
-				save(s.Missed())
+				save(s.Missed()...)
 			}
-			save(s.Push(b))
+			save(s.Push(b)...)
+			a.recall(s)
 		}
 	}
 	out.state = *s.State()
 	return out
+}
+
+// recall gives the Cutter the batches that it asks for, if none has aged out.
+func (a aged) recall(s *Cutter) {
+	first, last, needed := s.Recall()
+	if !needed {
+		return
+	}
+	var again []*framelog.Batch
+	for i, b := range a.batches {
+		if b.First >= first && b.Seq <= last {
+			if a.gone[i] {
+				again = nil
+				break
+			}
+			again = append(again, b)
+		}
+	}
+	s.Replay(again)
 }
 
 // checkEntries holds the window against what a playlist may say.
@@ -110,6 +129,14 @@ func drawShow(t *rapid.T) synthetic.Show {
 	case 2:
 		s.AudioLate = rapid.Float64Range(0, 4).Draw(t, "late")
 	}
+	span := func(name string) (p synthetic.Span) {
+		if rapid.IntRange(0, 3).Draw(t, name) == 0 {
+			p.From = rapid.Float64Range(0, 8).Draw(t, "from")
+			p.To = p.From + rapid.Float64Range(0, 5).Draw(t, "to")
+		}
+		return p
+	}
+	s.Mute, s.Freeze = span("mute"), span("freeze")
 	if rapid.Bool().Draw(t, "changes") {
 		s.ChangeAt, s.ChangeTo = rapid.Float64Range(0, 8).Draw(t, "change"), synthetic.AVC360
 	}

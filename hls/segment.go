@@ -20,8 +20,15 @@ type segment struct {
 	dependent        bool // does not begin with a key frame
 	opensSession     bool
 	frames, pictures int
-	// shown is when its first picture is shown, and its last one, in ticks.
-	shown [2]int64
+	// fresh are its pictures that are not shown again, shown is when the first
+	// of them is shown, and the last one, in ticks.
+	fresh    int
+	shown    [2]int64
+	replayed bool // see Replay
+	// soundFrom is where sound that is missing begins, where that is not where
+	// the sound before it ends: at a discontinuity, at a session's start, behind
+	// a gap.
+	soundFrom int64
 	// lost is the Cutter's count when it was opened.
 	lost uint64
 	// held are the batches so far, while the segment can still be begun anew
@@ -58,7 +65,7 @@ func (c *Cutter) restart(t Tracks) {
 	c.timeline = c.state.Timeline
 	for _, b := range held {
 		var r reading
-		r.read(b, c.timeline, t)
+		r.read(b, c.timeline, t, Kinds{})
 		c.absorb(b, &r)
 	}
 	c.timeline, c.tracks = after, current
@@ -66,6 +73,7 @@ func (c *Cutter) restart(t Tracks) {
 
 // absorb puts a batch into the open segment, opening one if there is none.
 func (c *Cutter) absorb(b *framelog.Batch, r *reading) {
+	before := c.timeline
 	c.position, c.timeline, c.tracks = b.Position(), r.timeline, r.tracks
 	o := &c.open
 	if !o.started && !r.tracks.empty() && len(r.frames) > 0 {
@@ -81,9 +89,13 @@ func (c *Cutter) absorb(b *framelog.Batch, r *reading) {
 	if r.tracks.Audio != o.audio && o.audio != nil {
 		c.changeAudio(r)
 	}
-	for i := range r.frames {
-		c.write(&r.frames[i])
+	if !c.state.Kinds.decided() {
+		for i := range r.frames {
+			c.write(&r.frames[i])
+		}
+		return
 	}
+	c.writeWhole(b, r, &before)
 }
 
 // start opens a segment with the tracks of its first batch.
@@ -101,6 +113,9 @@ func (c *Cutter) start(r *reading) {
 	// Whoever goes on from a State that a hole in the log made finds the
 	// session started, by this same batch.
 	o.opensSession = r.begin == c.state.SessionStart
+	if st := &c.state; st.Break || c.timeline.Audio.Rate == 0 || len(st.Entries) > 0 && st.Entries[len(st.Entries)-1].Flags&Gap != 0 {
+		o.soundFrom = o.start
+	}
 	o.grid = c.grid(r.dts)
 	if c.body == nil {
 		c.body, c.spare = c.spare, nil
@@ -112,7 +127,7 @@ func (c *Cutter) start(r *reading) {
 func (c *Cutter) hold(b *framelog.Batch, r *reading) {
 	o := &c.open
 	first := o.frames == 0 || len(o.held) > 0
-	whole := o.tracks.Video != nil && o.tracks.Audio != nil
+	whole := c.state.whole() || o.tracks.Video != nil && o.tracks.Audio != nil
 	o.heldBytes += len(b.Tags)
 	if whole || !first || !o.opensSession || o.heldBytes > lateTrackBytes || r.end-o.start > lateTrack {
 		o.held = nil
@@ -148,7 +163,8 @@ func (c *Cutter) write(f *media.Frame) {
 	if f.Kind == media.Audio {
 		return
 	}
-	if o.pictures++; o.pictures == 1 {
+	o.pictures++
+	if o.fresh++; o.fresh == 1 {
 		o.shown = [2]int64{f.PTS, f.PTS}
 	}
 	o.shown[0], o.shown[1] = min(o.shown[0], f.PTS), max(o.shown[1], f.PTS)
@@ -167,6 +183,7 @@ func (c *Cutter) close(boundary int64) *Cut {
 	// How long the last frame is shown is a guess, and a batch of another
 	// release may be of any length: what the playlists say stays within limits.
 	boundary = min(boundary, o.start+c.limit())
+	c.fillSegment(boundary)
 	c.body = o.writer.Flush(c.body)
 	c.keep()
 	st.Carry, st.Epoch = o.writer.Carry(), c.epoch
@@ -185,7 +202,7 @@ func (c *Cutter) keep() {
 	st := &c.state
 	st.Log, st.Position, st.Number = c.position.Log, c.position.Seq, c.position.Number
 	st.Timeline = c.timeline
-	st.Tracks = c.tracks.stored()
+	st.Tracks, st.Pauses = c.tracks.stored(), c.pauses
 }
 
 // list appends entries to the State, and takes out what has left the window.

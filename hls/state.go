@@ -119,6 +119,10 @@ type State struct {
 	Format string          `json:"format,omitempty"`
 	Carry  json.RawMessage `json:"carry,omitempty"`
 	Tracks []track         `json:"tracks,omitempty"`
+	// Kinds are the tracks that the show has, and Pauses what is known of
+	// those that send nothing.
+	Kinds  Kinds  `json:"kinds,omitzero"`
+	Pauses Pauses `json:"pauses,omitzero"`
 
 	// Target is the target duration in seconds, 0 before the first segment.
 	Target int `json:"target,omitempty"`
@@ -264,6 +268,10 @@ func (s *State) Settings() Settings {
 func (s *State) Place() framelog.Position {
 	return framelog.Position{Log: s.Log, Seq: s.Position, Epoch: s.Epoch, Number: s.Number}
 }
+
+// whole tells whether each segment holds every track of the show: a rule since
+// MuxerVersion 2.
+func (s *State) whole() bool { return s.Muxer >= 2 }
 
 // Next is the media sequence of the next segment: how many there are so far.
 func (s *State) Next() uint64 { return s.First + uint64(len(s.Entries)) }

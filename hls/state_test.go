@@ -112,14 +112,15 @@ func FuzzPush(f *testing.F) {
 		push := func(b framelog.Batch) {
 			seq++
 			b.Seq = seq
-			cut := s.Push(&b)
-			if cut == nil || cut.Segment == nil {
-				return
+			for _, cut := range s.Push(&b) {
+				if cut.Segment == nil {
+					continue
+				}
+				if cut.Segment.Sequence != next || cut.Segment.Entry.DurationMS <= 0 {
+					t.Fatalf("segment %d of %d ms, want number %d", cut.Segment.Sequence, cut.Segment.Entry.DurationMS, next)
+				}
+				next++
 			}
-			if cut.Segment.Sequence != next || cut.Segment.Entry.DurationMS <= 0 {
-				t.Fatalf("segment %d of %d ms, want number %d", cut.Segment.Sequence, cut.Segment.Entry.DurationMS, next)
-			}
-			next++
 		}
 		for _, b := range base[:len(base)-1] {
 			push(*b)
@@ -162,13 +163,14 @@ func TestEveryStateCanBeRead(t *testing.T) {
 				rec.Batches = rec.Batches[:0]
 				rec.Session(t, tt.show.Tags(), framelog.End|framelog.Lost)
 				for _, b := range rec.Batches {
-					cut := s.Push(b)
-					if cut == nil || i%20 > 0 {
-						continue
-					}
-					blob := cut.State.Encode()
-					if _, err := ParseState(blob); err != nil || len(blob) > 16<<10 {
-						t.Fatalf("session %d: a State of %d entries and %d bytes: %v", i, len(cut.State.Entries), len(blob), err)
+					for _, cut := range s.Push(b) {
+						if i%20 > 0 {
+							continue
+						}
+						blob := cut.State.Encode()
+						if _, err := ParseState(blob); err != nil || len(blob) > 16<<10 {
+							t.Fatalf("session %d: a State of %d entries and %d bytes: %v", i, len(cut.State.Entries), len(blob), err)
+						}
 					}
 				}
 			}

@@ -75,13 +75,9 @@ func goOn(t testing.TB, s State, batches []*framelog.Batch) (cuts []*Cut) {
 			continue
 		}
 		if i == lostTo && b.First-1 != s.Position {
-			if cut := c.Missed(); cut != nil {
-				cuts = append(cuts, cut)
-			}
+			cuts = append(cuts, c.Missed()...)
 		}
-		if cut := c.Push(b); cut != nil {
-			cuts = append(cuts, cut)
-		}
+		cuts = append(cuts, c.Push(b)...)
 	}
 	return cuts
 }

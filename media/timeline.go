@@ -107,10 +107,11 @@ func (t *Timeline) Skip(ts uint32) {
 
 // now returns where the media so far ends.
 func (t *Timeline) now() int64 {
-	return max(t.End, t.Video.end(), t.Audio.end())
+	return max(t.End, t.Video.End(), t.Audio.End())
 }
 
-func (k *TrackClock) end() int64 {
+// End is where the track so far ends, 0 where the session has none of it.
+func (k *TrackClock) End() int64 {
 	if !k.Seen {
 		return 0
 	}
@@ -183,6 +184,31 @@ func (t *Timeline) PlaceAudio(ts uint32, samples, rate int) int64 {
 	k.Step = int64(samples) * Clock / int64(rate)
 	k.Out = pts
 	return pts
+}
+
+// SoundEnd is where the sound so far ends, the silence that was put in
+// included, or from, where the session has none before that.
+func (t *Timeline) SoundEnd(from int64) int64 {
+	if t.Audio.Rate == 0 {
+		return from
+	}
+	return max(from, t.Audio.Out+t.Audio.Step)
+}
+
+// PlaceSilence gives an audio frame that the encoder did not send its place:
+// behind the sound so far, on its clock, and not before from. The frame holds
+// samples samples at rate Hz.
+func (t *Timeline) PlaceSilence(from int64, samples, rate int) int64 {
+	k := &t.Audio
+	due := k.Anchor + k.Samples*Clock/int64(rate)
+	if k.Rate != rate || due < from {
+		due = t.SoundEnd(from)
+		k.Anchor, k.Samples, k.Rate = due, 0, rate
+	}
+	k.Samples += int64(samples)
+	k.Step = int64(samples) * Clock / int64(rate)
+	k.Out = due
+	return due
 }
 
 // place unwraps ts and moves it to the broadcast's clock, without regard to

@@ -216,7 +216,7 @@ func (p *packager) run(ctx context.Context) error {
 	err := guard(func() error {
 		defer close(p.cuts)
 		return p.worker.Source.Read(reading, p.job.Broadcast, p.job.Rendition, p.state.Place(),
-			func(b *framelog.Batch, missed bool) error { return p.push(b, missed, ship) })
+			func(b *framelog.Batch, missed bool) error { return p.push(reading, b, missed, ship) })
 	})
 	if failed := line.Wait(); failed != nil {
 		return failed
@@ -236,7 +236,7 @@ func guard(do func() error) (err error) {
 }
 
 // push takes a batch of the log, and ships what it brings.
-func (p *packager) push(b *framelog.Batch, missed bool, ship func(*hls.Cut) error) error {
+func (p *packager) push(ctx context.Context, b *framelog.Batch, missed bool, ship func(*hls.Cut) error) error {
 	select {
 	case body := <-p.bodies:
 		p.cutter.Reuse(body)
@@ -245,7 +245,7 @@ func (p *packager) push(b *framelog.Batch, missed bool, ship func(*hls.Cut) erro
 	p.decided.applyTo(p.cutter)
 	if missed {
 		p.log.Warn("the log had lost frames before they were read")
-		if cut := p.cutter.Missed(); cut != nil {
+		for _, cut := range p.cutter.Missed() {
 			if err := ship(cut); err != nil {
 				return err
 			}
@@ -255,17 +255,53 @@ func (p *packager) push(b *framelog.Batch, missed bool, ship func(*hls.Cut) erro
 	if b.Flags.Has(framelog.Begin) {
 		p.worker.Metrics.enter(p, time.Now())
 	}
-	cut := p.cutter.Push(b)
+	for _, cut := range p.cutter.Push(b) {
+		if err := ship(cut); err != nil {
+			return err
+		}
+		if cut.State.Phase == hls.Ending {
+			return errEnding
+		}
+	}
 	p.tellForeign()
-	if cut == nil {
+	return p.recall(ctx)
+}
+
+// recallTimeout bounds how long the log is read anew for.
+const recallTimeout = 5 * time.Second
+
+// errRecalled leaves Source.Read where the log was read anew far enough.
+var errRecalled = errors.New("read anew")
+
+// recall gives the cutter the batches once more that it asks for, if it does.
+func (p *packager) recall(ctx context.Context) error {
+	first, last, needed := p.cutter.Recall()
+	if !needed {
 		return nil
 	}
-	if err := ship(cut); err != nil {
-		return err
+	short, cancel := context.WithTimeout(ctx, recallTimeout)
+	defer cancel()
+	var batches []*framelog.Batch
+	size := 0
+	err := p.worker.Source.Read(short, p.job.Broadcast, p.job.Rendition, framelog.Position{Seq: first - 1}, func(b *framelog.Batch, missed bool) error {
+		if missed || size > hls.RecallBytes {
+			batches = nil
+			return errRecalled
+		}
+		batches, size = append(batches, b), size+len(b.Tags)
+		if b.Seq >= last {
+			return errRecalled
+		}
+		return nil
+	})
+	if ctx.Err() != nil {
+		return ctx.Err()
 	}
-	if cut.State.Phase == hls.Ending {
-		return errEnding
+	if !errors.Is(err, errRecalled) {
+		p.log.Warn("the last pictures could not be read from the log again", "err", err)
+		batches = nil
 	}
+	p.cutter.Replay(batches)
 	return nil
 }
 

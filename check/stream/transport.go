@@ -436,6 +436,9 @@ func (t *Track) settle() {
 		t.steps = nil
 		return
 	}
+	// Pictures less than a millisecond apart are there for the decoder, not to
+	// be seen: they say nothing of the rate.
+	t.steps = slices.DeleteFunc(t.steps, func(step int64) bool { return step < media.Clock/1000 })
 	if len(t.steps) == 0 {
 		return
 	}

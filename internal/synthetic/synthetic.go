@@ -47,7 +47,14 @@ type Show struct {
 	OpenGOPs   bool // key frames are recovery points, but for the first
 	Seed       uint64
 	PictureLen int
+	Mute       Span // no sound is sent
+	Freeze     Span // no pictures are sent, and none are left out: those behind it are later
 }
+
+// Span is a time within a show, in seconds; the zero value is none.
+type Span struct{ From, To float64 }
+
+func (s Span) has(at float64) bool { return at >= s.From && at < s.To }
 
 // New returns a session with the defaults filled in.
 func New(seconds float64) Show {
@@ -71,6 +78,12 @@ func (s Show) Tags() []flv.Tag {
 		perGOP := int(s.GOP*float64(s.FPS) + 0.5)
 		for n := range int(s.Seconds * float64(s.FPS)) {
 			at := float64(n) / float64(s.FPS)
+			if at >= s.Freeze.From {
+				at += s.Freeze.To - s.Freeze.From
+			}
+			if at >= s.Seconds {
+				break
+			}
 			if s.ChangeTo != nil && at >= s.ChangeAt && n%perGOP == 0 {
 				add(at, flv.TagVideo, append([]byte{0x17, 0, 0, 0, 0}, s.ChangeTo...))
 			}
@@ -87,6 +100,9 @@ func (s Show) Tags() []flv.Tag {
 			at := s.AudioLate + float64(n)*1024/44100
 			if at >= s.Seconds {
 				break
+			}
+			if s.Mute.has(at) {
+				continue
 			}
 			add(at, flv.TagAudio, append([]byte{0xaf, 1}, random(rng, 200+rng.IntN(200))...))
 		}

@@ -80,6 +80,8 @@ type Muxer struct {
 	// lastVideo is the DTS of the segment's last picture, if hasVideo.
 	lastVideo int64
 	hasVideo  bool
+	// hasClock tells that the segment has a PCR.
+	hasClock bool
 	// hasAudio tells that an audio PES packet of the segment is written. The
 	// first one holds one frame: readers that have yet to learn how long a
 	// frame lasts (ffmpeg's) would misplace those behind it.
@@ -166,8 +168,12 @@ func (m *Muxer) EndPart(dst []byte) []byte { return m.flushAudio(dst) }
 
 // Flush appends the audio PES packet that is still open: it ends a segment.
 func (m *Muxer) Flush(dst []byte) []byte {
+	if !m.hasClock && m.pending.frames > 0 && m.video != nil {
+		// A moment of sound without a picture to give it a clock.
+		dst = m.appendPCR(dst, max(m.next.PCR+1, m.pending.pts-Lead-audioSlack), false)
+	}
 	dst = m.flushAudio(dst)
-	m.lastVideo, m.hasVideo, m.hasAudio = 0, false, false
+	m.lastVideo, m.hasVideo, m.hasAudio, m.hasClock = 0, false, false, false
 	return dst
 }
 
@@ -258,7 +264,7 @@ func (m *Muxer) clock(dst []byte, h pesHeader) ([]byte, pesHeader) {
 	default:
 		dst = m.fill(dst, target)
 	}
-	h.hasPCR, h.pcr, m.next.PCR = true, target, target
+	h.hasPCR, h.pcr, m.next.PCR, m.hasClock = true, target, target, true
 	return dst, h
 }
 
@@ -286,6 +292,6 @@ func (m *Muxer) appendPCR(dst []byte, pcr int64, discontinuity bool) []byte {
 	if m.video == nil {
 		pid, counter = audioPID, m.next.Audio
 	}
-	m.next.PCR = pcr
+	m.next.PCR, m.hasClock = pcr, true
 	return m.pes.appendClock(dst, pid, counter, pcr, discontinuity)
 }

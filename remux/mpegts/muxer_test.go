@@ -308,3 +308,26 @@ func TestTablesOfEachSetOfTracks(t *testing.T) {
 		t.Errorf("PMT versions %v, want three", versions)
 	}
 }
+
+// A moment of sound, less than the time between two clock references, in a
+// stream whose pictures carry the clock: a decoder needs one all the same.
+func TestEverySegmentHasAClock(t *testing.T) {
+	clip := readClip(t)
+	sound := clip.only(media.Audio).frames[:2]
+	m := newMuxer(t, clip.cfg, mpegts.Continuity{PCR: sound[0].PTS - mpegts.Lead})
+	clocks := 0
+	for e := range mpegts.Demux(mux(t, m, sound)) {
+		switch e.Type {
+		case mpegts.EventPCR:
+			clocks++
+			if e.PID != videoPID || e.PCR <= sound[0].PTS-mpegts.Lead {
+				t.Errorf("a PCR of %d on PID %#x: want one that is later than the last, on the pictures' PID", e.PCR, e.PID)
+			}
+		case mpegts.EventFault:
+			t.Error(e.Err)
+		}
+	}
+	if clocks != 1 {
+		t.Errorf("%d clock references, want one", clocks)
+	}
+}
