@@ -11,9 +11,7 @@ import (
 func (c *Cutter) account(e *Entry) {
 	o, st := &c.open, &c.state
 	if st.Target == 0 {
-		wish := (st.SegmentMS + 999) / 1000
-		first := (e.DurationMS + 999) / 1000
-		st.Target = int(min(max(wish, first), int64(MaxTarget/time.Second)))
+		st.Target = st.targetFor(e.DurationMS)
 	}
 	st.Dependent = st.Dependent || o.dependent
 	st.Bytes += e.Bytes
@@ -31,6 +29,22 @@ func (c *Cutter) account(e *Entry) {
 		st.Bandwidth, st.Average = st.Peak*5/4, mean
 	}
 	st.declare(o)
+}
+
+// targetJitter is how much longer than the first segment those that follow may
+// be, for their key frames are as far apart by the encoder's clock only.
+const targetJitter = 50
+
+// targetFor returns the target duration in seconds of a broadcast whose first
+// segment lasts so long. RFC 8216, 4.3.3.1 rounds to the nearest integer, and
+// players begin three target durations behind: a second too much costs every
+// viewer three.
+func (s *State) targetFor(firstMS int64) int {
+	wish, first := (s.SegmentMS+500)/1000, (firstMS+targetJitter+500)/1000
+	if s.Muxer == 1 {
+		wish, first = (s.SegmentMS+999)/1000, (firstMS+999)/1000
+	}
+	return int(min(max(wish, first, 1), int64(MaxTarget/time.Second)))
 }
 
 // peakWith returns the highest bit rate of the runs of segments that end with

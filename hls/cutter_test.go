@@ -86,6 +86,7 @@ func TestBoundaries(t *testing.T) {
 		{"a GOP of 10 s makes the target duration", with(synthetic.New(25), func(s *synthetic.Show) { s.GOP = 10 }), []int64{10000, 10000, 5000}, 10, false},
 		{"a GOP of 3 s: the grid decides", with(synthetic.New(18), func(s *synthetic.Show) { s.GOP = 3 }), []int64{6000, 3000, 3000, 6000}, 6, false},
 		{"key frames that are no IDR pictures are cut at, and said not to be independent", with(synthetic.New(8), func(s *synthetic.Show) { s.OpenGOPs = true }), []int64{4000, 4000}, 4, true},
+		{"OBS as it is: a key frame each 250 pictures", with(synthetic.New(25), func(s *synthetic.Show) { s.GOP = 250. / 30 }), []int64{8333, 8334, 8333}, 8, false},
 		{"video only", with(synthetic.New(8), func(s *synthetic.Show) { s.Audio = false }), []int64{4000, 4000}, 4, false},
 		{"a start at an odd time changes nothing", with(synthetic.New(8), func(s *synthetic.Show) { s.Start = 3_000_000_000 }), []int64{4000, 4000}, 4, false},
 	} {
@@ -110,6 +111,51 @@ func TestBoundaries(t *testing.T) {
 	}
 }
 
+// The target duration is the longest segment's, rounded to the nearest second
+// (RFC 8216, 4.3.3.1): players begin three of them behind.
+func TestTargetDuration(t *testing.T) {
+	for _, tt := range []struct {
+		segment  time.Duration
+		gop      int // pictures, of 1/fps·stretch
+		fps      int
+		stretch  float64
+		want     int
+		longest  int64 // ms
+		segments int
+	}{
+		{4 * time.Second, 120, 30, 1.001, 4, 4004, 5},     // a camera of 29.97 pictures a second
+		{4 * time.Second, 60, 30, 1.001, 4, 4004, 5},      // the same, with a key frame each 2 s
+		{2 * time.Second, 125, 50, 0.994, 3, 2485, 8},     // 2.485 s: rounds down, and the next may not, by a jitter of 15 ms
+		{1500 * time.Millisecond, 15, 30, 1, 2, 1500, 14}, // half a second rounds up
+		{1400 * time.Millisecond, 7, 10, 1, 1, 1400, 15},  // and less does not
+		{500 * time.Millisecond, 4, 10, 1, 1, 800, 40},    // never 0
+		{12 * time.Second, 130, 10, 1, 12, 12499, 2},      // a group of pictures of 13 s is cut
+	} {
+		s := synthetic.New(20)
+		s.FPS, s.GOP, s.PictureLen, s.Audio = tt.fps, float64(tt.gop)/float64(tt.fps), 40, false
+		tags := s.Tags()
+		for i := range tags {
+			tags[i].Timestamp = uint32(float64(tags[i].Timestamp)*tt.stretch + 0.5)
+		}
+		log := new(synthetic.Log)
+		log.Session(t, tags, framelog.Final)
+		out := cutAll(t, newCutter(t, Settings{Segment: tt.segment, Window: time.Minute}), log.Batches)
+		if out.state.Target != tt.want || slices.Max(out.durations()) > tt.longest+1 || len(out.entries) != tt.segments {
+			t.Errorf("segments of %v, groups of %d pictures at %d/s: target duration %d, durations %v; want %d, at most %d ms, %d segments",
+				tt.segment, tt.gop, tt.fps, out.state.Target, out.durations(), tt.want, tt.longest, tt.segments)
+		}
+	}
+}
+
+// A broadcast that began with the rules of before keeps them.
+func TestTargetDurationOfVersion1(t *testing.T) {
+	s := newState(settings, TS)
+	s.Version, s.Muxer = 1, 1
+	if got := s.targetFor(4004); got != 5 {
+		t.Errorf("target duration %d, want the 5 that the release before would have said", got)
+	}
+}
+
 func TestAudioOnlyIsCutBySecondsOfSound(t *testing.T) {
 	s := synthetic.New(20)
 	s.Video = false
@@ -131,7 +177,7 @@ func TestEndlessGOP(t *testing.T) {
 	s.GOP = 60
 	out := cutAll(t, newCutter(t, settings), synthetic.Record(t, s).Batches)
 	for i, e := range out.entries {
-		if e.DurationMS > 12400 {
+		if e.DurationMS > 12499 {
 			t.Errorf("segment %d lasts %d ms, which rounds to more than the target duration of %d s", i, e.DurationMS, out.state.Target)
 		}
 	}

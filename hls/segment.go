@@ -251,7 +251,11 @@ func (c *Cutter) limit() int64 {
 	if c.state.Target == 0 {
 		return int64(MaxTarget/time.Second) * media.Clock
 	}
-	return int64(c.state.Target)*media.Clock + 400*media.Clock/1000
+	over := int64(499) // ms, which round down
+	if c.state.Muxer == 1 {
+		over = 400
+	}
+	return int64(c.state.Target)*media.Clock + over*media.Clock/1000
 }
 
 // millis rounds ticks to milliseconds.
