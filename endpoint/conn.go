@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"io"
-	"log/slog"
 	"net"
 	"os"
 	"sync/atomic"
@@ -48,8 +47,8 @@ type conn struct {
 	server *Server
 	cfg    *Config
 	nc     net.Conn
+	place  *Place
 	rtmp   *rtmp.Server
-	log    *slog.Logger
 	wake   chan struct{} // somebody asks for a turn; any goroutine may signal it
 
 	drainBy atomic.Pointer[time.Time] // nil: no drain. Set by any goroutine
@@ -62,6 +61,7 @@ type conn struct {
 	atKey  bool // to be cut at the next key frame
 	asked  bool // the peer was asked to reconnect
 	mute   bool // the peer does not take what we write any more
+	known  bool // it has sent media: it is no stranger
 
 	sessions []published // in the order they began
 	stray    int         // tags of publishes that have no session any more
@@ -71,7 +71,6 @@ func newConn(s *Server, nc net.Conn) *conn {
 	c := &conn{server: s, cfg: &s.cfg, nc: nc, wake: make(chan struct{}, 1)}
 	c.timer = time.NewTimer(0)
 	c.timer.Stop()
-	c.log = s.cfg.Logger.With("remote", nc.RemoteAddr().String())
 	return c
 }
 
@@ -79,6 +78,12 @@ func newConn(s *Server, nc net.Conn) *conn {
 func (c *conn) drain(by time.Time) {
 	c.drainBy.Store(&by)
 	c.poke()
+}
+
+// dismiss ends the connection in favour of another. Any goroutine may call it.
+func (c *conn) dismiss() {
+	_ = c.nc.Close()
+	c.server.crowded()
 }
 
 // poke gives the connection a turn at once. Any goroutine may call it. It wakes

@@ -1,7 +1,6 @@
 package endpoint
 
 import (
-	"context"
 	"errors"
 	"io"
 	"log/slog"
@@ -102,7 +101,7 @@ func (c *conn) report(e *ending) {
 	default:
 		c.cfg.Metrics.refused.WithLabelValues(e.Reason).Inc()
 	}
-	attrs := []slog.Attr{slog.String("reason", e.Reason)}
+	attrs := []slog.Attr{slog.String("remote", c.nc.RemoteAddr().String())}
 	if e.stream != (media.Stream{}) {
 		attrs = append(attrs, slog.String("stream", e.stream.String()))
 	}
@@ -112,5 +111,5 @@ func (c *conn) report(e *ending) {
 	if e.Err != nil {
 		attrs = append(attrs, slog.Any("err", e.Err))
 	}
-	c.log.LogAttrs(context.Background(), level, what, attrs...)
+	c.server.lines.write(level, what, e.Reason, attrs...)
 }

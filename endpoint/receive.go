@@ -101,6 +101,10 @@ func (c *conn) tag(life context.Context, arrived time.Time, streamID uint32, t f
 		c.stray++
 		return nil
 	}
+	if !c.known && t.Type != flv.TagScript {
+		c.known = true
+		c.place.Settle()
+	}
 	if len(c.sessions) > 1 {
 		c.sessions[i].read += len(t.Data)
 	}
@@ -203,6 +207,10 @@ func (c *conn) endSession(life context.Context, i int, why *ending) {
 	s := c.sessions[i]
 	c.sessions = slices.Delete(c.sessions, i, i+1)
 	c.began = time.Now()
+	if len(c.sessions) == 0 && c.known {
+		c.known = false
+		c.place.Unsettle()
+	}
 	end, dropped := why.Ending, c.rtmp.Dropped()
 	end.NoPublish, end.NoScript = dropped.NoPublish+c.stray, dropped.NoScript
 	s.End(life, end)

@@ -36,8 +36,10 @@ type Config struct {
 	// MaxMessage is the largest message of a publish, in bytes. Default: that of
 	// package rtmp, 8 MiB.
 	MaxMessage int
-	// MaxConnections bounds the open connections. Default DefaultMaxConnections.
-	MaxConnections int
+	// MaxConnections bounds the open connections, and MaxPerAddress those of one
+	// address, or one IPv6 /64 network: see Admission. Defaults
+	// DefaultMaxConnections, and a quarter of MaxConnections but not less than 16.
+	MaxConnections, MaxPerAddress int
 	// ConnectTimeout bounds the time from a connection to its connect command,
 	// PublishTimeout the time from there, or from a clean end, to a publish.
 	// Default 10 s each.
@@ -57,6 +59,7 @@ func (c Config) withDefaults() Config {
 		c.Metrics = NewMetrics(nil)
 	}
 	orDefault(&c.MaxConnections, DefaultMaxConnections)
+	orDefault(&c.MaxPerAddress, max(c.MaxConnections/4, 16))
 	orDefault(&c.ConnectTimeout, 10*time.Second)
 	orDefault(&c.PublishTimeout, 10*time.Second)
 	orDefault(&c.Drain, DefaultDrain)
@@ -71,16 +74,20 @@ func orDefault[T int | time.Duration](v *T, otherwise T) {
 
 // Server serves RTMP connections.
 type Server struct {
-	cfg Config
+	cfg       Config
+	admission *Admission
+	lines     *lines
 
 	mu    sync.Mutex
 	conns map[*conn]net.Listener
-	full  bool // the last connection was one too many
 }
 
 // NewServer returns a Server that listens nowhere yet.
 func NewServer(cfg Config) *Server {
-	return &Server{cfg: cfg.withDefaults(), conns: make(map[*conn]net.Listener)}
+	s := &Server{cfg: cfg.withDefaults(), conns: make(map[*conn]net.Listener)}
+	s.lines = newLines(s.cfg.Logger)
+	s.admission = NewAdmission(s.cfg.MaxConnections, s.cfg.MaxPerAddress)
+	return s
 }
 
 // Serve accepts connections from ln, which it closes, until ctx is done. Then
@@ -93,19 +100,21 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	// Sessions outlive ctx by the time of the drain.
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	var conns, closer sync.WaitGroup
+	var conns, others sync.WaitGroup
 	accepting, stop := context.WithCancel(ctx)
-	closer.Go(func() {
+	others.Go(func() {
 		<-accepting.Done()
 		_ = ln.Close() // Accept tells whether it failed before
 	})
+	others.Go(func() { s.lines.run(life) })
 	err := s.accept(accepting, life, ln, &conns)
 	stop()
-	closer.Wait()
 	s.drain(ln, time.Now().Add(s.cfg.Drain/4*3))
 	limit := time.AfterFunc(s.cfg.Drain, cancel)
 	conns.Wait()
 	limit.Stop()
+	cancel()
+	others.Wait()
 	if ctx.Err() != nil {
 		return nil
 	}
@@ -133,10 +142,12 @@ func (s *Server) accept(ctx, life context.Context, ln net.Listener, conns *sync.
 			continue
 		}
 		c := newConn(s, nc)
-		if !s.enter(c, ln) {
+		if c.place = s.admission.Enter(nc.RemoteAddr(), c.dismiss); c.place == nil {
 			_ = nc.Close() // the peer learns all it can from that
+			s.crowded()
 			continue
 		}
+		s.enter(c, ln)
 		conns.Go(func() {
 			defer s.leave(c)
 			c.serve(life)
@@ -144,25 +155,22 @@ func (s *Server) accept(ctx, life context.Context, ln net.Listener, conns *sync.
 	}
 }
 
-// enter counts a connection in, unless there are too many.
-func (s *Server) enter(c *conn, ln net.Listener) bool {
+// crowded tells that a connection has gone in favour of another.
+func (s *Server) crowded() {
+	s.cfg.Metrics.refused.WithLabelValues("connections").Inc()
+	s.lines.write(slog.LevelWarn, "a connection gives way: there are as many as may be", "connections",
+		slog.Int("limit", s.cfg.MaxConnections), slog.Int("address_limit", s.cfg.MaxPerAddress))
+}
+
+func (s *Server) enter(c *conn, ln net.Listener) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.conns) >= s.cfg.MaxConnections {
-		s.cfg.Metrics.refused.WithLabelValues("connections").Inc()
-		if !s.full {
-			s.cfg.Logger.Warn("connections are refused: the limit is reached", "limit", s.cfg.MaxConnections)
-		}
-		s.full = true
-		return false
-	}
-	s.full = false
 	s.conns[c] = ln
 	s.cfg.Metrics.connections.Inc()
-	return true
 }
 
 func (s *Server) leave(c *conn) {
+	c.place.Leave()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.conns, c)

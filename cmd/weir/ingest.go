@@ -31,7 +31,7 @@ func (f *rtmpFlags) stages(ctx context.Context, b *bus.Bus, metrics prometheus.R
 	})
 	s := endpoint.NewServer(endpoint.Config{
 		Publisher: publisher{p}, Logger: log, Metrics: endpoint.NewMetrics(metrics),
-		MaxMessage: int(f.MaxMessage), MaxConnections: f.MaxConnections, Drain: f.Drain,
+		MaxMessage: int(f.MaxMessage), MaxConnections: f.MaxConnections, MaxPerAddress: f.MaxPerAddress, Drain: f.Drain,
 	})
 	return []stage{
 		{"rtmp", func(ctx context.Context) error { return s.Serve(ctx, l) }},
