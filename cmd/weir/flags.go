@@ -198,7 +198,8 @@ type rtmpFlags struct {
 	IdleTimeout     time.Duration `help:"How long an encoder may be silent." default:"${idle_timeout}"`
 	BusTimeout      time.Duration `help:"How long a session with a full buffer waits for the log." default:"${bus_timeout}"`
 	MaxMessage      byteSize      `help:"Largest frame." default:"${max_message}"`
-	MaxConnections  int           `help:"Most connections at once." default:"${max_connections}"`
+	MaxConnections  int           `help:"Most connections at once. Where one more comes, one goes that has sent no media." default:"${max_connections}"`
+	MaxPerAddress   int           `name:"max-connections-per-address" help:"Most connections of one address, or IPv6 /64 network, at once. Absent: a quarter of --max-connections." placeholder:"N"`
 	IngestMemory    byteSize      `help:"Most memory for frames that arrive or wait for the log." default:"${ingest_memory}"`
 	Drain           time.Duration `help:"How long sessions may take to end after SIGTERM." default:"${drain}"`
 }

@@ -187,14 +187,17 @@ func rawCommand(transaction float64, stream uint32, name string, args ...string)
 
 // hello is all that a client says until it publishes, as one of three streams
 // that attackers take from each other.
-func hello(r *rand.Rand) []byte {
+func hello(r *rand.Rand) []byte { return helloAs(fmt.Sprintf("evil%d", r.IntN(3))) }
+
+// helloAs publishes a stream of that name.
+func helloAs(name string) []byte {
 	connect := amf.Append(nil, amf.String("connect"))
 	connect = amf.Append(connect, amf.Number(1))
 	connect = amf.Append(connect, amf.Object{{Name: "app", Value: amf.String("live")}})
 	p := append(shake(), setChunk(8<<20)...)
 	p = append(p, rawMessage(3, 20, 0, connect)...)
 	p = append(p, rawCommand(4, 0, "createStream")...)
-	return append(p, rawCommand(5, 1, "publish", fmt.Sprintf("evil%d", r.IntN(3)), "live")...)
+	return append(p, rawCommand(5, 1, "publish", name, "live")...)
 }
 
 // Whatever a port on the internet gets to hear, the encoder beside it loses
