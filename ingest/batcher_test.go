@@ -495,6 +495,7 @@ func TestBatcherAmplifiesLittle(t *testing.T) {
 			}
 			// A batch that is full is paid for by its tags.
 			full := batchCost * (tags/batchSize + 1)
+			t.Logf("%d bytes in %d batches stored for %d", stored, batches, came)
 			if most := tags + came + maxCredit + full; stored > most {
 				t.Errorf("%d bytes and %d batches stored for %d bytes of bodies, %d as tags; want at most %d", stored, batches, came, tags, most)
 			}
