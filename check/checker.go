@@ -77,9 +77,11 @@ type Checker struct {
 	byURI      map[string]*rendition
 	once       map[string]map[string]bool // of each playlist: the rules told
 	reloads    map[string]time.Time       // of each live playlist: when it is due
-	// listed and text are the segments and the bytes of all playlists; room is
-	// what they may be.
+	// listed and text are the segments of all playlists and the bytes that they
+	// take; room is what they may be. Once they were more, no further playlist is
+	// asked for: full.
 	listed, text int
+	full         bool
 	room         struct{ listed, text int }
 }
 
@@ -119,12 +121,15 @@ func (c *Checker) Next(now time.Time) (Want, bool) {
 			}
 		}
 	}
-	if len(c.queue) == 0 {
-		return Want{}, false
+	for len(c.queue) > 0 {
+		w := c.queue[0]
+		c.queue = c.queue[1:]
+		if c.full && w.Kind == Playlist && w.of != nil && w.of.current == nil {
+			continue
+		}
+		return w, true
 	}
-	w := c.queue[0]
-	c.queue = c.queue[1:]
-	return w, true
+	return Want{}, false
 }
 
 // Ahead returns up to n objects that will be asked for after the present one,
@@ -218,6 +223,11 @@ func (c *Checker) putPlaylist(now time.Time, w Want, o Object) {
 	if c.root != nil {
 		variables = c.root.Variables
 	}
+	if held := c.heldOf(w.of); len(o.Body) > c.room.text-c.text+held { // to parse it would cost time for nothing
+		c.full = true
+		c.tell(c.place(w), "M3U-LIMIT", "with the other playlists it has more than %d bytes", c.room.text)
+		return
+	}
 	p := checkVersion(w.URI, string(o.Body), variables, &c.report, c.once[w.URI])
 	if w.of == nil && p.Multivariant && !p.Media {
 		c.root = p
@@ -236,28 +246,37 @@ func (c *Checker) putPlaylist(now time.Time, w Want, o Object) {
 		m = c.rendition(w.URI)
 	}
 	c.checkCache(w, o, p)
-	c.bound(m, p, len(o.Body))
+	c.bound(m, p)
 	c.version(now, m, p)
 }
 
+// heldOf is what is held of a rendition's playlist.
+func (c *Checker) heldOf(m *rendition) int {
+	if m == nil {
+		return 0
+	}
+	return m.held
+}
+
 // bound cuts from a playlist what is more than may be kept of all of them.
-func (c *Checker) bound(m *rendition, p *playlist.Playlist, size int) {
+func (c *Checker) bound(m *rendition, p *playlist.Playlist) {
 	if m.current != nil {
 		c.listed -= len(m.current.Segments)
-		c.text -= m.text
+		c.text -= m.held
 	}
-	m.text = size
+	m.held = p.Held
 	if room := c.room.listed - c.listed; len(p.Segments) > room {
 		c.tell(p.URI, "M3U-LIMIT", "with the other playlists it lists more than %d segments", c.room.listed)
 		p.Segments = slices.Clone(p.Segments[:room])
 	}
-	if size > c.room.text-c.text { // what is kept of it would keep all of it
-		c.tell(p.URI, "M3U-LIMIT", "with the other playlists it has more than %d bytes", c.room.text)
+	if m.held > c.room.text-c.text { // what is kept of it would keep all of it
+		c.tell(p.URI, "M3U-LIMIT", "with the other playlists it takes more than %d bytes", c.room.text)
+		c.full = true
 		*p = playlist.Playlist{URI: strings.Clone(p.URI), Target: p.Target, HasTarget: p.HasTarget, Ended: p.Ended, Multivariant: p.Multivariant, Media: p.Media}
-		m.text = 0
+		m.held = 0
 	}
 	c.listed += len(p.Segments)
-	c.text += m.text
+	c.text += m.held
 }
 
 // follow asks for the playlists that a multivariant playlist lists.

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -10,14 +11,16 @@ import (
 	"strings"
 	"time"
 
+	"weir/check/playlist"
 	"weir/check/report"
 )
 
-// maxObject is the largest object that is read from a file system.
-const maxObject = 1 << 30
+// maxObject is the largest object that is read from a file system; a playlist
+// may be as large as is read of it.
+const maxObject = 256 << 20
 
 var (
-	errTooLarge   = errors.New("larger than 1 GiB")
+	errTooLarge   = errors.New("larger than 256 MiB")
 	errNoPlaylist = errors.New("no .m3u8 or .m3u file")
 	errRange      = errors.New("shorter than its byte range")
 	errNoFile     = errors.New("not a file")
@@ -59,7 +62,7 @@ func playlistsBelow(fsys fs.FS, root string) ([]string, error) {
 		if err != nil || d.IsDir() || path.Ext(name) != ".m3u8" && path.Ext(name) != ".m3u" {
 			return err
 		}
-		text, err := Read(fsys, Want{URI: name})
+		text, err := Read(fsys, Want{URI: name, Kind: Playlist})
 		if err == nil && strings.Contains(string(text), "#EXT-X-STREAM-INF") {
 			first = append(first, name)
 		} else {
@@ -103,11 +106,7 @@ func Read(fsys fs.FS, w Want) ([]byte, error) {
 	}
 	defer f.Close()
 	if w.Length == 0 {
-		body, err := io.ReadAll(io.LimitReader(f, maxObject+1))
-		if err == nil && len(body) > maxObject {
-			err = errTooLarge
-		}
-		return body, plain(err)
+		return readWhole(f, info.Size(), w.Kind)
 	}
 	if w.Length > maxObject {
 		return nil, errTooLarge
@@ -125,6 +124,22 @@ func Read(fsys fs.FS, w Want) ([]byte, error) {
 		err = errRange
 	}
 	return body, plain(err)
+}
+
+// readWhole reads a file of a size that may change meanwhile.
+func readWhole(f io.Reader, size int64, kind Kind) ([]byte, error) {
+	limit := int64(maxObject)
+	if kind == Playlist {
+		limit = playlist.MaxPlaylist + 1 // M3U-LIMIT tells
+	} else if size > limit {
+		return nil, errTooLarge
+	}
+	var b bytes.Buffer
+	b.Grow(int(min(size, limit)) + bytes.MinRead)
+	if _, err := io.Copy(&b, io.LimitReader(f, limit)); err != nil {
+		return nil, plain(err)
+	}
+	return b.Bytes(), nil
 }
 
 // plain leaves the path out of an error: the finding has it.

@@ -23,7 +23,7 @@ type weight struct {
 type rendition struct {
 	uri     string
 	current *playlist.Playlist
-	text    int // bytes of current
+	held    int // bytes that current takes
 	history history.History
 	// independent: the multivariant playlist says so for all.
 	independent bool

@@ -13,11 +13,13 @@ const (
 	MaxPlaylist   = 16 << 20
 	MaxSegments   = 100_000
 	MaxListed     = 1_000_000 // segments, of all playlists together
-	MaxText       = 256 << 20 // bytes, of all playlists together
+	MaxText       = 128 << 20 // bytes that all playlists together take
 	MaxVariants   = 1000      // and as many EXT-X-MEDIA
 	MaxAttributes = 256
 	MaxVariables  = 1000
-	maxExpanded   = 64 << 10
+	maxExpanded   = 64 << 10 // bytes of a line
+	maxInserted   = 1 << 20  // bytes that variables add to a playlist
+	maxKept       = 100_000  // attributes of all tags of a playlist
 )
 
 // line is a line of a playlist that says something: a tag or a URI.
@@ -162,32 +164,33 @@ func variableName(s string) bool {
 }
 
 // substitute replaces each {$name} by its value [RFC 8216bis 4.3]. It returns
-// the first name that is not defined, and whether the result grew too long.
-func substitute(s string, variables map[string]string) (out, undefined string, long bool) {
+// the first name that is not defined. What would make more than limit bytes is
+// left as it is: long then.
+func substitute(s string, variables map[string]string, limit int) (out, undefined string, long bool) {
 	if !strings.Contains(s, "{$") {
 		return s, "", false
 	}
 	var b strings.Builder
-	for {
-		before, rest, ok := strings.Cut(s, "{$")
+	for rest := s; ; {
+		before, reference, ok := strings.Cut(rest, "{$")
 		b.WriteString(before)
 		if !ok {
 			return b.String(), undefined, false
 		}
-		name, after, closed := strings.Cut(rest, "}")
+		name, after, closed := strings.Cut(reference, "}")
 		if !closed || !variableName(name) {
 			b.WriteString("{$") // not a reference: it stands for itself
-			s = rest
+			rest = reference
 			continue
 		}
 		value, known := variables[name]
 		if !known && undefined == "" {
 			undefined = name
 		}
-		if b.Len()+len(value) > maxExpanded {
-			return b.String(), undefined, true
+		if b.Len()+len(value) > limit {
+			return s, undefined, true
 		}
 		b.WriteString(value)
-		s = after
+		rest = after
 	}
 }

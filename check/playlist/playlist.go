@@ -18,7 +18,10 @@ type Playlist struct {
 	version      int
 	Independent  bool
 	floats       bool // some EXTINF has decimals
-	Variables    map[string]string
+	// Held is about how many bytes of memory it takes: a few bytes of text can
+	// make many of structure.
+	Held      int
+	Variables map[string]string
 
 	// Of a media playlist.
 	Target                  int // seconds; 0 where it is missing, too
@@ -45,6 +48,13 @@ type Playlist struct {
 	steering   *tagged
 	sessions   []tagged // EXT-X-SESSION-DATA and EXT-X-SESSION-KEY
 }
+
+// About what an attribute, a segment and a part take in memory.
+const (
+	attributeSize = 64
+	segmentSize   = 256
+	partSize      = 64
+)
 
 // tagged is a tag with an attribute list.
 type tagged struct {
@@ -141,7 +151,10 @@ type parser struct {
 	encrypted     bool
 	bitrate       uint64
 	discontinued  uint64
-	needs         int // EXT-X-VERSION that is needed
+	inserted      int  // bytes that variables added
+	kept, parts   int  // attributes, parts
+	over          bool // a limit was passed: the rest is not read
+	needs         int  // EXT-X-VERSION that is needed
 	needsFor      string
 	brokenMixture bool
 }
@@ -171,8 +184,12 @@ func Parse(uri, text string, parent map[string]string, r *report.Report) *Playli
 		} else {
 			p.tagLine(l)
 		}
+		if p.over {
+			break
+		}
 	}
 	p.finish()
+	p.Held = len(text) + p.inserted + attributeSize*p.kept + segmentSize*len(p.Segments) + partSize*p.parts
 	return p.Playlist
 }
 
@@ -392,17 +409,22 @@ func (p *parser) rangeOf(s *Segment) {
 	p.fail("M3U-BYTERANGE", s.Line, "the range has no offset, and the segment before is not of the same resource")
 }
 
-// expand replaces variables in a URI or an attribute.
+// expand replaces variables in a URI or an attribute. A playlist of a few
+// bytes could make gigabytes of them: what they add is bounded, for a line and
+// for all of it.
 func (p *parser) expand(n int, s string) string {
-	out, undefined, long := substitute(s, p.Variables)
-	if out != s {
+	limit := min(maxExpanded, len(s)+maxInserted-p.inserted)
+	out, undefined, long := substitute(s, p.Variables, limit)
+	if out != s || long {
 		p.need(8, "variable substitution")
 	}
+	p.inserted += max(len(out)-len(s), 0)
 	if undefined != "" {
 		p.fail("M3U-VARIABLE", n, "{$%s} is not defined", report.Clip(undefined, 40))
 	}
 	if long {
-		p.fail("M3U-LIMIT", n, "variables make more than %d bytes of the line", maxExpanded)
+		p.over = true
+		p.fail("M3U-LIMIT", n, "variables make more than %d bytes of the line, or add more than %d to the playlist", maxExpanded, maxInserted)
 	}
 	return out
 }

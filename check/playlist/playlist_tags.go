@@ -54,6 +54,15 @@ func (p *parser) listTag(l line, spec tagSpec) {
 // takeList takes in what a checked attribute list says.
 func (p *parser) takeList(t tagged) {
 	switch t.name {
+	case "EXT-X-DEFINE", "EXT-X-START", "EXT-X-PART-INF", "EXT-X-KEY", "EXT-X-MAP", "EXT-X-PART", "EXT-X-SKIP": // what they say is kept, not they
+	default:
+		if p.kept += len(t.Attributes); p.kept > maxKept {
+			p.over = true
+			p.fail("M3U-LIMIT", t.Line, "its tags have more than %d attributes", maxKept)
+			return
+		}
+	}
+	switch t.name {
 	case "EXT-X-DEFINE":
 		p.define(t)
 	case "EXT-X-START":
@@ -213,6 +222,7 @@ func (p *parser) part(t tagged) {
 		p.fail("M3U-LIMIT", t.Line, "a segment has more than %d parts", MaxSegments)
 		return
 	}
+	p.parts++
 	p.next.parts = append(p.next.parts, part{
 		line: t.Line, uri: t.Value("URI"), duration: t.Number("DURATION"),
 		independent: t.Value("INDEPENDENT") == "YES", gap: t.Value("GAP") == "YES",

@@ -3,11 +3,14 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -21,6 +24,10 @@ type checkCmd struct {
 	Watch  time.Duration `help:"Follow a live playlist for so long, and check its history." placeholder:"DURATION"`
 	JSON   bool          `name:"json" help:"Print the report as JSON."`
 	Rules  bool          `help:"Print the rules, and check nothing."`
+
+	MaxTime      time.Duration `help:"End after so long, beside --watch, whatever is left to look at." default:"15m"`
+	MaxBytes     byteSize      `help:"End after so many bytes." default:"20GB" placeholder:"SIZE"`
+	AllowPrivate bool          `help:"Follow playlists and redirects into private networks and to this machine, too. What is typed is always asked, and what is as near as that."`
 }
 
 func (c *checkCmd) Run(ctx context.Context, stdout io.Writer) error {
@@ -30,25 +37,39 @@ func (c *checkCmd) Run(ctx context.Context, stdout io.Writer) error {
 	if c.Target == "" || c.Watch < 0 {
 		return usagef("check: say what to check: a URL, a directory or a playlist file")
 	}
+	if c.MaxTime <= 0 || c.MaxBytes <= 0 {
+		return usagef("check: --max-time and --max-bytes are more than nothing")
+	}
+	if debug.SetMemoryLimit(-1) == math.MaxInt64 { // GOMEMLIMIT says nothing
+		debug.SetMemoryLimit(checkMemory)
+	}
 	show := newProgress(os.Stderr)
 	r, err := c.check(ctx, show)
 	show.clear()
-	if err != nil {
+	cut := errors.Is(err, errBudget)
+	if err != nil && !cut {
 		return err
+	}
+	if cut {
+		r.Notes = append(r.Notes, err.Error()+".")
 	}
 	if err := c.print(&r, stdout); err != nil {
 		return fmt.Errorf("print report: %w", err)
 	}
-	if r.Errors() > 0 {
+	if r.Errors() > 0 || cut {
 		return &exitError{code: exitFailed}
 	}
 	return nil
 }
 
+// checkMemory is where the collector begins to work hard: more than a check of
+// anything sound holds, and less than twice of what a hostile one can make it hold.
+const checkMemory = 384 << 20
+
 // check makes the report of the target.
 func (c *checkCmd) check(ctx context.Context, show *progress) (check.Report, error) {
 	if strings.HasPrefix(c.Target, "http://") || strings.HasPrefix(c.Target, "https://") {
-		return checkURL(ctx, c.Target, c.Watch, show)
+		return checkURL(ctx, c.Target, c.Watch, budget{time: c.MaxTime, bytes: int64(c.MaxBytes), private: c.AllowPrivate}, show)
 	}
 	info, err := os.Stat(c.Target)
 	if err != nil {

@@ -37,10 +37,14 @@ func makeHLS(t *testing.T) string {
 	return dir
 }
 
+// roomy is a budget that no sound presentation of a test uses up.
+var roomy = budget{time: 10 * time.Minute, bytes: 1 << 30}
+
 // runCheck runs the verb, and returns what it printed and its exit code.
 func runCheck(t *testing.T, c checkCmd) (string, int) {
 	t.Helper()
 	var out bytes.Buffer
+	c.MaxTime, c.MaxBytes = roomy.time, byteSize(roomy.bytes)
 	err := c.Run(t.Context(), &out)
 	code := 0
 	if err != nil {
@@ -125,7 +129,7 @@ func TestCheckURLFollowsRedirects(t *testing.T) {
 		}
 	}))
 	defer server.Close()
-	r, err := checkURL(t.Context(), server.URL+"/live.m3u8", 0, nil)
+	r, err := checkURL(t.Context(), server.URL+"/live.m3u8", 0, roomy, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -142,7 +146,7 @@ func TestCheckEnds(t *testing.T) {
 		<-r.Context().Done()
 	}))
 	defer server.Close()
-	r, err := checkURL(ctx, server.URL+"/live.m3u8", time.Hour, nil)
+	r, err := checkURL(ctx, server.URL+"/live.m3u8", time.Hour, roomy, nil)
 	if err != nil || r.Errors() != 0 {
 		t.Errorf("%v, %v: a check that was ended says nothing of what it did not see", err, r.Findings)
 	}
@@ -218,7 +222,7 @@ func TestCheckNginxRTMP(t *testing.T) {
 		code, _ := testweir.Get(url)
 		return code == http.StatusOK
 	})
-	r, err := checkURL(t.Context(), url, 10*time.Second, nil)
+	r, err := checkURL(t.Context(), url, 10*time.Second, roomy, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

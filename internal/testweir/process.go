@@ -210,6 +210,12 @@ func (p *Process) Wait() int {
 	return p.cmd.ProcessState.ExitCode()
 }
 
+// CPU is the CPU time that the process took, when it has ended.
+func (p *Process) CPU() time.Duration {
+	<-p.Ended
+	return p.cmd.ProcessState.UserTime() + p.cmd.ProcessState.SystemTime()
+}
+
 // EndedBy is the signal that ended the process, -1 for none.
 func (p *Process) EndedBy() syscall.Signal {
 	<-p.Ended
