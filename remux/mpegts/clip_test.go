@@ -136,7 +136,9 @@ func newMuxer(t fataler, cfg mpegts.Config, next mpegts.Continuity) *mpegts.Muxe
 
 // accessUnit is what a frame must look like in the stream, put together the
 // simple way: for a picture AUD, parameter sets, and the units of the frame
-// without what these repeat.
+// without what these repeat. They repeat it only where they have all of the
+// frame's: another SPS may replace the one that a PPS refers to, and the PPS
+// must then come again behind it (ITU-T H.264, 7.4.1.2.1).
 func accessUnit(t fataler, cfg mpegts.Config, f *media.Frame) []byte {
 	t.Helper()
 	if f.Kind == media.Audio {
@@ -154,12 +156,25 @@ func accessUnit(t fataler, cfg mpegts.Config, f *media.Frame) []byte {
 			out = append(append(out, start...), nal...)
 		}
 	}
+	isSet := func(nal []byte) bool {
+		switch h264.TypeOf(nal) {
+		case h264.SequenceParams, h264.SPSExtension, h264.PictureParams:
+			return true
+		}
+		return false
+	}
+	var units [][]byte
+	repeats := f.Key
 	for p := f.Data; len(p) > 0; {
 		n := int(binary.BigEndian.Uint32(p))
 		nal := p[4 : 4+n]
 		p = p[4+n:]
-		repeated := f.Key && slices.ContainsFunc(sets, func(s []byte) bool { return bytes.Equal(s, nal) })
-		if n > 0 && h264.TypeOf(nal) != h264.Delimiter && !repeated {
+		units = append(units, nal)
+		known := slices.ContainsFunc(sets, func(s []byte) bool { return bytes.Equal(s, nal) })
+		repeats = repeats && (known || !isSet(nal))
+	}
+	for _, nal := range units {
+		if len(nal) > 0 && h264.TypeOf(nal) != h264.Delimiter && !(repeats && isSet(nal)) {
 			out = append(append(out, start...), nal...)
 		}
 	}

@@ -370,6 +370,7 @@ func FuzzDemux(f *testing.F) {
 func FuzzMux(f *testing.F) {
 	f.Add(avcc(idr(500), inter(3)), []byte{1, 2, 3}, true, int64(offset), int64(3000))
 	f.Add(avcc([]byte{9, 0xf0}, []byte{0x67, 0x64, 0, 0x1f}, []byte{0x68, 0xee}, idr(40)), []byte{}, true, int64(mpegts.ClockMask-10), int64(0))
+	f.Add(avcc([]byte{0x67, 1, 2, 3}, []byte{0x68, 0xee}, idr(40)), []byte{1}, true, int64(0), int64(0)) // another SPS, and the PPS that is known
 	f.Add([]byte{0, 0, 0, 9, 1}, bytes.Repeat([]byte{1}, 9000), false, int64(-5), int64(-90000))
 	f.Fuzz(func(t *testing.T, au, raw []byte, key bool, dts, step int64) {
 		dts = offset + dts&(1<<40-1) // a timeline begins late enough for the PCR
