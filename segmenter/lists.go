@@ -17,11 +17,11 @@ import (
 
 // listAll writes the playlists of what is saved: of the newest State, where
 // several have come while the store was busy.
-func (p *packager) listAll(ctx context.Context, entries, archive, garden *errand) error {
-	var next *shipment
+func (p *packager) listAll(ctx context.Context, entries, archive, retention *updater) error {
+	var next *pendingCut
 	var end uint64 // of what is listed
 	for {
-		var news []*shipment
+		var news []*pendingCut
 		if news, next = p.news(next, end); news == nil {
 			return nil
 		}
@@ -30,18 +30,18 @@ func (p *packager) listAll(ctx context.Context, entries, archive, garden *errand
 			if err := p.listLive(ctx, s); err != nil {
 				return err
 			}
-			entries.ask(s)
+			entries.update(s)
 		}
 		end = s.Next()
 		p.worker.Metrics.listed(p, s)
 		p.count(news)
 		for _, n := range news {
 			if n.vod {
-				archive.ask(s)
+				archive.update(s)
 			}
 		}
 		if s.Forget {
-			garden.ask(s)
+			retention.update(s)
 		}
 	}
 }
@@ -50,13 +50,13 @@ func (p *packager) listAll(ctx context.Context, entries, archive, garden *errand
 // more of it: as far as the live window of the last one still begins where
 // what is listed ends, so that no segment is left out. next is one that does
 // not.
-func (p *packager) news(first *shipment, end uint64) (news []*shipment, next *shipment) {
+func (p *packager) news(first *pendingCut, end uint64) (news []*pendingCut, next *pendingCut) {
 	if first == nil {
 		if first = <-p.saved; first == nil {
 			return nil, nil // there is no more
 		}
 	}
-	news = []*shipment{first}
+	news = []*pendingCut{first}
 	for len(p.saved) > 0 {
 		s := <-p.saved
 		if s.cut.State.Next()-uint64(s.cut.State.Window()) > end {
@@ -74,7 +74,7 @@ type counted struct {
 }
 
 // count counts what is now listed.
-func (p *packager) count(news []*shipment) {
+func (p *packager) count(news []*pendingCut) {
 	for _, n := range news {
 		if n.cut.Segment != nil {
 			p.worker.Metrics.segment(n.cut.Segment, time.Since(n.began))
@@ -131,7 +131,7 @@ func (p *packager) archive(ctx context.Context, s *hls.State) error {
 }
 
 // end closes a broadcast whose last segment is stored: VOD, live and
-// multivariant playlists, then the last checkpoint. Nothing else of the line
+// multivariant playlists, then the last checkpoint. Nothing else of the pipeline
 // is left.
 func (p *packager) end(ctx context.Context) error {
 	s := p.state.Clone()

@@ -14,7 +14,7 @@ import (
 type leaving struct {
 	// entries are those of the run that Forgotten is in; nil for none.
 	entries []hls.Entry
-	// due tells that the next run may be ripe, seen how many have left the
+	// due tells that the next run may go, seen how many have left the
 	// State.
 	due  bool
 	seen uint64
@@ -48,7 +48,7 @@ func (p *packager) forgetSome(ctx context.Context, s *hls.State) error {
 	for range forgetAtOnce {
 		number := s.Forgotten / hls.RunLength
 		if p.leaving.entries == nil {
-			entries, err := p.ripe(ctx, s, number)
+			entries, err := p.expiredRun(ctx, s, number)
 			if entries == nil || err != nil {
 				p.leaving.due = err != nil
 				return err
@@ -70,7 +70,7 @@ func (p *packager) forgetSome(ctx context.Context, s *hls.State) error {
 	return nil
 }
 
-// ripe returns the entries of a run, or nil while a player may ask for one of
+// expiredRun returns the entries of a run, or nil while a player may ask for one of
 // its segments. RFC 8216, 6.2.2: a segment "MUST remain available to clients
 // for a period of time equal to the duration of the segment plus the duration
 // of the longest Playlist file distributed by the server containing that
@@ -78,7 +78,7 @@ func (p *packager) forgetSome(ctx context.Context, s *hls.State) error {
 // one was put, a playlist without this one had been; when the last one was
 // put, twice that time must have gone since. Both times are by the store's
 // clock.
-func (p *packager) ripe(ctx context.Context, s *hls.State, number uint64) ([]hls.Entry, error) {
+func (p *packager) expiredRun(ctx context.Context, s *hls.State, number uint64) ([]hls.Entry, error) {
 	last := s.First/hls.RunLength - 1
 	if s.First < hls.RunLength || number+1 >= last {
 		return nil, nil
@@ -86,7 +86,7 @@ func (p *packager) ripe(ctx context.Context, s *hls.State, number uint64) ([]hls
 	body, _, err := p.worker.Store.Get(ctx, p.key(object.RunName(number)))
 	if errors.Is(err, object.ErrNotExist) {
 		s.Forgotten = (number + 1) * hls.RunLength // by an owner that died before its checkpoint
-		return p.ripe(ctx, s, number+1)
+		return p.expiredRun(ctx, s, number+1)
 	}
 	if err != nil {
 		return nil, err

@@ -22,24 +22,24 @@ import (
 	"weir/storage"
 )
 
-// storm is what lies between workers and what they stand on: requests and
+// faults is what lies between workers and what they stand on: requests and
 // answers that come late, out of order, twice, or never.
-type storm struct {
+type faults struct {
 	t     *testing.T
 	store storage.Store
 	mu    sync.Mutex
 	rng   *rand.Rand
-	left  int // requests that something happens to; then the sea is calm
+	left  int // requests that something happens to; then to none
 	late  sync.WaitGroup
 }
 
-func (s *storm) roll(n int) int {
+func (s *faults) roll(n int) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.rng.IntN(n)
 }
 
-func (s *storm) upTo(d time.Duration) time.Duration {
+func (s *faults) upTo(d time.Duration) time.Duration {
 	return time.Duration(s.roll(int(d/time.Millisecond)+1)) * time.Millisecond
 }
 
@@ -47,29 +47,29 @@ func (s *storm) upTo(d time.Duration) time.Duration {
 type fate int
 
 const (
-	fine     fate = iota
-	slow          // takes seconds
-	refused       // fails, and does nothing
-	unheard       // is done, and fails
-	hanging       // has no answer, and may be done later
-	fates         // how many there are
-	mischief = 6  // one request of so many meets one
+	fine       fate = iota
+	slow            // takes seconds
+	refused         // fails, and does nothing
+	unheard         // is done, and fails
+	hanging         // has no answer, and may be done later
+	fates           // how many there are
+	faultEvery = 6  // one request of so many meets one
 )
 
-func (s *storm) fate() fate {
+func (s *faults) fate() fate {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.left <= 0 || s.rng.IntN(mischief) > 0 {
+	if s.left <= 0 || s.rng.IntN(faultEvery) > 0 {
 		return fine
 	}
 	s.left--
 	return fate(s.rng.IntN(int(fates)))
 }
 
-var errStorm = errors.New("503 Service Unavailable")
+var errInjected = errors.New("503 Service Unavailable")
 
 // request has do done, or not.
-func (s *storm) request(ctx context.Context, do func() error) error {
+func (s *faults) request(ctx context.Context, do func() error) error {
 	f, wait := s.fate(), s.upTo(30*time.Millisecond)
 	switch f {
 	case slow:
@@ -89,17 +89,17 @@ func (s *storm) request(ctx context.Context, do func() error) error {
 		return ctx.Err()
 	}
 	if f == refused {
-		return errStorm
+		return errInjected
 	}
 	err := do()
 	if f == unheard {
-		return errStorm
+		return errInjected
 	}
 	return err
 }
 
-// berth is the checkpoint's key at the leader, where everything is known.
-type berth struct {
+// leaderKey is the checkpoint's key at the leader, where everything is known.
+type leaderKey struct {
 	mu     sync.Mutex
 	owner  int // 0: nobody
 	claims int
@@ -109,7 +109,7 @@ type berth struct {
 }
 
 // take claims the key, whoever has it.
-func (b *berth) take(r *rower) []byte {
+func (b *leaderKey) take(r *faultyWorker) []byte {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.claims++
@@ -118,7 +118,7 @@ func (b *berth) take(r *rower) []byte {
 	return b.state
 }
 
-func (b *berth) release(id int) {
+func (b *leaderKey) release(id int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.owner == id {
@@ -126,14 +126,14 @@ func (b *berth) release(id int) {
 	}
 }
 
-func (b *berth) free() (free, closed bool) {
+func (b *leaderKey) free() (free, closed bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.owner == 0, b.closed
 }
 
 // save is bus.Claim's: by compare-and-set, and a lost answer is recognised.
-func (b *berth) save(id int, after uint64, state []byte, closed bool) (uint64, error) {
+func (b *leaderKey) save(id int, after uint64, state []byte, closed bool) (uint64, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {
@@ -147,12 +147,12 @@ func (b *berth) save(id int, after uint64, state []byte, closed bool) (uint64, e
 	return b.rev, nil
 }
 
-// rower is one life of a worker. It may be killed, and freeze.
-type rower struct {
-	*storm
-	berth *berth
-	id    int
-	rev   uint64 // Save's alone
+// faultyWorker is one life of a worker. It may be killed, and freeze.
+type faultyWorker struct {
+	*faults
+	leaderKey *leaderKey
+	id        int
+	rev       uint64 // Save's alone
 
 	killed, back atomic.Bool
 	mu           sync.Mutex
@@ -164,7 +164,7 @@ type rower struct {
 var errSunk = fmt.Errorf("%w: killed", ErrNotOwner) // ends Package at once, as a kill would
 
 // do is a request of a life, that must not be begun behind its end.
-func (r *rower) do(ctx context.Context, what string, request func() error) error {
+func (r *faultyWorker) do(ctx context.Context, what string, request func() error) error {
 	r.thaw()
 	if r.back.Load() {
 		r.t.Errorf("life %d: %s after Package had returned", r.id, what)
@@ -191,36 +191,36 @@ func (r *rower) do(ctx context.Context, what string, request func() error) error
 }
 
 // thaw waits until the host goes on.
-func (r *rower) thaw() {
+func (r *faultyWorker) thaw() {
 	r.mu.Lock()
 	wait := time.Until(r.awake)
 	r.mu.Unlock()
 	time.Sleep(wait)
 }
 
-func (r *rower) freeze(d time.Duration) {
+func (r *faultyWorker) freeze(d time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.awake = time.Now().Add(d)
 }
 
-func (r *rower) cutOff(d time.Duration) {
+func (r *faultyWorker) cutOff(d time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.joined = time.Now().Add(d)
 }
 
 // reach fails while the leader of the log cannot be reached.
-func (r *rower) reach() error {
+func (r *faultyWorker) reach() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if time.Now().Before(r.joined) {
-		return errStorm
+		return errInjected
 	}
 	return nil
 }
 
-func (r *rower) Put(ctx context.Context, o object.Object, c object.Condition) (etag string, err error) {
+func (r *faultyWorker) Put(ctx context.Context, o object.Object, c object.Condition) (etag string, err error) {
 	o.Body = bytes.Clone(o.Body) // what is on its way does not change
 	var answer string
 	err = r.do(ctx, "put "+o.Key, func() (err error) {
@@ -233,7 +233,7 @@ func (r *rower) Put(ctx context.Context, o object.Object, c object.Condition) (e
 	return answer, nil
 }
 
-func (r *rower) Get(ctx context.Context, key string) (body []byte, info object.Info, err error) {
+func (r *faultyWorker) Get(ctx context.Context, key string) (body []byte, info object.Info, err error) {
 	var answer struct {
 		body []byte
 		info object.Info
@@ -248,15 +248,19 @@ func (r *rower) Get(ctx context.Context, key string) (body []byte, info object.I
 	return answer.body, answer.info, nil
 }
 
-func (r *rower) Delete(ctx context.Context, key string) error {
+func (r *faultyWorker) Delete(ctx context.Context, key string) error {
 	return r.do(ctx, "delete "+key, func() error { return r.store.Delete(context.Background(), key) })
 }
 
-func (r *rower) Save(ctx context.Context, state []byte) error { return r.save(ctx, state, false) }
+func (r *faultyWorker) Save(ctx context.Context, state []byte) error {
+	return r.save(ctx, state, false)
+}
 
-func (r *rower) Close(ctx context.Context, state []byte) error { return r.save(ctx, state, true) }
+func (r *faultyWorker) Close(ctx context.Context, state []byte) error {
+	return r.save(ctx, state, true)
+}
 
-func (r *rower) save(ctx context.Context, state []byte, closed bool) error {
+func (r *faultyWorker) save(ctx context.Context, state []byte, closed bool) error {
 	if _, err := hls.ParseState(state); err != nil {
 		r.t.Errorf("nobody can go on from %s: %v", state, err)
 	}
@@ -266,7 +270,7 @@ func (r *rower) save(ctx context.Context, state []byte, closed bool) error {
 		if err := r.reach(); err != nil {
 			return err
 		}
-		rev, err = r.berth.save(r.id, after, state, closed)
+		rev, err = r.leaderKey.save(r.id, after, state, closed)
 		return err
 	})
 	if err == nil {
@@ -308,20 +312,20 @@ func (l forgetful) Read(ctx context.Context, _, _ string, after framelog.Positio
 	return ctx.Err()
 }
 
-// crew is all that packages a broadcast.
-type crew struct {
-	*storm
-	berth *berth
-	log   forgetful
-	set   hls.Settings
+// machines is all that packages a broadcast.
+type machines struct {
+	*faults
+	leaderKey *leaderKey
+	log       forgetful
+	set       hls.Settings
 }
 
 // host is a machine on which one worker after the other lives until the
 // broadcast is closed. Of all lives, so many are cut short.
-func (c *crew) host(short *atomic.Int32) {
+func (c *machines) host(short *atomic.Int32) {
 	for {
 		time.Sleep(100*time.Millisecond + c.upTo(2*time.Second))
-		free, closed := c.berth.free()
+		free, closed := c.leaderKey.free()
 		if closed {
 			return
 		}
@@ -334,9 +338,9 @@ func (c *crew) host(short *atomic.Int32) {
 }
 
 // live is one life.
-func (c *crew) live(short bool) {
-	r := &rower{storm: c.storm, berth: c.berth}
-	state := c.berth.take(r)
+func (c *machines) live(short bool) {
+	r := &faultyWorker{faults: c.faults, leaderKey: c.leaderKey}
+	state := c.leaderKey.take(r)
 	ctx, cancel := context.WithCancel(c.t.Context())
 	defer cancel()
 	var told time.Time
@@ -360,7 +364,7 @@ func (c *crew) live(short bool) {
 				r.freeze(c.upTo(40 * time.Second))
 			case 3: // a broken network; others take it for dead
 				r.cutOff(c.upTo(40 * time.Second))
-				c.berth.release(r.id)
+				c.leaderKey.release(r.id)
 			}
 		})
 	}
@@ -376,17 +380,17 @@ func (c *crew) live(short bool) {
 		c.t.Errorf("life %d took %v to go, want %v at most", r.id, time.Since(told), handover)
 	}
 	if !r.killed.Load() && !errors.Is(err, ErrNotOwner) {
-		c.berth.release(r.id)
+		c.leaderKey.release(r.id)
 		return
 	}
 	// Somebody finds out in a while.
 	time.Sleep(time.Second)
-	c.berth.release(r.id)
+	c.leaderKey.release(r.id)
 }
 
-// audience remembers what playlists said: what they say of a segment never
+// observer remembers what playlists said: what they say of a segment never
 // changes, they never go back, and name only what is there.
-type audience struct {
+type observer struct {
 	t     *testing.T
 	store storage.Store
 	said  map[int]string // of each segment
@@ -400,11 +404,11 @@ type place struct {
 	etag       string
 }
 
-func newAudience(t *testing.T, s storage.Store) *audience {
-	return &audience{t: t, store: s, said: make(map[int]string), at: make(map[string]place)}
+func newObserver(t *testing.T, s storage.Store) *observer {
+	return &observer{t: t, store: s, said: make(map[int]string), at: make(map[string]place)}
 }
 
-func (a *audience) look() {
+func (a *observer) look() {
 	for _, name := range []string{"live.m3u8", "vod.m3u8"} {
 		body, info, err := a.store.Get(a.t.Context(), source00+name)
 		before := a.at[name]
@@ -427,7 +431,7 @@ func (a *audience) look() {
 // entryTags are the tags that belong to a segment.
 var entryTags = []string{"#EXTINF", "#EXT-X-PROGRAM-DATE-TIME", "#EXT-X-DISCONTINUITY", "#EXT-X-GAP"}
 
-func (a *audience) read(name, list string) (p place) {
+func (a *observer) read(name, list string) (p place) {
 	var says []string
 	for line := range strings.SplitSeq(list, "\n") {
 		if n, _ := fmt.Sscanf(line, "#EXT-X-MEDIA-SEQUENCE:%d", &p.first); n == 1 {
@@ -454,10 +458,10 @@ func (a *audience) read(name, list string) (p place) {
 	return p
 }
 
-// sail packages a broadcast in a storm, and returns what is left of it.
-func sail(t *testing.T, rec *synthetic.Log, set hls.Settings, retain time.Duration, seed uint64, look func(storage.Store) func()) map[string]string {
-	s := &storm{t: t, store: storage.NewMemory(), rng: rand.New(rand.NewPCG(seed, 1)), left: 150}
-	c := &crew{storm: s, berth: new(berth), log: forgetful{tape{rec.Batches}, time.Now(), retain}, set: set}
+// packageUnderFaults packages a broadcast while faults happen, and returns what is left of it.
+func packageUnderFaults(t *testing.T, rec *synthetic.Log, set hls.Settings, retain time.Duration, seed uint64, look func(storage.Store) func()) map[string]string {
+	s := &faults{t: t, store: storage.NewMemory(), rng: rand.New(rand.NewPCG(seed, 1)), left: 150}
+	c := &machines{faults: s, leaderKey: new(leaderKey), log: forgetful{tape{rec.Batches}, time.Now(), retain}, set: set}
 	watch := look(s.store)
 	var short atomic.Int32
 	short.Store(12)
@@ -467,7 +471,7 @@ func sail(t *testing.T, rec *synthetic.Log, set hls.Settings, retain time.Durati
 	}
 	for began := time.Now(); ; time.Sleep(200 * time.Millisecond) {
 		watch()
-		if _, closed := c.berth.free(); closed {
+		if _, closed := c.leaderKey.free(); closed {
 			break
 		}
 		if time.Since(began) > time.Hour {
@@ -480,10 +484,10 @@ func sail(t *testing.T, rec *synthetic.Log, set hls.Settings, retain time.Durati
 	return contents(t, s.store)
 }
 
-// In any weather, with workers that are killed, frozen, told to go, and taken
+// Whatever happens to requests, and with workers that are killed, frozen, told to go, and taken
 // for dead, what is left is what one worker leaves that nothing happens to; and
 // at every moment the playlists are right.
-func TestStorm(t *testing.T) {
+func TestInjectedFaults(t *testing.T) {
 	t.Parallel()
 	rec := new(synthetic.Log)
 	for i, seconds := range []float64{30, 65} {
@@ -500,8 +504,8 @@ func TestStorm(t *testing.T) {
 	want := contents(t, undisturbed)
 	for seed := range uint64(4) {
 		synctest.Test(t, func(t *testing.T) {
-			got := sail(t, rec, set, 0, seed, func(s storage.Store) func() {
-				return newAudience(t, s).look
+			got := packageUnderFaults(t, rec, set, 0, seed, func(s storage.Store) func() {
+				return newObserver(t, s).look
 			})
 			if !maps.Equal(got, want) {
 				t.Errorf("seed %d:", seed)
@@ -512,7 +516,7 @@ func TestStorm(t *testing.T) {
 }
 
 // The same with a log that forgets before it is read: what is left conforms.
-func TestStormWithHoles(t *testing.T) {
+func TestInjectedFaultsWithHoles(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(4) {
 		rec := new(synthetic.Log)
@@ -531,15 +535,15 @@ func TestStormWithHoles(t *testing.T) {
 		}
 		synctest.Test(t, func(t *testing.T) {
 			set := hls.Settings{Segment: time.Second, Window: 10 * time.Second}
-			conforms(t, sail(t, rec, set, 4*time.Second, seed, func(s storage.Store) func() {
-				return newAudience(t, s).look
+			conforms(t, packageUnderFaults(t, rec, set, 4*time.Second, seed, func(s storage.Store) func() {
+				return newObserver(t, s).look
 			}))
 		})
 	}
 }
 
 // The same with retention: nothing goes that a player may ask for.
-func TestStormThatForgets(t *testing.T) {
+func TestInjectedFaultsWithRetention(t *testing.T) {
 	t.Parallel()
 	rec := new(synthetic.Log)
 	s := synthetic.New(220)
@@ -549,7 +553,7 @@ func TestStormThatForgets(t *testing.T) {
 	for seed := range uint64(2) {
 		synctest.Test(t, func(t *testing.T) {
 			var watch *keeper
-			sail(t, rec, set, 0, seed, func(s storage.Store) func() {
+			packageUnderFaults(t, rec, set, 0, seed, func(s storage.Store) func() {
 				watch = newKeeper(t, s)
 				return watch.look
 			})
