@@ -60,8 +60,8 @@ type Config struct {
 	Ready func(context.Context) error
 	// Metrics answers /metrics; nil answers 404.
 	Metrics http.Handler
-	// Admin says who may change something.
-	Admin Admin
+	// Access says who may see and change what.
+	Access Access
 	// Publish tells where encoders go, Version what this is.
 	Publish Publish
 	Version string
@@ -123,14 +123,15 @@ func (h *Handler) endpoints() []endpoint {
 		{"GET", "/healthz", func(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, "ok") }},
 		{"GET", "/readyz", h.serveReady},
 	}
+	a := h.cfg.Access
 	if h.cfg.Metrics != nil {
-		list = append(list, endpoint{"GET", "/metrics", h.cfg.Metrics.ServeHTTP})
+		list = append(list, endpoint{"GET", "/metrics", a.operators(a.maySee, h.cfg.Metrics.ServeHTTP)})
 	}
 	return append(list,
 		endpoint{"GET", "/api/v1/streams", h.streams},
 		endpoint{"GET", "/api/v1/streams/{app}/{name}", h.stream},
-		endpoint{"POST", "/api/v1/streams/{app}/{name}/kick", h.kick},
-		endpoint{"GET", "/api/v1/scale", h.scale},
+		endpoint{"POST", "/api/v1/streams/{app}/{name}/kick", a.operators(a.operator, h.kick)},
+		endpoint{"GET", "/api/v1/scale", a.operators(a.maySee, h.scale)},
 	)
 }
 
@@ -184,6 +185,8 @@ type Publish struct {
 type Server struct {
 	Version string       `json:"version,omitempty"`
 	Publish *PublishInfo `json:"publish,omitempty"`
+	// Operator: who asked sees what operators see.
+	Operator bool `json:"operator,omitempty"`
 }
 
 // PublishInfo is a Publish as seen from where it was asked for.
@@ -193,7 +196,7 @@ type PublishInfo struct {
 }
 
 func (h *Handler) server(w http.ResponseWriter, r *http.Request) {
-	info := Server{Version: h.cfg.Version}
+	info := Server{Version: h.cfg.Version, Operator: h.cfg.Access.maySee(r)}
 	if u := h.cfg.Publish.url(r.Host); u != "" {
 		info.Publish = &PublishInfo{URL: u, Open: h.cfg.Publish.Open}
 	}

@@ -144,7 +144,7 @@ func TestAnswers(t *testing.T) {
 		{"alive", "GET", "/healthz", away, 200, "ok"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			res := ask(New(Config{Registry: tt.registry, Log: quiet()}), tt.method, tt.path)
+			res := ask(New(Config{Registry: tt.registry, Access: Access{Own: true}, Log: quiet()}), tt.method, tt.path)
 			if got := strings.TrimSuffix(body(t, res), "\n"); res.StatusCode != tt.code || got != tt.body {
 				t.Errorf("got %d %s, want %d %s", res.StatusCode, got, tt.code, tt.body)
 			}
@@ -193,12 +193,12 @@ func TestServerJSON(t *testing.T) {
 		host    string
 		want    string
 	}{
-		{"no ingest here", Publish{}, "localhost:8080", `{"version":"1.0"}`},
-		{"the usual port", Publish{Port: 1935, Open: true}, "localhost:8080", `{"version":"1.0","publish":{"url":"rtmp://localhost/live","open":true}}`},
-		{"another port", Publish{Port: 19350}, "weir.example", `{"version":"1.0","publish":{"url":"rtmp://weir.example:19350/live","open":false}}`},
-		{"IPv6", Publish{Port: 1935}, "[::1]:8080", `{"version":"1.0","publish":{"url":"rtmp://[::1]/live","open":false}}`},
-		{"IPv6, another port", Publish{Port: 1936}, "[::1]", `{"version":"1.0","publish":{"url":"rtmp://[::1]:1936/live","open":false}}`},
-		{"told", Publish{URL: "rtmps://in.example/app", Port: 1935}, "localhost", `{"version":"1.0","publish":{"url":"rtmps://in.example/app","open":false}}`},
+		{"no ingest here", Publish{}, "localhost:8080", `{"version":"1.0","operator":true}`},
+		{"the usual port", Publish{Port: 1935, Open: true}, "localhost:8080", `{"version":"1.0","publish":{"url":"rtmp://localhost/live","open":true},"operator":true}`},
+		{"another port", Publish{Port: 19350}, "weir.example", `{"version":"1.0","publish":{"url":"rtmp://weir.example:19350/live","open":false},"operator":true}`},
+		{"IPv6", Publish{Port: 1935}, "[::1]:8080", `{"version":"1.0","publish":{"url":"rtmp://[::1]/live","open":false},"operator":true}`},
+		{"IPv6, another port", Publish{Port: 1936}, "[::1]", `{"version":"1.0","publish":{"url":"rtmp://[::1]:1936/live","open":false},"operator":true}`},
+		{"told", Publish{URL: "rtmps://in.example/app", Port: 1935}, "localhost", `{"version":"1.0","publish":{"url":"rtmps://in.example/app","open":false},"operator":true}`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			h := New(Config{Version: "1.0", Publish: tt.publish})

@@ -41,10 +41,17 @@ const (
 var ErrAddress = errors.New("want an address as in localhost:8080 or https://weir.example.net")
 
 // NewClient asks the weir at address: a URL, or what that weir was given as
-// its listener's address, as in localhost:8080 or :8080. token is what changes
+// its listener's address, as in localhost:8080, :8080 or unix:PATH. token is what changes
 // need, or empty.
 func NewClient(address, token string) (*Client, error) {
 	c := &Client{token: token, http: &http.Client{Timeout: askTimeout}}
+	if path, ok := strings.CutPrefix(address, socketScheme); ok {
+		c.base = "http://weir" // a Host must be said, and means nothing here
+		c.http.Transport = &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", path)
+		}}
+		return c, nil
+	}
 	if !strings.Contains(address, "://") {
 		host, port, err := net.SplitHostPort(address)
 		if err != nil {

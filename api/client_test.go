@@ -15,7 +15,7 @@ import (
 // The client and the handler agree: what is asked is answered, and what went
 // wrong is told as it was.
 func TestClient(t *testing.T) {
-	h := New(Config{Registry: known{list: []Stream{{Name: "live/alice", State: Live}}, live: "live/alice"}, Admin: Admin{Token: "s3cret"}, Log: quiet()})
+	h := New(Config{Registry: known{list: []Stream{{Name: "live/alice", State: Live}}, live: "live/alice"}, Access: Access{Token: "s3cret"}, Log: quiet()})
 	running := httptest.NewServer(h)
 	defer running.Close()
 	alice, bob := media.Stream{App: "live", Name: "alice"}, media.Stream{App: "live", Name: "bob"}
@@ -45,7 +45,7 @@ func TestClient(t *testing.T) {
 		t.Fatal(err)
 	}
 	var p *Problem
-	if err := c.Kick(t.Context(), alice); !errors.As(err, &p) || p.Status != http.StatusForbidden || !strings.Contains(err.Error(), "admin token") {
+	if err := c.Kick(t.Context(), alice); !errors.As(err, &p) || p.Status != http.StatusUnauthorized || !strings.Contains(err.Error(), "admin token") {
 		t.Errorf("kick with another token: %v", err)
 	}
 }

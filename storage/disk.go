@@ -112,6 +112,9 @@ func (d *Disk) sum(now time.Time) error {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil // gone since it was listed
 		}
+		if errors.Is(err, fs.ErrPermission) {
+			return nil // somebody else's: lost+found of a volume is root's
+		}
 		return err
 	})
 	if err != nil {

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -81,5 +83,59 @@ func TestDiskLooks(t *testing.T) {
 	}
 	if err := d.look(d.walk.Add(-time.Nanosecond)); err != nil || !d.full.Load() {
 		t.Errorf("64 MB and 8 MB of 80: full is %t, %v", d.full.Load(), err)
+	}
+}
+
+// A directory in it that is not ours, as lost+found of a volume is root's, does
+// not count, and stops nothing.
+func TestDiskOverForeignDirectory(t *testing.T) {
+	if os.Getuid() == 0 {
+		// Root may read everything: the walk is seen from a process without rights.
+		asNobody(t, "TestDiskOverForeignDirectory")
+		return
+	}
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "lost+found"), 0); err != nil {
+		t.Fatal(err)
+	}
+	fill(t, filepath.Join(dir, "file"), 5<<20)
+	d, err := NewDisk(dir, 80<<20, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d.used < 5<<20 {
+		t.Errorf("%d bytes are used, want those of the files that are ours", d.used)
+	}
+}
+
+// asNobody runs one test of this binary again, as the user nobody.
+func asNobody(t *testing.T, name string) {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := os.MkdirTemp("", "nobody")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	binary := filepath.Join(dir, "test")
+	body, err := os.ReadFile(self)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.WriteFile(binary, body, 0o755), os.Chmod(dir, 0o777)); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(binary, "-test.run", "^"+name+"$", "-test.v")
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), "TMPDIR="+dir)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "--- PASS: "+name) {
+		t.Errorf("as nobody: %v\n%s", err, out)
 	}
 }

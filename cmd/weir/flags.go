@@ -29,8 +29,8 @@ import (
 type cli struct {
 	Log logFlags `embed:"" prefix:"log-"`
 
-	Serve   serveCmd   `cmd:"" set:"nats_absent=Absent: an embedded server under --data." set:"store_absent=Absent: under --data." help:"Run everything in one process: RTMP in, HLS out."`
-	Demo    demoCmd    `cmd:"" set:"nats_absent=Absent: an embedded server under --data." set:"store_absent=Absent: under --data." help:"Run serve, and publish a bundled clip to it."`
+	Serve   serveCmd   `cmd:"" set:"admin_absent=Absent: a socket under --data." set:"nats_absent=Absent: an embedded server under --data." set:"store_absent=Absent: under --data." help:"Run everything in one process: RTMP in, HLS out."`
+	Demo    demoCmd    `cmd:"" set:"admin_absent=Absent: a socket under --data." set:"nats_absent=Absent: an embedded server under --data." set:"store_absent=Absent: under --data." help:"Run serve, and publish a bundled clip to it."`
 	Ingest  ingestCmd  `cmd:"" set:"ops_http=${ingest_http}" help:"Run one ingest: encoders come in, batches go to the log."`
 	Segment segmentCmd `cmd:"" set:"ops_http=${segment_http}" help:"Run one segmenter: batches come in, objects go to the store."`
 	Origin  originCmd  `cmd:"" help:"Run one origin: objects over HTTP, the page, the API."`
@@ -57,7 +57,7 @@ type demoCmd struct {
 
 // serveFlags are those of serve and demo.
 type serveFlags struct {
-	Data    string   `help:"Directory of the embedded NATS server and of the objects." default:"./weir-data" placeholder:"DIR"`
+	Data    string   `help:"Directory of the embedded NATS server and of the objects." default:"${data}" placeholder:"DIR"`
 	DataMax byteSize `help:"Most bytes under --data: at most a quarter for the frame log, the rest for objects. Absent: what the disk has." placeholder:"SIZE"`
 	rtmpFlags
 	httpFlags
@@ -103,8 +103,9 @@ type pushCmd struct {
 // streamsCmd lists the streams.
 type streamsCmd struct {
 	apiFlags
-	JSON bool `name:"json" help:"Print the API's answer."`
-	All  bool `help:"List streams that have ended, too."`
+	adminFlags `embed:""`
+	JSON       bool `name:"json" help:"Print the API's answer."`
+	All        bool `help:"List streams that have ended, too."`
 }
 
 // kickCmd ends what an encoder publishes, and with it the broadcast.
@@ -217,33 +218,36 @@ type segmentFlags struct {
 
 // httpFlags say how viewers come in.
 type httpFlags struct {
-	HTTP    string  `name:"http" help:"Where viewers connect." default:"${http}" placeholder:"ADDR"`
-	BaseURL baseURL `name:"base-url" help:"This server as viewers see it, behind a proxy or a CDN." placeholder:"URL"`
+	HTTP      string  `name:"http" help:"Where viewers connect." default:"${http}" placeholder:"ADDR"`
+	BaseURL   baseURL `name:"base-url" help:"This server as viewers see it, behind a proxy or a CDN." placeholder:"URL"`
+	AdminHTTP string  `name:"admin-http" help:"Where operators connect: metrics, nodes, and with the admin token kick. HOST:PORT, or unix:PATH for this user only, who needs no token; the same as --http puts it all there. ${admin_absent}" placeholder:"ADDR"`
 	adminFlags
 }
 
 // opsFlags are the HTTP side of a stage that viewers do not see.
 type opsFlags struct {
 	HTTP string `name:"http" help:"Where /metrics, /healthz, /readyz and the API are." default:"${ops_http}" placeholder:"ADDR"`
+	adminFlags
 }
 
 // adminFlags say who may change things through the API.
 type adminFlags struct {
-	AdminToken     string `help:"What API writes must bring as a bearer token. Absent: they are taken from this machine only, and not through a proxy." placeholder:"SECRET"`
+	AdminToken     string `help:"What operators bring as a bearer token: without it nobody changes anything, but over a socket of the same user. Others see a flag: better is --admin-token-file, or the variable." placeholder:"SECRET"`
 	AdminTokenFile string `help:"File with the admin token." placeholder:"FILE"`
 }
 
 // apiFlags say where a running weir answers.
 type apiFlags struct {
-	URL  string `name:"url" help:"A running weir's HTTP address." placeholder:"URL"`
+	URL  string `name:"url" help:"A running weir's address: http://…, https://…, or unix:PATH." placeholder:"URL"`
 	HTTP string `name:"http" help:"Without --url: what a weir on this machine, or in this container, was given as --http." default:"${http}" placeholder:"ADDR"`
+	Data string `help:"Without --url and --http: the directory of a weir serve, whose socket is there." default:"${data}" placeholder:"DIR"`
 }
 
 // defaults are what flags have that nobody gives. Each is the room's that it
 // configures.
 func defaults() kong.Vars {
 	return kong.Vars{
-		"rtmp": net.JoinHostPort("localhost", strconv.Itoa(api.RTMPPort)), "http": api.DefaultHTTP,
+		"data": "./weir-data", "rtmp": net.JoinHostPort("localhost", strconv.Itoa(api.RTMPPort)), "http": api.DefaultHTTP,
 		"ingest_http": api.DefaultIngestHTTP, "segment_http": api.DefaultSegmentHTTP,
 		"max_connections": strconv.Itoa(endpoint.DefaultMaxConnections), "drain": endpoint.DefaultDrain.String(),
 		"batch": ingest.DefaultBatch.String(), "max_message": byteSize(ingest.DefaultMaxMessage).String(), "ingest_memory": byteSize(ingest.DefaultBuffer).String(),
@@ -254,6 +258,7 @@ func defaults() kong.Vars {
 		"upload_ahead": byteSize(segmenter.DefaultAheadBytes).String(), "upload_requests": strconv.Itoa(segmenter.DefaultAheadRequests),
 		// What is said of flags that several verbs share, where it differs.
 		"nats_absent": "This stage shares them with the others, and needs them.", "store_absent": "This stage shares it with the others, and needs it.",
+		"admin_absent": "Absent: nowhere.",
 	}
 }
 

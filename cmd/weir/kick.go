@@ -45,11 +45,7 @@ func (c *kickCmd) throughNATS(ctx context.Context, s media.Stream, log *slog.Log
 }
 
 func (c *kickCmd) throughHTTP(ctx context.Context, s media.Stream) error {
-	token, err := c.token()
-	if err != nil {
-		return err
-	}
-	client, err := c.client(token)
+	client, err := c.operator(c.adminFlags)
 	if err != nil {
 		return err
 	}

@@ -79,6 +79,19 @@ func (f *adminFlags) token() (string, error) {
 	return token, nil
 }
 
+// operator asks the running weir as an operator: by the socket of this user's
+// own, if nothing else is said and one answers there.
+func (f *apiFlags) operator(admin adminFlags) (*api.Client, error) {
+	token, err := admin.token()
+	if err != nil {
+		return nil, err
+	}
+	if f.URL == "" && f.HTTP == api.DefaultHTTP && api.Answers(api.Socket(f.Data)) {
+		return api.NewClient(api.Socket(f.Data), token)
+	}
+	return f.client(token)
+}
+
 // client asks the running weir.
 func (f *apiFlags) client(token string) (*api.Client, error) {
 	flag, address := "--url", f.URL

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net"
@@ -29,12 +30,12 @@ func (c *originCmd) Run(ctx context.Context, log *slog.Logger) error {
 	defer closeBus(b, log)
 	metrics := newMetrics()
 	registerStore(metrics, store)
-	s, err := c.httpFlags.stage(ctx, viewing{bus: b, store: store, segment: c.Segment}, metrics, log)
+	stages, err := c.httpFlags.stages(ctx, viewing{bus: b, store: store, segment: c.Segment}, metrics, log)
 	if err != nil {
 		return err
 	}
 	log.Info("origin is ready", "http", c.HTTP)
-	return runStages(ctx, []stage{s})
+	return runStages(ctx, stages)
 }
 
 // viewing is what viewers are shown.
@@ -43,21 +44,41 @@ type viewing struct {
 	store   storage.Store
 	segment time.Duration
 	publish api.Publish
+	data    string // where serve keeps its data; empty: this is none
 }
 
-// stage is the side of viewers, and of operators.
-func (f *httpFlags) stage(ctx context.Context, v viewing, metrics *prometheus.Registry, log *slog.Logger) (stage, error) {
+// stages are the listener of viewers, and that of operators.
+func (f *httpFlags) stages(ctx context.Context, v viewing, metrics *prometheus.Registry, log *slog.Logger) ([]stage, error) {
 	token, err := f.token()
 	if err != nil {
-		return stage{}, err
+		return nil, err
 	}
-	a := api.New(api.Config{
+	ask := api.Config{
 		Registry: registry{v.bus}, Playlists: origin.NewEntries(v.store, f.BaseURL.url), Ready: v.bus.Ready,
-		Metrics: promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}), Admin: api.Admin{Token: token, Proxied: f.BaseURL.url != nil},
+		Metrics: promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}), Access: api.Access{Token: token, Public: f.AdminHTTP != f.HTTP},
 		Publish: v.publish, Version: version, Log: log,
-	})
-	h := origin.New(origin.Config{Objects: v.store, API: a, Registerer: metrics, Log: log, Segment: v.segment, BaseURL: f.BaseURL.url})
-	return httpStage(ctx, f.HTTP, h, log)
+	}
+	view := origin.Config{Objects: v.store, API: api.New(ask), Registerer: metrics, Log: log, Segment: v.segment, BaseURL: f.BaseURL.url}
+	viewers, err := httpStage(ctx, "--http", f.HTTP, origin.New(view), log)
+	if err != nil {
+		return nil, err
+	}
+	if f.AdminHTTP == "" && v.data == "" || f.AdminHTTP == f.HTTP {
+		return []stage{viewers}, nil
+	}
+	address := cmp.Or(f.AdminHTTP, api.Socket(v.data))
+	ask.Access = api.Access{Token: token, Own: api.IsSocket(address)}
+	view.API, view.Registerer = api.New(ask), nil // what operators watch is counted nowhere
+	operators, err := httpStage(ctx, "--admin-http", address, origin.New(view), log)
+	switch {
+	case err != nil && f.AdminHTTP != "":
+		return nil, err
+	case err != nil: // nobody asked for it
+		log.Warn("no socket for operators; give them another way with --admin-http, or --admin-token-file", "error", err)
+		return []stage{viewers}, nil
+	}
+	operators.name = "admin-http"
+	return []stage{viewers, operators}, nil
 }
 
 // port is the port of an address, 0 where it has none.

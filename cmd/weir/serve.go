@@ -2,7 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io"
 	"log/slog"
+	"os"
+	"slices"
 	"strings"
 
 	"weir/api"
@@ -21,6 +26,11 @@ func (c *serveFlags) run(ctx context.Context, log *slog.Logger, more ...stage) e
 	if _, err := c.settings(); err != nil {
 		return err
 	}
+	lock, err := c.lock()
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
 	room, err := c.room(log)
 	if err != nil {
 		return err
@@ -52,13 +62,25 @@ func (c *serveFlags) run(ctx context.Context, log *slog.Logger, more ...stage) e
 	if err != nil {
 		return err
 	}
-	view := viewing{bus: b, store: store, segment: c.Segment, publish: api.Publish{Port: port(c.RTMP), Open: true}}
-	web, err := c.httpFlags.stage(ctx, view, metrics, log)
+	view := viewing{bus: b, store: store, segment: c.Segment, publish: api.Publish{Port: port(c.RTMP), Open: true}, data: c.Data}
+	web, err := c.httpFlags.stages(ctx, view, metrics, log)
 	if err != nil {
 		return err
 	}
 	log.Info("weir is ready", "publish", "rtmp://"+api.URLHost(c.RTMP, api.RTMPPort)+"/live/NAME", "watch", c.page())
-	return runStages(ctx, append(append(more, stages...), worker, web, stage{"disk", room.Run}))
+	return runStages(ctx, slices.Concat(more, stages, []stage{worker}, web, []stage{{"disk", room.Run}}))
+}
+
+// lock keeps other processes off the data, if anything is kept here.
+func (c *serveFlags) lock() (io.Closer, error) {
+	if c.NATS != "" && c.Store != "" {
+		return io.NopCloser(nil), nil
+	}
+	l, err := storage.LockData(c.Data, fmt.Sprintf("process %d, a weir with --http %s and --rtmp %s", os.Getpid(), c.HTTP, c.RTMP))
+	if in := (*storage.InUseError)(nil); errors.As(err, &in) {
+		return nil, fmt.Errorf("%w: end that one, or give this one a --data of its own", err)
+	}
+	return l, err
 }
 
 // room watches over the disk, if anything is kept there.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"sync"
 	"time"
@@ -60,17 +59,22 @@ func runStages(ctx context.Context, stages []stage) error {
 const httpDrain = 5 * time.Second
 
 // httpStage answers on a listener.
-func httpStage(ctx context.Context, address string, h http.Handler, log *slog.Logger) (stage, error) {
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+func httpStage(ctx context.Context, flag, address string, h http.Handler, log *slog.Logger) (stage, error) {
+	l, err := api.Listen(ctx, address)
 	if err != nil {
-		return stage{}, fmt.Errorf("listen for HTTP: %w (choose another address with --http)", err)
+		return stage{}, fmt.Errorf("listen for HTTP: %w (choose another address with %s)", err, flag)
 	}
 	return stage{"http", func(ctx context.Context) error { return origin.Serve(ctx, l, h, httpDrain, log) }}, nil
 }
 
 // stage is the HTTP side of a stage that viewers do not see.
 func (f *opsFlags) stage(ctx context.Context, b *bus.Bus, metrics *prometheus.Registry, log *slog.Logger) (stage, error) {
-	return httpStage(ctx, f.HTTP, api.New(api.Config{
-		Registry: registry{b}, Ready: b.Ready, Metrics: promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}), Version: version, Log: log,
+	token, err := f.token()
+	if err != nil {
+		return stage{}, err
+	}
+	return httpStage(ctx, "--http", f.HTTP, api.New(api.Config{
+		Registry: registry{b}, Ready: b.Ready, Metrics: promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}),
+		Access: api.Access{Token: token, Own: api.IsSocket(f.HTTP)}, Version: version, Log: log,
 	}), log)
 }

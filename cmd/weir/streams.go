@@ -13,7 +13,7 @@ import (
 )
 
 func (c *streamsCmd) Run(ctx context.Context, stdout io.Writer) error {
-	client, err := c.client("")
+	client, err := c.operator(c.adminFlags)
 	if err != nil {
 		return err
 	}

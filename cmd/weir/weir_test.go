@@ -83,7 +83,7 @@ func TestHelpIsTrue(t *testing.T) {
 	for _, verb := range []string{"ingest", "segment", "origin", "kick"} {
 		c := start(t, verb, "--help")
 		<-c.ended
-		if text := c.output.String(); strings.Contains(text, "embedded") || strings.Contains(text, "--data") {
+		if text := c.output.String(); strings.Contains(text, "embedded") || strings.Contains(text, "under --data") {
 			t.Errorf("weir %s --help tells of an embedded server:\n%s", verb, text)
 		}
 	}

@@ -57,8 +57,9 @@ func ClusterOn(t testing.TB, dir string, servers []*NATSServer) *Cluster {
 		}
 	})
 	c.bus = b
-	n := c.Start(t, nil, "origin", "--store", c.Store())
-	c.Server = &Server{Process: n.Process, Data: dir, HTTP: n.HTTP}
+	admin := FreeAddress(t)
+	n := c.Start(t, nil, "origin", "--store", c.Store(), "--admin-http", admin)
+	c.Server = &Server{Process: n.Process, Data: dir, HTTP: n.HTTP, Admin: admin}
 	return c
 }
 

@@ -53,12 +53,14 @@ func Metric(t testing.TB, address, name string) (value float64) {
 type Server struct {
 	*Process
 	Data, RTMP, HTTP string
+	// Admin is where operators connect.
+	Admin string
 }
 
 // NewServer chooses a directory and addresses, and starts nothing.
 func NewServer(t testing.TB) *Server {
 	t.Helper()
-	return &Server{Data: t.TempDir(), RTMP: FreeAddress(t), HTTP: FreeAddress(t)}
+	return &Server{Data: t.TempDir(), RTMP: FreeAddress(t), HTTP: FreeAddress(t), Admin: FreeAddress(t)}
 }
 
 // Serve starts a weir serve, and waits until it takes work.
@@ -78,7 +80,7 @@ func ServeIn(t testing.TB, env []string, args ...string) *Server {
 
 // Args are the arguments of a verb, serve or demo, that serves as s.
 func (s *Server) Args(verb string, args ...string) []string {
-	args = append([]string{verb, "--data", s.Data, "--rtmp", s.RTMP, "--http", s.HTTP}, args...)
+	args = append([]string{verb, "--data", s.Data, "--rtmp", s.RTMP, "--http", s.HTTP, "--admin-http", s.Admin}, args...)
 	if !slices.Contains(args, "--log-max") {
 		args = append(args, "--log-max", "1GB")
 	}
@@ -106,7 +108,7 @@ func (s *Server) Objects(key string) string { return filepath.Join(s.Data, "obje
 // Metric returns a value of /metrics.
 func (s *Server) Metric(t testing.TB, name string) float64 {
 	t.Helper()
-	return Metric(t, s.HTTP, name)
+	return Metric(t, s.Admin, name)
 }
 
 // Stream is what tests want to know of a row of the API, see docs/api.md.
@@ -121,7 +123,7 @@ type Stream struct {
 // Stream returns what the API says of live/name.
 func (s *Server) Stream(t testing.TB, name string) (Stream, bool) {
 	t.Helper()
-	code, body := Get("http://" + s.HTTP + "/api/v1/streams")
+	code, body := Get("http://" + s.Admin + "/api/v1/streams?limit=1000")
 	var answer struct{ Streams []Stream }
 	if code != http.StatusOK || json.Unmarshal(body, &answer) != nil {
 		return Stream{}, false

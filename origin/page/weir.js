@@ -106,7 +106,7 @@ function show() {
   $("board").hidden = !current;
   $("board").classList.toggle("alone", streams.length === 1 && streams[0].name === chosen);
   $("empty").hidden = Boolean(current);
-  $("operator").hidden = streams.length === 0;
+  $("operator").hidden = !streams.some((s) => s.ingest || s.worker); // viewers are not told
   fill($("list"), streams, listItem);
   fill($("rows"), streams, row);
   if (current) showCurrent(current);
@@ -188,6 +188,7 @@ function showCommand(code, parts) {
 async function showPublish() {
   const server = await ask("api/v1/server");
   if (server.version) $("version").textContent = `weir ${server.version}`;
+  $("metrics").hidden = !server.operator;
   if (!server.publish) return;
   const { url, open } = server.publish;
   const key = open ? "alice" : "STREAM-KEY";

@@ -48,7 +48,7 @@ func TestKick(t *testing.T) {
 	}
 	t.Run("HTTP", func(t *testing.T) {
 		code, said := testweir.Run(t, "kick", "live/alice", "--url", "http://"+s.HTTP)
-		if code != testweir.ExitFailed || !strings.Contains(said, "403") {
+		if code != testweir.ExitFailed || !strings.Contains(said, "401") {
 			t.Errorf("without the token: exit code %d: %s", code, said)
 		}
 		kicks(t, s.URL("alice"), s, []string{"--url", "http://" + s.HTTP, "--admin-token-file", secret})
@@ -106,7 +106,7 @@ func TestScale(t *testing.T) {
 func TestWhoOwes(t *testing.T) {
 	t.Parallel()
 	s := testweir.Serve(t, "--segment", "1s", "--window", "10s")
-	client, err := api.NewClient(s.HTTP, "")
+	client, err := api.NewClient(s.Admin, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +129,7 @@ func TestWhoOwes(t *testing.T) {
 	var scale struct {
 		Behind float64 `json:"behind_seconds"`
 	}
-	if code, body := testweir.Get("http://" + s.HTTP + "/api/v1/scale"); code != http.StatusOK || json.Unmarshal(body, &scale) != nil || scale.Behind > 4 {
+	if code, body := testweir.Get("http://" + s.Admin + "/api/v1/scale"); code != http.StatusOK || json.Unmarshal(body, &scale) != nil || scale.Behind > 4 {
 		t.Errorf("a scaler is told: %d %s", code, body)
 	}
 	encoder.Kill(t)

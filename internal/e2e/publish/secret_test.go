@@ -45,7 +45,11 @@ func TestSecrets(t *testing.T) {
 	s.WaitForEnd(t, "carol", 5*time.Second)
 
 	for _, path := range []string{"/", "/metrics", "/api/v1/streams", "/hls/" + prefix + "vod.m3u8", "/hls/live/alice/index.m3u8"} {
-		code, body := testweir.Get("http://" + s.HTTP + path)
+		address := s.HTTP
+		if path == "/metrics" {
+			address = s.Admin
+		}
+		code, body := testweir.Get("http://" + address + path)
 		if code != 200 || bytes.Contains(body, []byte(canary)) {
 			t.Errorf("%s: %d, and the secret is in it: %t", path, code, bytes.Contains(body, []byte(canary)))
 		}
