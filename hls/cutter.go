@@ -152,6 +152,9 @@ func (c *Cutter) push(b *framelog.Batch) *Cut {
 	}
 	r := &c.reading
 	r.read(b, c.timeline, c.tracks, c.state.Kinds)
+	if c.adopted(b, r) {
+		return cut
+	}
 	if closed := c.cutBefore(b, r); closed != nil {
 		cut = closed
 	}
@@ -205,7 +208,7 @@ func (c *Cutter) beginSession(b *framelog.Batch) *Cut {
 	switch {
 	case !b.Wall.IsZero():
 		st.WallMS = b.Wall.UnixMilli()
-	case st.WallMS == 0 && !b.Stored.IsZero(): // its first batch had aged out before anybody read it
+	case !b.Stored.IsZero(): // its first batch had aged out before anybody read it
 		st.WallMS = b.Stored.UnixMilli()
 	}
 	return cut

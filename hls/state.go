@@ -29,7 +29,8 @@ func Versions() []int { return []int{1, StateVersion} }
 const (
 	// MaxTarget is the longest target duration. A group of pictures that is
 	// longer is cut at a message boundary.
-	MaxTarget = 12 * time.Second
+	MaxTarget        = 12 * time.Second
+	maxTargetSeconds = int(MaxTarget / time.Second)
 	// MaxWindowSegments is how many segments a live window may hold.
 	MaxWindowSegments = 240
 	// RunLength is how many entries an index object holds.
@@ -131,6 +132,9 @@ type State struct {
 	First   uint64  `json:"first"`
 	Breaks  uint64  `json:"breaks,omitempty"`
 	Entries []Entry `json:"entries,omitempty"`
+	// AdoptedMS is set while the log may hold what was adopted from the store's
+	// playlists: the wall clock to which that goes, in Unix milliseconds.
+	AdoptedMS int64 `json:"adopted_ms,omitempty"`
 	// Break tells that the next segment begins with a discontinuity.
 	Break bool `json:"break,omitempty"`
 	// Dependent tells that some segment does not begin with a key frame.

@@ -33,7 +33,7 @@ func TestEntryPointComesBack(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				store := storage.NewMemory()
-				worker := &Worker{Source: live{tape{rec.Batches}}, Store: store, Settings: settings, Log: quiet}
+				worker := &Worker{Source: live{tape{rec.Batches}, time.Now()}, Store: store, Settings: settings, Log: quiet}
 				ctx, leave := context.WithCancel(t.Context())
 				ended := make(chan struct{})
 				go func() {
@@ -86,7 +86,7 @@ func TestFirstSegmentOverASlowStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const late = 3 * time.Second
 		store := storage.NewMemory()
-		worker := &Worker{Source: live{tape{rec.Batches}}, Store: tardy{store, late}, Settings: settings, Log: quiet}
+		worker := &Worker{Source: live{tape{rec.Batches}, time.Now()}, Store: tardy{store, late}, Settings: settings, Log: quiet}
 		ended := make(chan struct{})
 		begin := time.Now()
 		go func() {

@@ -75,13 +75,15 @@ func TestSlowBroadcastDelaysNoOther(t *testing.T) {
 }
 
 // live is a Source that has each batch when it would come.
-type live struct{ tape }
+type live struct {
+	tape
+	begin time.Time
+}
 
 func (s live) Read(ctx context.Context, _, _ string, after framelog.Position, fn func(*framelog.Batch, bool) error) error {
-	begin := time.Now()
 	for i, b := range s.batches {
 		select {
-		case <-time.After(time.Until(begin.Add(time.Duration(i) * 250 * time.Millisecond))):
+		case <-time.After(time.Until(s.begin.Add(time.Duration(i) * 250 * time.Millisecond))):
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -110,7 +112,7 @@ func TestSlowStoreKeepsUp(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			store := lame{storage.NewMemory(), "live/slow", tt.late}
-			worker := &Worker{Source: live{tape{rec.Batches}}, Store: store, Settings: settings, Log: quiet, Ahead: NewBudget(64<<20, 64)}
+			worker := &Worker{Source: live{tape{rec.Batches}, time.Now()}, Store: store, Settings: settings, Log: quiet, Ahead: NewBudget(64<<20, 64)}
 			job := Job{Stream: media.Stream{App: "live", Name: "slow"}, Broadcast: broadcast, Rendition: object.Source, Checkpoint: new(key).claim()}
 			begin := time.Now()
 			if err := worker.Package(t.Context(), job); err != nil {
@@ -264,7 +266,7 @@ func TestEverySegmentIsListed(t *testing.T) {
 	rec := synthetic.Record(t, a)
 	synctest.Test(t, func(t *testing.T) {
 		store := &remembering{Store: storage.NewMemory(), listed: make(map[string]bool)}
-		worker := &Worker{Source: live{tape{rec.Batches}}, Store: tardy{store, 5 * time.Second}, Log: quiet, Ahead: NewBudget(64<<20, 64),
+		worker := &Worker{Source: live{tape{rec.Batches}, time.Now()}, Store: tardy{store, 5 * time.Second}, Log: quiet, Ahead: NewBudget(64<<20, 64),
 			Settings: hls.Settings{Segment: time.Second, Window: 3 * time.Second}}
 		job := Job{Stream: alice, Broadcast: broadcast, Rendition: object.Source, Checkpoint: new(key).claim()}
 		if err := worker.Package(t.Context(), job); err != nil {

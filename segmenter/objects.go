@@ -57,9 +57,20 @@ func (p *packager) putSegment(ctx context.Context, cut *hls.Cut) error {
 	return nil
 }
 
-// putRun stores a run of entries.
+// putRun stores a run of entries. Where some were adopted, the one that is
+// there knows more.
 func (p *packager) putRun(ctx context.Context, number uint64, entries []hls.Entry) error {
-	return p.putOwn(ctx, p.immutable(object.RunName(number), hls.EncodeRun(number, entries)))
+	o := p.immutable(object.RunName(number), hls.EncodeRun(number, entries))
+	if p.adopted {
+		there, _, err := p.find(ctx, o.Key)
+		if err != nil {
+			return err
+		}
+		if _, err := hls.ParseRun(number, there); err == nil {
+			return nil
+		}
+	}
+	return p.putOwn(ctx, o)
 }
 
 // putOwn creates an object whose bytes are beyond doubt: its name, or States
@@ -99,17 +110,9 @@ func (p *packager) putImmutable(ctx context.Context, o object.Object) (same bool
 
 // get reads an object, however long the store is away.
 func (p *packager) get(ctx context.Context, key string) (body []byte, err error) {
-	missing := false
-	err = retry(ctx, p.log, "get "+key, func(ctx context.Context) error {
-		var err error
-		body, _, err = p.worker.Store.Get(ctx, key)
-		if missing = errors.Is(err, object.ErrNotExist); missing {
-			return nil
-		}
-		return err
-	})
-	if missing {
-		return nil, object.ErrNotExist
+	body, etag, err := p.find(ctx, key)
+	if err == nil && etag == "" {
+		err = object.ErrNotExist
 	}
 	return body, err
 }

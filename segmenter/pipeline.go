@@ -32,6 +32,7 @@ type packager struct {
 	cutter  *hls.Cutter // push's alone
 	state   *hls.State  // the newest; push's alone
 	decided *decisions
+	adopted bool // entries from the store, which knows no sizes
 	lists   lists
 
 	cuts   chan *pendingCut
@@ -98,6 +99,9 @@ func (p *packager) run(ctx context.Context) error {
 	}
 	err := guard(func() error {
 		defer close(p.cuts)
+		if err := p.adopt(reading); err != nil {
+			return err
+		}
 		return p.worker.Source.Read(reading, p.job.Broadcast, p.job.Rendition, p.state.Place(),
 			func(b *framelog.Batch, missed bool) error { return p.push(reading, b, missed, submit) })
 	})

@@ -1,0 +1,116 @@
+package segmenter
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"weir/hls"
+	"weir/storage"
+)
+
+// vodOf is the VOD playlist of the test's broadcast.
+func vodOf(t *testing.T, s storage.Store) hls.List {
+	t.Helper()
+	body, _, err := s.Get(t.Context(), alice.String()+"/"+broadcast+"/source/vod.m3u8")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := hls.ParseList(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// NATS goes back: the checkpoint is an old one, or is gone, and the store has
+// more. Playlists never go back, what they named stays as it is, what follows
+// is whole, and there is an end.
+func TestStateGoesBack(t *testing.T) {
+	rec := longShow(t)
+	undisturbed, k := storage.NewMemory(), new(key)
+	if err := life(t, k, undisturbed, rec, shortSegments, anyStep); err != nil {
+		t.Fatal(err)
+	}
+	want := vodOf(t, undisturbed)
+	for _, tt := range []struct{ crash, back int }{{3, 1}, {20, 0}, {20, 12}, {80, 0}, {80, 20}, {80, 70}, {1 << 30, 30}, {1 << 30, 0}} {
+		t.Run(fmt.Sprintf("at %d to %d", tt.crash, tt.back), func(t *testing.T) {
+			store, k := storage.NewMemory(), new(key)
+			v := newViewer(t, store)
+			states := [][]byte{nil}
+			err := life(t, k, store, rec, shortSegments, oneByOne(func(what string) error {
+				v.look()
+				if what == "after save" {
+					states = append(states, k.state)
+				}
+				if len(states) > tt.crash {
+					return fmt.Errorf("%w: power cut", ErrNotOwner)
+				}
+				return nil
+			}))
+			if err != nil && !errors.Is(err, ErrNotOwner) {
+				t.Fatal(err)
+			}
+			k.state = states[tt.back]
+			before := contents(t, store)
+			listed := before[alice.String()+"/"+broadcast+"/source/live.m3u8"]
+			if err := life(t, k, store, rec, shortSegments, oneByOne(func(string) error { v.look(); return nil })); err != nil {
+				t.Fatal(err)
+			}
+			v.look()
+			after := contents(t, store)
+			for name, body := range before {
+				if strings.HasSuffix(name, ".ts") && after[name] != body {
+					t.Errorf("%s was seen, and became another", name)
+				}
+			}
+			got := vodOf(t, store)
+			if !got.Ended || got.Next() != want.Next() {
+				t.Errorf("the show has %d segments, ended %t; want %d", got.Next(), got.Ended, want.Next())
+			}
+			breaks := 0
+			for i := range min(len(got.Entries), len(want.Entries)) {
+				g, w := got.Entries[i], want.Entries[i]
+				if g.Flags != w.Flags {
+					breaks++
+					g.Flags = w.Flags
+				}
+				// One that was stored and not listed may be there with other bytes.
+				if len(g.URI) > len(w.URI) && before[alice.String()+"/"+broadcast+"/source/"+w.URI] != "" && !strings.Contains(listed, w.URI) {
+					g.URI = w.URI
+				}
+				if g.URI == w.URI && g.DurationMS == w.DurationMS && g.WallMS == w.WallMS {
+					continue
+				}
+				t.Errorf("segment %d became %+v, want %+v", i, g, w)
+			}
+			if breaks > 1 {
+				t.Errorf("%d discontinuities more, want one at most", breaks)
+			}
+			if tt.back > 0 { // else the true peak of bit rates is not known, only what was declared
+				conforms(t, after)
+			}
+		})
+	}
+}
+
+// A broadcast that was closed long ago is announced again, by an ingest that
+// had stood still since: it stays as it is.
+func TestClosedIsRevived(t *testing.T) {
+	rec := longShow(t)
+	store, k := storage.NewMemory(), new(key)
+	if err := life(t, k, store, rec, shortSegments, anyStep); err != nil {
+		t.Fatal(err)
+	}
+	want := contents(t, store)
+	again := new(key)
+	if err := life(t, again, store, rec, shortSegments, anyStep); err != nil {
+		t.Fatal(err)
+	}
+	if got := contents(t, store); !maps.Equal(got, want) || !again.closed {
+		t.Errorf("closed again: %t; objects: %v, want %v", again.closed, slices.Sorted(maps.Keys(got)), slices.Sorted(maps.Keys(want)))
+	}
+}
