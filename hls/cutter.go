@@ -30,8 +30,6 @@ type Cutter struct {
 		frame []byte
 	}
 	opening *opening // nil: the show's tracks are decided
-	// lateSound tells that the first session is known to begin without sound.
-	lateSound bool
 
 	open    segment
 	reading reading
@@ -190,11 +188,9 @@ func (c *Cutter) beginSession(b *framelog.Batch) *Cut {
 	cut := c.close(c.open.end)
 	c.epoch = b.Epoch
 	c.timeline.BeginSession()
-	if c.state.whole() {
+	// Of the first session, its opening has told.
+	if c.state.whole() && c.state.Next() > 0 {
 		c.pauses = Pauses{Key: c.pauses.Key, Last: c.pauses.Last, Log: c.pauses.Log, Block: unknownBlock}
-	}
-	if c.lateSound {
-		c.pauses.Block, c.lateSound = 0, false
 	}
 	if !c.state.Kinds.decided() {
 		c.tracks = Tracks{} // it sends its own
@@ -226,7 +222,7 @@ func (c *Cutter) cutBefore(b *framelog.Batch, r *reading) *Cut {
 	case c.late(r):
 		c.restart(r.tracks)
 		return nil
-	case key && (changed || c.grid(r.dts) != o.grid), r.end-o.start > c.limit(), len(c.body)+len(b.Tags) > maxSegmentBytes:
+	case key && !c.soundDue() && (changed || c.grid(r.dts) != o.grid), r.end-o.start > c.limit(), len(c.body)+len(b.Tags) > maxSegmentBytes:
 		// Where frames are missing for so long that the segment would seem to
 		// outlast the target duration, it ends where its media does.
 		hole := r.begin-o.start > c.limit()

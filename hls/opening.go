@@ -1,6 +1,8 @@
 package hls
 
 import (
+	"slices"
+
 	"weir/media"
 	"weir/media/framelog"
 )
@@ -20,10 +22,11 @@ type opening struct {
 	// has tells which tracks frames have come of; begin and end are what they
 	// span, in ticks, if any has.
 	has Kinds
-	// lateSound is how long pictures had come before the first sound.
-	lateSound  int64
-	begin, end int64
-	reading    reading
+	// missing is how long the show was shown before its first sound, late how far
+	// the pictures had come when that came; in ticks.
+	missing, late int64
+	begin, end    int64
+	reading       reading
 }
 
 // How long the show's first segment waits, in ticks and in bytes of log, for a
@@ -59,8 +62,8 @@ func (o *opening) hold(b *framelog.Batch) (known bool) {
 		}
 		o.begin, o.end = min(o.begin, r.begin), max(o.end, r.end)
 	}
-	if !o.has.Audio && len(r.frames) > r.pictures {
-		o.lateSound = o.end - o.begin
+	if i := slices.IndexFunc(r.frames, func(f media.Frame) bool { return f.Kind == media.Audio }); i >= 0 && !o.has.Audio {
+		o.missing, o.late = r.frames[i].PTS-o.begin, o.end-r.frames[i].PTS
 	}
 	for i := range r.frames {
 		if r.frames[i].Kind == media.Video {
@@ -86,6 +89,18 @@ func (o *opening) known() bool {
 		return o.end-o.begin > promisedTrack
 	}
 	return o.end-o.begin > surpriseTrack
+}
+
+// pauses is what the first frames tell of how the sound comes.
+func (o *opening) pauses() Pauses {
+	switch {
+	case o.missing > unknownBlock:
+		return Pauses{} // there is none at first: nobody waits for it
+	case o.late > unknownBlock:
+		// It is there from the start, and is sent long behind its pictures.
+		return Pauses{Block: o.late, Lag: o.late}
+	}
+	return Pauses{Block: unknownBlock}
 }
 
 // wait holds a batch of a broadcast whose tracks are not known, and cuts what
@@ -129,7 +144,13 @@ func (c *Cutter) settle() (cuts []*Cut) {
 		c.opening = new(opening)
 	} else {
 		c.tracks = o.tracks // the first segment names them all from its start
-		c.lateSound = o.lateSound > unknownBlock
+		if !o.has.Audio {
+			c.tracks.Audio = nil
+		}
+		if !o.has.Video {
+			c.tracks.Video = nil
+		}
+		c.pauses = o.pauses()
 	}
 	for _, b := range o.held {
 		cuts = append(cuts, c.cuts(c.push(b))...)

@@ -138,6 +138,13 @@ func (c *Cutter) fillTo(end int64) {
 	}
 }
 
+// soundDue tells that the open segment has no sound, and that there will be
+// some: it is sent long behind its pictures.
+func (c *Cutter) soundDue() bool {
+	o := &c.open
+	return c.state.Kinds.Audio && c.pauses.Lag > unknownBlock && o.frames == o.pictures
+}
+
 // fillSegment has the open segment hold sound, if the show does, before it is
 // closed at boundary.
 func (c *Cutter) fillSegment(boundary int64) {

@@ -158,3 +158,33 @@ func TestAnyPauseIsFilled(t *testing.T) {
 		}
 	})
 }
+
+// Sound that is stamped right, and sent seconds behind its pictures, is not
+// missing: none is made up, and every frame is there at its time.
+func TestSoundThatIsSentLate(t *testing.T) {
+	s := show(func(s *synthetic.Show) { s.SoundBehind = 4 })
+	out := cutShows(t, twoSeconds, s)
+	var begin, end int64
+	for i, body := range out.bodies {
+		st := stream.Read(body, false, func(string, string, ...any) {}) // it says how late it is
+		audio, video := st.First(media.Audio), st.First(media.Video)
+		if audio == nil || video == nil {
+			t.Fatalf("segment %s lacks a track", out.names[i])
+		}
+		switch hole := audio.MinPTS - end; {
+		case i == 0:
+			if begin = audio.MinPTS; begin-video.MinPTS > media.Clock/10 || video.MinPTS-begin > media.Clock/10 {
+				t.Errorf("the sound begins %d ms from the pictures", (begin-video.MinPTS)/90)
+			}
+		case hole > media.Clock/1000 || hole < -media.Clock/1000:
+			t.Errorf("segment %s: %d ms between its sound and that of the segment before", out.names[i], hole/90)
+		}
+		end = audio.End()
+	}
+	if length := end - begin; length < 20*media.Clock-media.Clock/20 || length > 20*media.Clock+media.Clock/20 {
+		t.Errorf("the sound lasts %d ms, want the 20 s that were sent", length/90)
+	}
+	if out.state.LostFrames > 0 {
+		t.Errorf("%d frames lost", out.state.LostFrames)
+	}
+}

@@ -48,7 +48,9 @@ type Show struct {
 	Seed       uint64
 	PictureLen int
 	Mute       Span // no sound is sent
-	Freeze     Span // no pictures are sent, and none are left out: those behind it are later
+	// SoundBehind is how long after its time the sound is sent, in seconds.
+	SoundBehind float64
+	Freeze      Span // no pictures are sent, and none are left out: those behind it are later
 }
 
 // Span is a time within a show, in seconds; the zero value is none.
@@ -66,13 +68,14 @@ func (s Show) Tags() []flv.Tag {
 	rng := rand.New(rand.NewPCG(1, s.Seed))
 	ms := func(sec float64) uint32 { return s.Start + uint32(sec*1000+0.5) }
 	type timed struct {
-		at  float64
+		at  float64 // when it is sent
 		tag flv.Tag
 	}
 	var all []timed
-	add := func(at float64, t flv.TagType, body []byte) {
-		all = append(all, timed{at, flv.Tag{Type: t, Timestamp: ms(at), Data: body}})
+	send := func(when, at float64, t flv.TagType, body []byte) {
+		all = append(all, timed{when, flv.Tag{Type: t, Timestamp: ms(at), Data: body}})
 	}
+	add := func(at float64, t flv.TagType, body []byte) { send(at, at, t, body) }
 	if s.Video {
 		add(0, flv.TagVideo, append([]byte{0x17, 0, 0, 0, 0}, s.AVC...))
 		perGOP := int(s.GOP*float64(s.FPS) + 0.5)
@@ -104,7 +107,7 @@ func (s Show) Tags() []flv.Tag {
 			if s.Mute.has(at) {
 				continue
 			}
-			add(at, flv.TagAudio, append([]byte{0xaf, 1}, random(rng, 200+rng.IntN(200))...))
+			send(at+s.SoundBehind, at, flv.TagAudio, append([]byte{0xaf, 1}, random(rng, 200+rng.IntN(200))...))
 		}
 	}
 	slices.SortStableFunc(all, func(a, b timed) int {
