@@ -145,7 +145,11 @@ func (c *conn) run(life context.Context) *ending {
 				return e
 			}
 		}
-		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+		switch {
+		case err == nil, errors.Is(err, os.ErrDeadlineExceeded):
+		case errors.Is(err, errTunnelClosed) && len(c.sessions) > 0:
+			return unpublished
+		default:
 			return lostConnection(len(c.sessions) > 0, err)
 		}
 	}

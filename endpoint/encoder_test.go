@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -91,20 +92,51 @@ func replay(t *testing.T, file string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := understand(t, capture)
-	s := listen(t, Config{})
-	nc, err := net.Dial("tcp", s.addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
-	go func() {
-		_, _ = nc.Write(capture) // what is missing is missed below
-		_ = nc.(*net.TCPConn).CloseWrite()
-	}()
-	if _, err := io.Copy(io.Discard, nc); err != nil {
-		t.Fatal(err)
-	}
+	want := understand(t, bytes.Clone(capture))
+	t.Run("socket", func(t *testing.T) {
+		s := listen(t, Config{})
+		nc, err := net.Dial("tcp", s.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer nc.Close()
+		go func() {
+			_, _ = nc.Write(capture) // what is missing is missed below
+			_ = nc.(*net.TCPConn).CloseWrite()
+		}()
+		if _, err := io.Copy(io.Discard, nc); err != nil {
+			t.Fatal(err)
+		}
+		compare(t, s, want)
+	})
+	t.Run("tunnel", func(t *testing.T) {
+		s := listenTunnel(t, Config{})
+		c := dialTunnel(t, s.addr)
+		go func() { _, _ = io.Copy(io.Discard, c) }()
+		for p := capture; len(p) > 0; {
+			n := min(len(p), 5000)
+			if _, err := c.Write(p[:n]); err != nil {
+				t.Fatal(err)
+			}
+			p = p[n:]
+		}
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+		for i := range want {
+			want[i].clean = true // who closes a tunnel means it
+		}
+		compare(t, s, want)
+	})
+}
+
+// compare stops the station and compares its sessions with what the engine says
+// of the same bytes.
+func compare(t *testing.T, s *station, want []captured) {
+	t.Helper()
+	s.to.wait(t, "all sessions end", func(x []*recordedSession) bool {
+		return len(x) == len(want) && !slices.ContainsFunc(x, func(x *recordedSession) bool { return !x.ended })
+	})
 	if err := s.stop(); err != nil {
 		t.Fatal(err)
 	}

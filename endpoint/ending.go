@@ -45,7 +45,7 @@ func lostConnection(publishing bool, err error) *ending {
 	if publishing {
 		e.Level = slog.LevelInfo
 	}
-	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, net.ErrClosed) {
+	if errors.Is(err, io.EOF) || errors.Is(err, errTunnelClosed) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, net.ErrClosed) {
 		e.Err = nil
 	}
 	return e

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"sync"
 	"time"
 
@@ -44,6 +45,10 @@ type Config struct {
 	// PublishTimeout the time from there, or from a clean end, to a publish.
 	// Default 10 s each.
 	ConnectTimeout, PublishTimeout time.Duration
+	// Elsewhere answers the HTTP requests of tunnels that this Server does not
+	// hold: a load balancer may spread a tunnel's over several nodes. Default:
+	// 404, upon which the client opens another.
+	Elsewhere http.Handler
 	// Drain bounds the end of Serve. Default DefaultDrain.
 	Drain time.Duration
 }
@@ -51,6 +56,9 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	if c.Auth == nil {
 		c.Auth = OpenAuth{}
+	}
+	if c.Elsewhere == nil {
+		c.Elsewhere = http.NotFoundHandler()
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
