@@ -102,8 +102,7 @@ func (c *conn) tag(life context.Context, arrived time.Time, streamID uint32, t f
 		return nil
 	}
 	if !c.known && t.Type != flv.TagScript {
-		c.known = true
-		c.place.Settle()
+		c.settle(true)
 	}
 	if len(c.sessions) > 1 {
 		c.sessions[i].read += len(t.Data)
@@ -120,6 +119,20 @@ func (c *conn) tag(life context.Context, arrived time.Time, streamID uint32, t f
 	}
 	_, e := c.plan(life, time.Now())
 	return e
+}
+
+// settle tells that the peer has shown what it came for, or has ended that. A
+// tunnel has HTTP connections to tell.
+func (c *conn) settle(known bool) {
+	c.known = known
+	if known {
+		c.place.Settle()
+	} else {
+		c.place.Unsettle()
+	}
+	if t, ok := c.nc.(interface{ settle(known bool) }); ok {
+		t.settle(known)
+	}
 }
 
 // publish begins a session. A publish of a stream that this connection
@@ -208,8 +221,7 @@ func (c *conn) endSession(life context.Context, i int, why *ending) {
 	c.sessions = slices.Delete(c.sessions, i, i+1)
 	c.began = time.Now()
 	if len(c.sessions) == 0 && c.known {
-		c.known = false
-		c.place.Unsettle()
+		c.settle(false)
 	}
 	end, dropped := why.Ending, c.rtmp.Dropped()
 	end.NoPublish, end.NoScript = dropped.NoPublish+c.stray, dropped.NoScript

@@ -84,7 +84,9 @@ func orDefault[T int | time.Duration](v *T, otherwise T) {
 type Server struct {
 	cfg       Config
 	admission *Admission
-	lines     *lines
+	// tunnelling admits the HTTP connections that tunnels come by.
+	tunnelling *Admission
+	lines      *lines
 
 	mu    sync.Mutex
 	conns map[*conn]net.Listener
@@ -95,6 +97,7 @@ func NewServer(cfg Config) *Server {
 	s := &Server{cfg: cfg.withDefaults(), conns: make(map[*conn]net.Listener)}
 	s.lines = newLines(s.cfg.Logger)
 	s.admission = NewAdmission(s.cfg.MaxConnections, s.cfg.MaxPerAddress)
+	s.tunnelling = NewAdmission(s.cfg.MaxConnections, s.cfg.MaxPerAddress)
 	return s
 }
 

@@ -10,8 +10,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strconv"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"weir/rtmp/tunnel"
@@ -141,6 +141,8 @@ func answer(w http.ResponseWriter, body []byte) {
 	h := w.Header()
 	h.Set("Content-Type", tunnel.ContentType)
 	h.Set("Cache-Control", "no-cache")
+	// librtmp and ffmpeg do not read bodies in chunks.
+	h.Set("Content-Length", strconv.Itoa(len(body)))
 	_, _ = w.Write(body) // a client that has gone is missed soon
 }
 
@@ -154,12 +156,24 @@ func remoteAddr(r *http.Request) net.Addr {
 
 // httpConn is an HTTP connection, and the tunnels whose last request came by it.
 type httpConn struct {
+	place *Place // nil: there was no room
+
 	mu      sync.Mutex
 	gone    bool
 	tunnels map[*tunnelConn]struct{}
 }
 
 type httpConnKey struct{}
+
+func (h *httpConn) settle(known bool) {
+	switch {
+	case h == nil || h.place == nil:
+	case known:
+		h.place.Settle()
+	default:
+		h.place.Unsettle()
+	}
+}
 
 // carries notes that a tunnel's last request came by the connection, in place
 // of the one before.
@@ -180,6 +194,9 @@ func (h *httpConn) carries(c *tunnelConn, before *httpConn) {
 func (h *httpConn) close() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.place != nil {
+		h.place.Leave()
+	}
 	h.gone = true
 	for c := range h.tunnels {
 		c.orphan()
@@ -189,11 +206,12 @@ func (h *httpConn) close() {
 
 // ServeTunnel serves the tunnels in the HTTP requests that arrive on ln, which
 // it closes, as Serve does connections. The transport is rtmpt, or rtmpts where
-// ln speaks TLS. As many HTTP connections may be open as Config.MaxConnections.
+// ln speaks TLS. Config.MaxConnections bounds the HTTP connections
+// by themselves, and so does MaxPerAddress: one that carries a publish stays,
+// the others are strangers.
 func (s *Server) ServeTunnel(ctx context.Context, ln net.Listener, transport string) error {
 	t := newTunnel(ln.Addr(), transport, s.cfg.Elsewhere)
 	var open sync.Map // net.Conn to *httpConn
-	var count atomic.Int64
 	server := &http.Server{
 		Handler:           t,
 		ReadHeaderTimeout: s.cfg.ConnectTimeout,
@@ -203,20 +221,19 @@ func (s *Server) ServeTunnel(ctx context.Context, ln net.Listener, transport str
 		ConnContext: func(ctx context.Context, nc net.Conn) context.Context {
 			h := &httpConn{tunnels: make(map[*tunnelConn]struct{})}
 			open.Store(nc, h)
+			h.place = s.tunnelling.Enter(nc.RemoteAddr(), func() { _ = nc.Close() })
+			if h.place == nil {
+				_ = nc.Close() // the peer learns all it can from that
+				s.crowded()
+			}
 			return context.WithValue(ctx, httpConnKey{}, h)
 		},
 		ConnState: func(nc net.Conn, state http.ConnState) {
-			switch state {
-			case http.StateNew:
-				if count.Add(1) > int64(s.cfg.MaxConnections) {
-					s.cfg.Metrics.refused.WithLabelValues("connections").Inc()
-					_ = nc.Close() // the peer learns all it can from that
-				}
-			case http.StateClosed, http.StateHijacked:
-				count.Add(-1)
-				if h, ok := open.LoadAndDelete(nc); ok {
-					h.(*httpConn).close()
-				}
+			if state != http.StateClosed {
+				return
+			}
+			if h, ok := open.LoadAndDelete(nc); ok {
+				h.(*httpConn).close()
 			}
 		},
 	}

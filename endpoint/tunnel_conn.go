@@ -40,6 +40,7 @@ type tunnelConn struct {
 	// readBy and writeBy are deadlines; zero is none.
 	readBy, writeBy time.Time
 	by              *httpConn // that the last request came by
+	known           bool      // it publishes
 	expiry          *time.Timer
 }
 
@@ -231,13 +232,27 @@ func (c *tunnelConn) touch(r *http.Request) {
 	c.mu.Lock()
 	before := c.by
 	c.by = h
+	known := c.known
 	if !c.closed {
 		c.expiry.Reset(tunnelIdle)
 	}
 	c.mu.Unlock()
+	if known {
+		h.settle(true)
+	}
 	if h != nil && h != before {
 		h.carries(c, before)
 	}
+}
+
+// settle tells whether the tunnel publishes: then the HTTP connection that it
+// comes by stays.
+func (c *tunnelConn) settle(known bool) {
+	c.mu.Lock()
+	by := c.by
+	c.known = known
+	c.mu.Unlock()
+	by.settle(known)
 }
 
 // orphan hurries a tunnel whose HTTP connection was closed.

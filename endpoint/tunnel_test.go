@@ -305,6 +305,9 @@ func readAnswer(t *testing.T, r *bufio.Reader) []byte {
 	}
 	defer answer.Body.Close()
 	b, err := io.ReadAll(answer.Body)
+	if answer.ContentLength != int64(len(b)) {
+		t.Fatalf("Content-Length %d of %d bytes: librtmp reads no chunks", answer.ContentLength, len(b))
+	}
 	if err != nil || answer.StatusCode != http.StatusOK {
 		t.Fatalf("%s: %v", answer.Status, err)
 	}

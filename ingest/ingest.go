@@ -150,7 +150,11 @@ func (p *Publisher) Publish(ctx context.Context, stream media.Stream, peer Peer,
 		return nil, notOpened(err)
 	}
 	log := p.cfg.Logger.With("remote", peer.Remote, "stream", stream.String(), "broadcast", w.Broadcast())
-	log.Info("publish began", "transport", peer.Transport, "encoder", peer.Encoder)
+	facts := []any{"transport", peer.Transport}
+	if peer.Encoder != "" {
+		facts = append(facts, "encoder", peer.Encoder)
+	}
+	log.Info("publish began", facts...)
 	p.cfg.Metrics.sessions.Inc()
 	return newSession(context.WithoutCancel(ctx), p, w, log, now, wake), nil
 }

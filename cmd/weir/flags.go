@@ -193,6 +193,10 @@ type storeFlags struct {
 // rtmpFlags say how encoders come in.
 type rtmpFlags struct {
 	RTMP            string        `name:"rtmp" help:"Where encoders connect. The default is this machine only; :1935 opens it to the world, and anyone may publish." default:"${rtmp}" placeholder:"ADDR"`
+	RTMPT           string        `name:"rtmpt" help:"Where encoders connect that reach only HTTP: RTMP in POST requests, as in :80. Absent: nowhere." placeholder:"ADDR"`
+	RTMPTS          string        `name:"rtmpts" help:"The same over TLS, as in :443. Needs --tls-cert and --tls-key." placeholder:"ADDR"`
+	TLSCert         string        `name:"tls-cert" help:"PEM file with the certificate for --rtmpts, and those between it and the authority." placeholder:"FILE"`
+	TLSKey          string        `name:"tls-key" help:"PEM file with its key." placeholder:"FILE"`
 	Batch           time.Duration `help:"How long frames wait to be sent to the log together." default:"${batch}"`
 	PublishConflict string        `help:"When a live stream is published again: takeover or reject." enum:"takeover,reject" default:"takeover"`
 	ReconnectWindow time.Duration `help:"How long a broadcast waits for its encoder to come back." default:"${reconnect_window}"`

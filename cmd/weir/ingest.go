@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
-	"net"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -13,13 +11,9 @@ import (
 	"weir/ingest"
 )
 
-// stages are the listener, and the watch over broadcasts whose encoder or node
+// stages are the listeners, and the watch over broadcasts whose encoder or node
 // has gone.
 func (f *rtmpFlags) stages(ctx context.Context, b *bus.Bus, metrics prometheus.Registerer, log *slog.Logger) ([]stage, error) {
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", f.RTMP)
-	if err != nil {
-		return nil, fmt.Errorf("listen for RTMP: %w (choose another address with --rtmp)", err)
-	}
 	ifLive := bus.Takeover
 	if f.PublishConflict == "reject" {
 		ifLive = bus.Reject
@@ -33,8 +27,12 @@ func (f *rtmpFlags) stages(ctx context.Context, b *bus.Bus, metrics prometheus.R
 		Publisher: publisher{p}, Logger: log, Metrics: endpoint.NewMetrics(metrics),
 		MaxMessage: int(f.MaxMessage), MaxConnections: f.MaxConnections, MaxPerAddress: f.MaxPerAddress, Drain: f.Drain,
 	})
+	listen, err := f.listen(ctx, s)
+	if err != nil {
+		return nil, err
+	}
 	return []stage{
-		{"rtmp", func(ctx context.Context) error { return s.Serve(ctx, l) }},
+		listen,
 		{"supervisor", func(ctx context.Context) error { return b.Supervise(ctx, f.ReconnectWindow) }},
 	}, nil
 }
