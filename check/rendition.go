@@ -47,8 +47,9 @@ type rendition struct {
 	rate     float64
 	firstPTS int64
 	hasPTS   bool
-	videos   int // segments with H.264
-	keyed    int // of them, those that begin with an IDR picture
+	kinds    []media.Kind // that the segments list, as long as they stay
+	videos   int          // segments with H.264
+	keyed    int          // of them, those that begin with an IDR picture
 }
 
 // maxWeights bounds what a long watch keeps.
@@ -151,6 +152,43 @@ func (m *rendition) checkStart(s *stream.Stream, fail report.Func) {
 		fail("SEG-INDEPENDENT", "IDR picture first: %v, SPS and PPS before it: %v", v.FirstKey, v.Keyed)
 	case !v.FirstKey:
 		fail("SEG-IDR", "it begins with another picture than an IDR picture")
+	}
+}
+
+// checkKinds: players make a buffer for each kind of track that their first
+// segment lists, and wait for all of them to be filled. hls.js 1.7 stops for good
+// at a track that comes later, at a segment without one, and where a track ends,
+// whether or not EXT-X-DISCONTINUITY announces it; recoverMediaError does not help.
+func (m *rendition) checkKinds(e playlist.Segment, s *stream.Stream, fail report.Func) {
+	if len(s.Tracks) == 0 { // other rules tell
+		return
+	}
+	var kinds []media.Kind
+	last := m.current.Ended && e.Sequence+1 == m.current.End() // nothing is waited for behind it
+	for _, t := range s.Tracks {
+		if t.Kind == 0 {
+			continue
+		}
+		if t.Packets == 0 && !last {
+			fail("SEG-TRACK-EMPTY", "it lists %s on PID %d, and holds none", t.Kind, t.PID)
+		}
+		if !slices.Contains(kinds, t.Kind) {
+			kinds = append(kinds, t.Kind)
+		}
+	}
+	slices.Sort(kinds)
+	if m.kinds != nil {
+		for _, k := range []media.Kind{media.Video, media.Audio} {
+			switch before, now := slices.Contains(m.kinds, k), slices.Contains(kinds, k); {
+			case now && !before:
+				fail("SEG-TRACK-SET", "%s comes here, the segments before had none", k)
+			case before && !now && !last:
+				fail("SEG-TRACK-SET", "%s goes away here, the segments before had some", k)
+			}
+		}
+	}
+	if len(kinds) > 0 {
+		m.kinds = kinds
 	}
 }
 

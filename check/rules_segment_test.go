@@ -67,6 +67,14 @@ func segmentCases() []ruleCase {
 	marks := func(change func(m *made)) report.Report { return chain(master, marked, 1, change) }
 	late := func(m *made) { m.start += 100 * 90000 }
 	open := strings.Replace(vod, "#EXT-X-ENDLIST\n", "", 1)
+	mute := func(m *made) { m.audioLast, m.audioLate = true, 180000 } // the sound would begin behind its end
+	at := func(n int, change func(m *made)) func(i int, m *made) {
+		return func(i int, m *made) {
+			if i == n {
+				change(m)
+			}
+		}
+	}
 	segments := soundSegments(3)
 	dump := func(b []byte) report.Report { return presentation(master, vod, "1.ts", b) }
 	box := func(name string, body ...byte) []byte {
@@ -94,6 +102,15 @@ func segmentCases() []ruleCase {
 		{"SEG-HOLE", replaced(func(m *made) { m.skip = map[int]bool{20: true, 21: true, 22: true, 23: true} }), replaced(func(m *made) { m.skip = map[int]bool{20: true} })},
 		{"SEG-HOLE", replaced(func(m *made) { m.start += 18000 }), replaced(func(m *made) { m.start += 3600 })},
 		{"SEG-TRACKS", replaced(func(m *made) { m.noAudio = true }), marks(func(m *made) { m.noAudio = true })},
+		// The same kinds from first to last, EXT-X-DISCONTINUITY or not.
+		{"SEG-TRACK-SET", marks(func(m *made) { m.noAudio = true }), sound},
+		{"SEG-TRACK-SET", chain(master, vod, 0, func(m *made) { m.noAudio = true }), unbound(func(_ int, m *made) { m.noVideo = true }, vod)},
+		{"SEG-TRACK-SET", marks(func(m *made) { m.noVideo = true }), chain(master, vod, 2, func(m *made) { m.noAudio = true })},
+		{"SEG-TRACK-SET", unbound(func(i int, m *made) { m.noAudio = i < 2 }, marked), unbound(at(2, func(m *made) { m.noAudio = true }), marked)},
+		// A track that is listed is there, the last segment of a show aside.
+		{"SEG-TRACK-EMPTY", unbound(at(1, mute), vod), unbound(at(2, mute), vod)},
+		{"SEG-TRACK-EMPTY", unbound(at(2, mute), open), unbound(at(1, func(m *made) { m.noAudio = true }), vod)},
+		{"SEG-TRACK-EMPTY", unbound(at(1, func(m *made) { paused(m, 0, 50) }), vod), unbound(at(1, func(m *made) { paused(m, 0, 49) }), vod)},
 		{"SEG-PARAMETERS", replaced(func(m *made) { m.sps = sps180 }), marks(func(m *made) { m.sps = sps180 })},
 		{"SEG-INDEPENDENT", replaced(func(m *made) { m.noKey = true }), chain(independent, vod, 1, func(m *made) { m.noKey = true })},
 		{"SEG-INDEPENDENT", replaced(func(m *made) { m.noSets = true }), sound},

@@ -58,14 +58,14 @@ var shows = []struct {
 		if i == 1 {
 			paused(m, 0, 50)
 		}
-	}, "TS-PCR-MISSING"},
+	}, "TS-PCR-MISSING SEG-TRACK-EMPTY"},
 	{"the sound stops, and is back", func(i int, m *made) { m.audioStops = i == 1 }, "SEG-HOLE"},
 	{"the sound stops in the last segment", func(i int, m *made) { m.audioStops = i == 2 }, ""},
 	{"there is no sound for a segment", func(i int, m *made) {
 		if i == 1 {
 			m.audioLast, m.audioLate = true, 180000 // none before its end
 		}
-	}, ""},
+	}, "SEG-TRACK-EMPTY"},
 	{"a picture stands until the segment ends, without sound", func(i int, m *made) {
 		if m.noAudio = true; i == 1 {
 			paused(m, 10, 50)

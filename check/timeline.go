@@ -74,6 +74,7 @@ func (m *rendition) pass(s *playlist.Segment) {
 func (m *rendition) follow(e playlist.Segment, s *stream.Stream, r *report.Report, fail report.Func) {
 	m.gather(e, s)
 	m.checkStart(s, fail)
+	m.checkKinds(e, s, fail)
 	if m.before != nil && m.before.entry.Sequence+e.After.Entries+1 != e.Sequence {
 		m.part(r)
 	}

@@ -1,5 +1,9 @@
 package report
 
+// players is the section of a rule that no standard has: viewers' players stop
+// where it is broken.
+const players = "measured: hls.js 1.7"
+
 // iso begins the section of a rule of the transport stream.
 const iso = "ISO/IEC 13818-1 "
 
@@ -23,6 +27,8 @@ var segmentRules = []Rule{
 	{"SEG-TIMESTAMP", bis + "3", Error, "Timestamps go on from one segment to the next, and over EXT-X-GAP, without stepping back or jumping more than half a second, unless EXT-X-DISCONTINUITY says so.", "List segments in the order of their media; write EXT-X-DISCONTINUITY where the clock changes."},
 	{"SEG-HOLE", apple + "7.1", Warning, "Media goes on without holes of more than 100 ms and two frames.", "Frames were lost on the way: look at encoder and ingest. A video whose frame rate varies is best left as it is."},
 	{"SEG-TRACKS", bis + "4.4.4.3", Error, "Tracks keep number, type and identifier, unless EXT-X-DISCONTINUITY says so.", "Write EXT-X-DISCONTINUITY where tracks come or go."},
+	{"SEG-TRACK-SET", players, Error, "The segments of a rendition hold audio and video, or one of them, from the first to the last: players make their buffers from the first one, and wait for all of them.", "Decide what a show holds before its first segment; fill a pause of the sound with silence, one of the picture with the last picture; begin a new broadcast where a track is there to stay."},
+	{"SEG-TRACK-EMPTY", players, Error, "A segment holds something of each audio and video track that its PMT lists, the last one of a show aside.", "Fill pauses, or cut no segment until each track has a frame in it."},
 	{"SEG-PARAMETERS", bis + "6.2.1", Error, "Codec, profile, resolution, sample rate and channels stay, unless EXT-X-DISCONTINUITY says so.", "Write EXT-X-DISCONTINUITY where the encoder changes."},
 	{"SEG-INDEPENDENT", bis + "4.4.2.1", Error, "Under EXT-X-INDEPENDENT-SEGMENTS every video segment begins with an IDR picture and its parameter sets.", "Cut at IDR pictures and repeat SPS and PPS there, or leave the tag out."},
 	{"SEG-INDEPENDENT-UNSAID", apple + "9.12", Warning, "Where every segment begins with an IDR picture, EXT-X-INDEPENDENT-SEGMENTS says so.", "Add the tag: switching gets faster."},
