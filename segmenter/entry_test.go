@@ -3,10 +3,12 @@ package segmenter
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"weir/hls"
 	"weir/internal/synthetic"
 	"weir/media/framelog"
 	"weir/media/object"
@@ -60,6 +62,53 @@ func TestEntryPointComesBack(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Between the publish of a second show and its first segment the entry point
+// names the first one: what it names can be played at every moment, and it
+// never goes away (docs/decisions/0005).
+func TestEntryPointBetweenTwoShows(t *testing.T) {
+	const next = "20261121T020000Z-z9v9m2x8q0r7t5wz"
+	synctest.Test(t, func(t *testing.T) {
+		store := storage.NewMemory()
+		rec := synthetic.Record(t, synthetic.New(30))
+		show := func(id string) {
+			worker := &Worker{Source: live{tape{rec.Batches}, time.Now()}, Store: store, Settings: settings, Log: quiet}
+			job := Job{Stream: alice, Broadcast: id, Rendition: object.Source, Checkpoint: new(key).claim()}
+			if err := worker.Package(t.Context(), job); err != nil {
+				t.Error(err)
+			}
+		}
+		show(broadcast)
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			show(next)
+		}()
+		began, changed := time.Now(), time.Duration(0)
+		for range 400 {
+			time.Sleep(50 * time.Millisecond)
+			body, _, err := store.Get(t.Context(), object.EntryPoint(alice.String()))
+			if err != nil {
+				t.Fatalf("%v after the publish: %v", time.Since(began), err)
+			}
+			for uri := range hls.URIs(body) {
+				if _, err := store.Stat(t.Context(), alice.String()+"/"+uri); err != nil {
+					t.Fatalf("%v after the publish it names %s: %v", time.Since(began), uri, err)
+				}
+				switch now := strings.HasPrefix(uri, next); {
+				case now && changed == 0:
+					changed = time.Since(began)
+				case !now && changed > 0:
+					t.Fatal("it went back to the first show")
+				}
+			}
+		}
+		if changed < 3*time.Second || changed > 6*time.Second {
+			t.Errorf("it names the second show %v after the publish, want it with the first segment, of 4 s", changed)
+		}
+		<-ended
+	})
 }
 
 // tardy is a store that is late with each answer.

@@ -32,6 +32,7 @@ func (p *packager) listAll(ctx context.Context, entries, archive, retention *upd
 			}
 			entries.update(s)
 		}
+		p.tellTarget(s)
 		end = s.Next()
 		p.worker.Metrics.listed(p, s)
 		p.count(news)
@@ -44,6 +45,18 @@ func (p *packager) listAll(ctx context.Context, entries, archive, retention *upd
 			retention.update(s)
 		}
 	}
+}
+
+// tellTarget says once that segments are longer than was asked for: only the
+// encoder can mend that.
+func (p *packager) tellTarget(s *hls.State) {
+	asked := s.Settings().Segment
+	if p.toldTarget || s.Next() == 0 || time.Duration(s.Target)*time.Second < asked+time.Second {
+		return
+	}
+	p.toldTarget = true
+	p.log.Warn("segments are longer than --segment, and each second of that is three of delay for viewers: set the encoder to a key frame every 2 s",
+		"segment", asked.String(), "target_duration", (time.Duration(s.Target) * time.Second).String())
 }
 
 // news waits for what is saved, first if that was taken already, and takes

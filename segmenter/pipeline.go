@@ -42,8 +42,10 @@ type packager struct {
 	ahead  atomic.Int32  // uploads under way
 
 	counted counted // list's alone
-	leaving leaving // the retention's alone
-	told    [2]bool // of a foreign codec: video, audio
+	// toldTarget: tellTarget has. list's alone.
+	toldTarget bool
+	leaving    leaving // the retention's alone
+	told       [2]bool // of a foreign codec: video, audio
 }
 
 // How far the steps may be apart: enough for a store that takes as long as

@@ -434,3 +434,23 @@ func TestForeignCodecsAreTold(t *testing.T) {
 		t.Errorf("the worker said:\n%swant one line that names mp3", got)
 	}
 }
+
+// An encoder whose key frames are further apart than segments are to be long is
+// told of once: OBS as it is sends one each 250 pictures.
+func TestLongSegmentsAreTold(t *testing.T) {
+	for _, tt := range []struct {
+		gop  float64
+		told int
+	}{{2, 0}, {4.004, 0}, {250. / 30, 1}} {
+		show := synthetic.New(30)
+		show.GOP = tt.gop
+		var said bytes.Buffer
+		w := &Worker{Source: tape{synthetic.Record(t, show).Batches}, Store: storage.NewMemory(), Settings: settings, Log: slog.New(slog.NewTextHandler(&said, nil))}
+		if err := w.Package(t.Context(), Job{Stream: alice, Broadcast: broadcast, Rendition: object.Source, Checkpoint: new(key).claim()}); err != nil {
+			t.Fatal(err)
+		}
+		if n := strings.Count(said.String(), "key frame every 2 s"); n != tt.told {
+			t.Errorf("a key frame each %.1f s: told %d times, want %d:\n%s", tt.gop, n, tt.told, &said)
+		}
+	}
+}

@@ -161,7 +161,6 @@ var Wall = time.Date(2026, 11, 21, 1, 45, 0, 0, time.UTC)
 // Session appends a session's Batches, cut as ingest does (design: each key
 // frame opens a batch with the headers in force), and how it ended.
 func (r *Log) Session(t testing.TB, tags []flv.Tag, end framelog.Flags) {
-	t.Helper()
 	r.epoch++
 	if r.epoch > 1 {
 		r.Add(&framelog.Batch{Header: framelog.Header{Flags: framelog.Fence}})

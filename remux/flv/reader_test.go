@@ -35,8 +35,12 @@ func readAll(r *flv.Reader) (tags []flv.Tag, err error) {
 	}
 }
 
+// fileHeader is that of a file with video and audio, and PreviousTagSize0 (FLV
+// E.2): what makes a run of tags a file.
+const fileHeader = "FLV\x01\x05\x00\x00\x00\x09\x00\x00\x00\x00"
+
 func file(tags ...flv.Tag) []byte {
-	b := flv.AppendFileHeader(nil, true, true)
+	b := []byte(fileHeader)
 	for _, t := range tags {
 		b = flv.AppendTag(b, t)
 	}

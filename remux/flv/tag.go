@@ -52,26 +52,6 @@ var (
 	errPrevSize = fmt.Errorf("%w: PreviousTagSize is not the size of the tag before it [FLV E.3]", ErrMalformed)
 )
 
-// AppendFileHeader appends the header of an FLV file that holds audio, video
-// or both, with the PreviousTagSize0 behind it: what makes a run of tags a
-// file [FLV E.2].
-func AppendFileHeader(dst []byte, audio, video bool) []byte {
-	var flags byte
-	if audio {
-		flags |= flagAudio
-	}
-	if video {
-		flags |= flagVideo
-	}
-	return append(dst, 'F', 'L', 'V', 1, flags, 0, 0, 0, 9, 0, 0, 0, 0)
-}
-
-// The bits of TypeFlags in a file header [FLV E.2].
-const (
-	flagVideo = 1 << 0
-	flagAudio = 1 << 2
-)
-
 // AppendTag appends t as it stands in a file: header, body, PreviousTagSize.
 // The body must not be longer than MaxBody, as no RTMP message is; AppendTag
 // panics where it is, rather than write a length that lies.
