@@ -167,7 +167,23 @@ func timelineCases() (all []ruleCase) {
 			m.leading = 3
 		}
 	}
+	// The sound comes seconds behind its pictures, and the first segment waits for
+	// it; what EXTINF goes by goes on.
+	behind := func(i int, m *made) {
+		switch i {
+		case 0:
+			m.start, m.seconds, m.audioStops = m.start-media.Clock, 3, true
+		case 1:
+			m.audioLate = -26 * media.Clock / 10
+		}
+	}
+	waited := edit(extinf(0, "3.000"), "TARGETDURATION:2", "TARGETDURATION:3")
 	return append(all,
+		ruleCase{"SEG-TIMESTAMP", unbound(func(i int, m *made) {
+			if behind(i, m); i == 1 {
+				m.videoLate = 2 * media.Clock
+			}
+		}, waited), unbound(behind, waited)},
 		// Open GOPs, from the second segment on: cut at the key picture, it is
 		// three pictures from there to the first one that is shown.
 		ruleCase{"SEG-EXTINF-SUM", unbound(open, extinf(0, "2.200")), unbound(open, extinf(0, "2.120"))},

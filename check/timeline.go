@@ -128,7 +128,7 @@ func (m *rendition) checkTimes(next *seenSegment, fail report.Func) bool {
 	case gap.Entries > 0 && (jump > jumped+step || back < -jumped-step):
 		fail("SEG-TIMESTAMP", "it begins %+.3f s from where the gap before it ends", stream.Seconds(jump))
 		return false
-	case jump > jumped+step, length < -jumped:
+	case (jump > jumped+step || length < -jumped) && !mainGoesOn(b, next, step):
 		fail("SEG-TIMESTAMP", "it begins %+.3f s from where the segment before ended", stream.Seconds(length-known))
 		return false
 	}
@@ -145,6 +145,19 @@ func (m *rendition) checkTimes(next *seenSegment, fail report.Func) bool {
 		}
 	}
 	return true
+}
+
+// mainGoesOn tells whether the track that EXTINF goes by begins where it ended
+// in the segment before. Others may lie seconds behind it in the file, or ahead
+// of it: they are late, or early, and go on all the same.
+func mainGoesOn(b, next *seenSegment, step int64) bool {
+	t := next.stream.Main()
+	p := b.stream.Stamped(t.PID)
+	if p == nil || p != b.stream.Main() || p.Step == 0 {
+		return false
+	}
+	off := stream.Difference(t.MinPTS, p.End())
+	return off <= jumped+step && off >= -jumped-step
 }
 
 // endBut is where a segment ends by its other tracks and by EXTINF.
