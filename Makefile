@@ -22,10 +22,35 @@ help: ## print this
 build: ## build bin/weir, one static binary (VERSION=v1.2.3)
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/weir ./cmd/weir
 
+.PHONY: quick
+quick: ## vet, and test all that needs no encoder, browser or server: under a minute
+	go vet ./...
+	go test -short ./...
+
 .PHONY: test
 test: deps bin/.tools ## install what tests need where it is missing, then vet and test all with the race detector
 	go vet ./...
-	go test -race -parallel 3 -timeout 14m ./...
+	go vet -tags soak ./...
+	go test -race -p 3 -parallel 3 -timeout 14m ./...
+
+.PHONY: static
+static: tidy vet386 lint vulns ## all that looks at the code and runs none of it
+
+.PHONY: tidy
+tidy: ## want go.mod and go.sum of every module as go mod tidy leaves them
+	@git ls-files '*go.mod' | while read -r mod; do echo "go mod tidy -diff in $$(dirname $$mod)"; go -C "$$(dirname $$mod)" mod tidy -diff; done
+
+.PHONY: vet386
+vet386: ## vet for a machine of 32 bits: no length or timestamp may need more
+	CGO_ENABLED=0 GOARCH=386 go vet ./...
+
+.PHONY: vulns
+vulns: bin/.vulns ## want no known vulnerability in what weir calls; says so where the data cannot be had
+	@.ci/vulns
+
+bin/.vulns: internal/tools/vulns/go.mod internal/tools/vulns/go.sum
+	GOBIN=$(CURDIR)/bin go -C internal/tools/vulns install tool
+	@touch $@
 
 .PHONY: deps
 deps: ## install the Debian packages that tests need (needs root only where one is missing)
@@ -60,7 +85,7 @@ cover: deps bin/.tools ## test with coverage over all packages; the figures by f
 
 .PHONY: lint
 lint: bin/.lint ## run golangci-lint (the first time it is built: minutes)
-	bin/golangci-lint run $(PKG)
+	bin/golangci-lint run --allow-parallel-runners $(PKG)
 
 bin/.lint: internal/tools/lint/go.mod internal/tools/lint/go.sum
 	GOBIN=$(CURDIR)/bin go -C internal/tools/lint install tool

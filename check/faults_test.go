@@ -13,6 +13,7 @@ import (
 	"weir/check/playlist"
 	"weir/check/report"
 	"weir/check/stream"
+	"weir/internal/external"
 )
 
 // ffmpegHLS makes HLS of a test picture and a tone with the real ffmpeg: 12 s
@@ -21,6 +22,7 @@ import (
 // is held below that.
 func ffmpegHLS(t testing.TB, more ...string) string {
 	t.Helper()
+	external.Need(t, "ffmpeg")
 	dir := t.TempDir()
 	args := []string{"-v", "error", "-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25", "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000",
 		"-t", "12", "-c:v", "libx264", "-preset", "ultrafast", "-bf", "2", "-g", "50", "-keyint_min", "50", "-sc_threshold", "0",

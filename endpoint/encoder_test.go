@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"weir/internal/external"
 	"weir/internal/testmedia"
 	"weir/remux/flv"
 	"weir/rtmp"
@@ -156,6 +157,7 @@ func compare(t *testing.T, s *station, want []captured) {
 // command runs an encoder to its end.
 func command(t *testing.T, name string, args ...string) {
 	t.Helper()
+	external.Need(t, name)
 	out, err := exec.CommandContext(t.Context(), name, args...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%s: %v\n%s", name, err, out)

@@ -18,6 +18,7 @@ import (
 
 	"weir/api"
 	"weir/internal/chromium"
+	"weir/internal/external"
 	"weir/media"
 )
 
@@ -132,6 +133,7 @@ func publishHLS(t *testing.T, dir string) {
 
 func publishHLSOf(t *testing.T, dir, size string) {
 	t.Helper()
+	external.Need(t, "ffmpeg")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}

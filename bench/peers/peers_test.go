@@ -11,11 +11,13 @@ import (
 	"time"
 
 	"weir/bench"
+	"weir/internal/external"
 )
 
 // TestPeers: the real nginx-rtmp, a real weir, and a real weir in stages: each
 // of them is measured, lists segments, and loses no frame.
 func TestPeers(t *testing.T) {
+	external.Need(t, "nginx")
 	weir := filepath.Join(t.TempDir(), "weir")
 	if out, err := exec.Command("go", "build", "-o", weir, "weir/cmd/weir").CombinedOutput(); err != nil {
 		t.Fatalf("build weir: %v\n%s", err, out)

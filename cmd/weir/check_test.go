@@ -20,12 +20,14 @@ import (
 	"time"
 
 	"weir/check"
+	"weir/internal/external"
 	"weir/internal/testweir"
 )
 
 // makeHLS makes a short VOD with ffmpeg.
 func makeHLS(t *testing.T) string {
 	t.Helper()
+	external.Need(t, "ffmpeg")
 	dir := t.TempDir()
 	cmd := exec.Command("ffmpeg", "-v", "error", "-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25", "-f", "lavfi", "-i", "sine=sample_rate=48000",
 		"-t", "8", "-c:v", "libx264", "-preset", "ultrafast", "-g", "50", "-pix_fmt", "yuv420p", "-c:a", "aac",
@@ -178,6 +180,7 @@ func freePort(t *testing.T) int {
 // background starts a program that ends with the test.
 func background(t *testing.T, name string, args ...string) (ended <-chan error) {
 	t.Helper()
+	external.Need(t, name)
 	cmd := exec.Command(name, args...)
 	cmd.Stdout, cmd.Stderr = io.Discard, io.Discard
 	if err := cmd.Start(); err != nil {

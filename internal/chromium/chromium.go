@@ -18,6 +18,8 @@ import (
 
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
+
+	"weir/internal/external"
 )
 
 const (
@@ -42,6 +44,7 @@ type Tab struct {
 // Open starts a Chromium with an empty tab.
 func Open(t testing.TB) *Tab {
 	t.Helper()
+	external.Need(t, "chromium")
 	path, err := exec.LookPath("chromium")
 	if err != nil {
 		t.Fatal("this is tested in a real browser: install chromium (Debian: apt-get install chromium):", err)

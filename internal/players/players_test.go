@@ -9,12 +9,14 @@ import (
 	"testing"
 	"time"
 
+	"weir/internal/external"
 	"weir/internal/players"
 )
 
 // serve makes a show of 6 s with ffmpeg's own HLS muxer and serves it.
 func serve(t *testing.T) (dir, url string) {
 	t.Helper()
+	external.Need(t, "ffmpeg")
 	dir = t.TempDir()
 	cmd := exec.Command("ffmpeg", "-v", "error", "-nostdin", "-f", "lavfi", "-i", "testsrc2=size=160x90:rate=25:duration=6",
 		"-f", "lavfi", "-i", "sine=duration=6", "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-g", "50", "-c:a", "aac",

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"weir/internal/external"
 	"weir/media"
 )
 
@@ -181,6 +182,7 @@ func Counters(t testing.TB, input string) []int {
 // run runs a program and returns its standard output.
 func run(t testing.TB, name string, args ...string) []byte {
 	t.Helper()
+	external.Need(t, name)
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(t.Context(), name, args...)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr

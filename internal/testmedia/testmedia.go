@@ -25,6 +25,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"weir/internal/external"
 )
 
 // Spec says what a file shall hold. Zero fields have the default that is
@@ -82,6 +84,7 @@ func FLV(t testing.TB, s Spec) string {
 // cached returns the path of the file that write makes of s.
 func cached(t testing.TB, s Spec, format string, write func(name string) error) string {
 	t.Helper()
+	external.Need(t, "ffmpeg")
 	dir, err := cacheDir()
 	if err != nil {
 		t.Fatal(err)

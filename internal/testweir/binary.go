@@ -19,6 +19,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"weir/internal/external"
 )
 
 // The environment of a weir that runs as a test's child. AsWeir makes the test
@@ -58,17 +60,20 @@ func root(t testing.TB) string {
 	return dir
 }
 
-// binary is weir with failpoints: the test binary of cmd/weir, with the race
-// detector where the tests have it. It is built once for each state of the
-// source, by the first of the test processes that want it, and stays in
-// .cache/testweir, which make clean removes.
+// binary is weir with failpoints: the test binary of cmd/weir. It is built once
+// for each state of the source, by the first of the test processes that want
+// it, and stays in .cache/testweir, which make clean removes.
 var binary = sync.OnceValues(func() (string, error) {
-	args := []string{"test", "-c"}
-	if raceDetector {
-		args = append(args, "-race")
+	if raceDetector && raced {
+		return build("failing-race", "test", "-c", "-race", "-o")
 	}
-	return build("failing", append(args, "-o")...)
+	return build("failing", "test", "-c", "-o")
 })
+
+// raced is whether weir is to have the race detector where its tests have it.
+// It then takes several times as much of the processor, which shows full of
+// pictures do not need: see MainRace.
+var raced bool
 
 // release is weir as it ships.
 var release = sync.OnceValues(func() (string, error) {
@@ -79,6 +84,7 @@ var release = sync.OnceValues(func() (string, error) {
 // its tests, and for the race detector, is none of weir's.
 func Release(t testing.TB) string {
 	t.Helper()
+	external.Need(t, "a build of weir")
 	path, err := release()
 	if err != nil {
 		t.Fatal(err)
@@ -110,7 +116,7 @@ func build(kind string, args ...string) (path string, err error) {
 	if err := syscall.Flock(lock, syscall.LOCK_EX); err != nil {
 		return "", fmt.Errorf("lock %s: %w", cache, err)
 	}
-	path = filepath.Join(cache, fmt.Sprintf("weir-%s-%t-%x", kind, raceDetector, sum[:8]))
+	path = filepath.Join(cache, fmt.Sprintf("weir-%s-%x", kind, sum[:8]))
 	if syscall.Access(path, 0) == nil {
 		return path, nil
 	}
@@ -185,6 +191,13 @@ func Main(m *testing.M) {
 		time.AfterFunc(most-10*time.Second, tellWhoHangs)
 	}
 	os.Exit(m.Run())
+}
+
+// MainRace is Main for a package whose weir has the race detector, where its
+// tests have it.
+func MainRace(m *testing.M) {
+	raced = true
+	Main(m)
 }
 
 func tellWhoHangs() {

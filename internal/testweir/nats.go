@@ -12,6 +12,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"weir/internal/external"
 )
 
 // NATSServer is a real one, on addresses that it keeps when started again.
@@ -43,6 +45,7 @@ var natsBinary = sync.OnceValues(func() (string, error) {
 // listens.
 func (s *NATSServer) Start(t testing.TB) {
 	t.Helper()
+	external.Need(t, "nats-server")
 	binary, err := natsBinary()
 	if err != nil {
 		t.Fatal(err)

@@ -2,5 +2,5 @@
 
 package testweir
 
-// raceDetector tells whether the tests run with it; weir then does, too.
+// raceDetector tells whether the tests run with it.
 const raceDetector = false

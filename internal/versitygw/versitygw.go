@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"weir/internal/external"
 )
 
 // The one account there is, and the one bucket.
@@ -48,6 +50,7 @@ func Start(tb testing.TB, flags ...string) *Gateway {
 // run beside others and give Environ to processes of their own.
 func StartApart(tb testing.TB, flags ...string) *Gateway {
 	tb.Helper()
+	external.Need(tb, "versitygw")
 	binary, err := install()
 	if err != nil {
 		tb.Fatal(err)

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"weir/internal/external"
 	"weir/media/aac"
 )
 
@@ -198,6 +199,7 @@ func decode(t *testing.T, asc []byte, frames [][]byte, channels int) (samples []
 
 func ffmpeg(t *testing.T, args ...string) []byte {
 	t.Helper()
+	external.Need(t, "ffmpeg")
 	cmd := exec.Command("ffmpeg", append([]string{"-v", "error", "-nostdin"}, args...)...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr

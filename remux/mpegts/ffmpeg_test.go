@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"weir/internal/external"
 	"weir/media"
 	"weir/remux/mpegts"
 )
@@ -19,6 +20,7 @@ import (
 // A word on its standard error is a failure: it would be a complaint.
 func probe(t *testing.T, stdin []byte, name string, args ...string) string {
 	t.Helper()
+	external.Need(t, name)
 	cmd := exec.Command(name, args...)
 	cmd.Stdin = bytes.NewReader(stdin)
 	var out, complaints bytes.Buffer

@@ -9,4 +9,4 @@ import (
 	"weir/internal/testweir"
 )
 
-func TestMain(m *testing.M) { testweir.Main(m) }
+func TestMain(m *testing.M) { testweir.MainRace(m) }

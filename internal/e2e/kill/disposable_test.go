@@ -32,11 +32,7 @@ func TestProcesses(t *testing.T) {
 	frames := c.SameAsSent(t, file, prefix)
 	testweir.CheckSegments(t, c.Objects(prefix), testweir.Small(10))
 	testweir.Conforms(t, c.Objects(""))
-	select {
-	case <-seg.Ended:
-	case <-time.After(5 * time.Second):
-		t.Fatal("segment --once did not exit at the end of its broadcast")
-	}
+	testweir.Eventually(t, 5*time.Second, "segment --once exits at the end of its broadcast", seg.Over)
 	if code := seg.Wait(); code != 0 {
 		t.Errorf("segment --once: exit code %d, want 0", code)
 	}

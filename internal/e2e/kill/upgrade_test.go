@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"weir/internal/external"
 	"weir/internal/testmedia"
 	"weir/internal/testweir"
 )
@@ -21,6 +22,7 @@ import (
 // reads no other.
 func nextRelease(t *testing.T) (binary string) {
 	t.Helper()
+	external.Need(t, "a build of weir")
 	dir := t.TempDir()
 	source, err := filepath.Abs(filepath.Join("..", "..", "..", "hls", "state.go"))
 	if err != nil {

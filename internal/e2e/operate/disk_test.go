@@ -95,11 +95,7 @@ func TestDiskFull(t *testing.T) {
 				t.Fatal(err)
 			}
 			testweir.Eventually(t, 5*time.Second, "the room is noticed", func() bool { return s.Metric(t, "weir_disk_full") == 0 })
-			select {
-			case <-encoder.Ended:
-			case <-time.After(60 * time.Second):
-				t.Fatal("the encoder does not come to its end")
-			}
+			testweir.Eventually(t, 60*time.Second, "the encoder comes to its end", encoder.Over)
 			if s.Metric(t, "weir_ingest_stalled_seconds_total") == 0 {
 				t.Error("the encoder was never made to wait: this test shows less than it says")
 			}

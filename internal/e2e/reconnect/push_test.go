@@ -43,11 +43,7 @@ func TestPushConnectsAgain(t *testing.T) {
 			run()
 			s.WaitReady(t)
 
-			select {
-			case <-push.Ended:
-			case <-time.After(60 * time.Second):
-				t.Fatal("push does not come to its end")
-			}
+			testweir.Eventually(t, 60*time.Second, "push comes to its end", push.Over)
 			if code := push.Wait(); code != 0 || !strings.Contains(push.Output.String(), "connecting again") {
 				t.Errorf("push ended with code %d and said:\n%s", code, push.Output.String())
 			}
