@@ -30,6 +30,9 @@ func (b *Bus) answer() error {
 		_, err = b.conn.Answer(kickSubject(b.node), b.kicked)
 	}
 	if err == nil {
+		_, err = b.conn.Answer(contestSubject(b.node), b.contested)
+	}
+	if err == nil {
 		err = b.conn.Flush()
 	}
 	return err

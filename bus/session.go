@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"weir/bus/internal/jet"
@@ -23,6 +24,10 @@ const (
 	// Reject refuses the newcomer with ErrBusy, unless the node of the session
 	// that is there does not answer any more.
 	Reject
+	// Contend is Takeover with a limit: where sessions that are well take a stream
+	// from each other again and again, each keeps it for longer, and ErrBusy
+	// refuses whoever comes too soon.
+	Contend
 )
 
 // Session publishes one session of a broadcast: its source, and other
@@ -38,7 +43,10 @@ type Session struct {
 	mu      sync.Mutex
 	writers map[string]*Writer // of the other renditions that are registered
 
-	registered bool // its broadcast and epoch are set; guarded by bus.mu
+	registered bool         // its broadcast and epoch are set; guarded by bus.mu
+	began      time.Time    // guarded by bus.mu
+	rounds     int          // of a contest; guarded by bus.mu
+	stored     atomic.Int64 // when a batch was stored last, in Unix nanoseconds
 	kicked     chan struct{}
 	kick       sync.Once
 }
@@ -74,11 +82,12 @@ func (s *Session) register(ctx context.Context, now time.Time, c IfLive) (Regist
 			return Registration{}, err
 		}
 		e := before
+		rounds, err := s.bus.admit(ctx, e, c)
 		switch {
+		case err != nil:
+			return Registration{}, err
 		case e.Broadcast == "" || e.State == Ended:
 			e.Broadcast, e.Epoch, e.Renditions = nextBroadcast(before.Broadcast, now, random), 1, nil
-		case c == Reject && e.State == Live && s.bus.ping(ctx, nodePrefix+e.Node) == nil:
-			return Registration{}, ErrBusy
 		default:
 			e.Epoch++
 		}
@@ -88,12 +97,21 @@ func (s *Session) register(ctx context.Context, now time.Time, c IfLive) (Regist
 			s.bus.mu.Lock()
 			defer s.bus.mu.Unlock()
 			s.broadcast, s.epoch, s.registered = e.Broadcast, e.Epoch, true
+			s.began, s.rounds = time.Now(), rounds
+			s.stored.Store(s.began.UnixNano())
 			return before, nil
 		}
 		if jet.IgnoreConflict(err) != nil {
 			return Registration{}, err
 		}
 	}
+}
+
+// contest is the session's place in a contest for its stream.
+func (s *Session) contest() contest {
+	s.bus.mu.Lock()
+	defer s.bus.mu.Unlock()
+	return contest{began: s.began, stored: time.Unix(0, s.stored.Load()), rounds: s.rounds}
 }
 
 // nextBroadcast names a broadcast of a stream that begins at now. Its id sorts
@@ -156,7 +174,11 @@ func (s *Session) Kicked() <-chan struct{} { return s.kicked }
 
 // Append stores b as the source's next batch, see Writer.Append.
 func (s *Session) Append(ctx context.Context, b *framelog.Batch) error {
-	return s.source.Append(ctx, b)
+	err := s.source.Append(ctx, b)
+	if err == nil {
+		s.stored.Store(time.Now().UnixNano())
+	}
+	return err
 }
 
 // End ends the session. Clean: so does the broadcast. Otherwise the connection

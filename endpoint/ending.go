@@ -36,7 +36,11 @@ var (
 	drained     = &ending{Ending: Ending{Reason: "drained"}}
 	noHandshake = &ending{Ending: Ending{Reason: "handshake", Rule: "the handshake is done within the connect timeout"}}
 	noConnect   = &ending{Ending: Ending{Reason: "connect", Rule: "connect comes within the connect timeout"}}
-	noPublish   = &ending{Ending: Ending{Reason: "publish", Rule: "a publish comes within the publish timeout"}}
+	tooOften    = &ending{
+		Ending: Ending{Reason: "rate", Rule: "an address begins a limited number of publishes in a minute"},
+		code:   denied, text: "Too many publishes from this address: wait a minute.",
+	}
+	noPublish = &ending{Ending: Ending{Reason: "publish", Rule: "a publish comes within the publish timeout"}}
 )
 
 // lostConnection is the end of a connection by itself.

@@ -140,6 +140,9 @@ func (c *conn) settle(known bool) {
 func (c *conn) publish(life context.Context, ev *rtmp.Event) *ending {
 	ctx, cancel := context.WithTimeout(life, c.cfg.PublishTimeout)
 	defer cancel()
+	if !c.server.publishes.take(time.Now(), c.nc.RemoteAddr()) {
+		return c.refusePublish(ev.StreamID, tooOften)
+	}
 	remote := c.nc.RemoteAddr().String()
 	stream, err := c.authorize(ctx, Request{
 		App: ev.App, TCURL: ev.TCURL, Name: ev.Name, Query: ev.Query, User: ev.User, Remote: remote,
@@ -192,9 +195,10 @@ func (c *conn) authorize(ctx context.Context, r Request) (media.Stream, error) {
 // refusePublish is the end of a connection whose publish is refused, unless it
 // publishes something else: that goes on.
 func (c *conn) refusePublish(id uint32, e *ending) *ending {
-	e.streamID = id
 	if len(c.sessions) == 0 {
-		return e
+		refused := *e
+		refused.streamID = id
+		return &refused
 	}
 	c.rtmp.Refuse(id, e.code, e.text)
 	c.report(e)

@@ -16,6 +16,7 @@ import (
 // The defaults of Config.
 const (
 	DefaultMaxConnections = 1000
+	DefaultMaxPublishes   = 120
 	DefaultDrain          = 30 * time.Second
 )
 
@@ -41,6 +42,9 @@ type Config struct {
 	// address, or one IPv6 /64 network: see Admission. Defaults
 	// DefaultMaxConnections, and a quarter of MaxConnections but not less than 16.
 	MaxConnections, MaxPerAddress int
+	// MaxPublishes bounds the publishes that one address begins in a minute,
+	// granted or not. Default DefaultMaxPublishes.
+	MaxPublishes int
 	// ConnectTimeout bounds the time from a connection to its connect command,
 	// PublishTimeout the time from there, or from a clean end, to a publish.
 	// Default 10 s each.
@@ -67,6 +71,7 @@ func (c Config) withDefaults() Config {
 		c.Metrics = NewMetrics(nil)
 	}
 	orDefault(&c.MaxConnections, DefaultMaxConnections)
+	orDefault(&c.MaxPublishes, DefaultMaxPublishes)
 	orDefault(&c.MaxPerAddress, max(c.MaxConnections/4, 16))
 	orDefault(&c.ConnectTimeout, 10*time.Second)
 	orDefault(&c.PublishTimeout, 10*time.Second)
@@ -87,6 +92,7 @@ type Server struct {
 	// tunnelling admits the HTTP connections that tunnels come by.
 	tunnelling *Admission
 	lines      *lines
+	publishes  *rate
 
 	mu    sync.Mutex
 	conns map[*conn]net.Listener
@@ -96,6 +102,7 @@ type Server struct {
 func NewServer(cfg Config) *Server {
 	s := &Server{cfg: cfg.withDefaults(), conns: make(map[*conn]net.Listener)}
 	s.lines = newLines(s.cfg.Logger)
+	s.publishes = newRate(s.cfg.MaxPublishes)
 	s.admission = NewAdmission(s.cfg.MaxConnections, s.cfg.MaxPerAddress)
 	s.tunnelling = NewAdmission(s.cfg.MaxConnections, s.cfg.MaxPerAddress)
 	return s

@@ -323,6 +323,23 @@ func TestPublishAgainOnConnection(t *testing.T) {
 	}
 }
 
+// TestPublishRate refuses an address that publishes again and again.
+func TestPublishRate(t *testing.T) {
+	s := listen(t, Config{MaxPublishes: 3})
+	for range 3 {
+		if err := s.dial(t, "live/alice").Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err := Dial(t.Context(), "rtmp://"+s.addr+"/live/alice")
+	if refused := new(rtmp.RefusedError); !errors.As(err, &refused) || refused.Code != denied || !strings.Contains(err.Error(), "wait a minute") {
+		t.Errorf("%v: the fourth is told to wait", err)
+	}
+	if text := s.text.String(); !strings.Contains(text, "reason=rate") {
+		t.Errorf("the log does not say so:\n%s", text)
+	}
+}
+
 // TestConnectionLimit: who publishes stays, whoever comes; strangers give way
 // to newcomers.
 func TestConnectionLimit(t *testing.T) {

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -105,11 +106,13 @@ type Batcher struct {
 	held   int // capacity of every batch that is not with the garbage collector
 	queued int // bytes in open and sealed
 
-	begun   bool // the first batch has been sealed
+	begun   bool      // the first batch has been sealed
+	media   time.Time // arrival of the last media
 	first   beginning
 	headers []header
 	prelude int // what the headers in force take as tags
 	credit  credit
+	sent    progress
 	sounds  soundClock
 }
 
@@ -226,6 +229,8 @@ func (b *Batcher) observe(now time.Time, kind tagKind, timestamp uint32) {
 	default:
 		return
 	}
+	b.media = now
+	b.sent.note(kind, timestamp)
 	if !b.begun {
 		b.first.observe(now, kind, timestamp)
 	}
@@ -306,6 +311,12 @@ func (b *Batcher) Recycle(batch *framelog.Batch) {
 	}
 	b.spare = append(b.spare, batch)
 }
+
+// MediaAt returns when the last media came; the zero time: none has.
+func (b *Batcher) MediaAt() time.Time { return b.media }
+
+// Progress returns how much media was added, by its timestamps.
+func (b *Batcher) Progress() time.Duration { return b.sent.total() }
 
 // Queued returns the bytes that wait to be taken.
 func (b *Batcher) Queued() int { return b.queued }
@@ -399,6 +410,9 @@ func (b *Batcher) remember(id headerID, body []byte) error {
 	if i < 0 {
 		b.headers = append(b.headers, header{of: id})
 		i = len(b.headers) - 1
+	}
+	if old > 0 && id.tag != flv.TagScript && !bytes.Equal(b.headers[i].body, body) {
+		b.sent.configure()
 	}
 	b.headers[i].body = append(b.headers[i].body[:0], body...)
 	return nil

@@ -82,12 +82,18 @@ func replay(t *testing.T, file string) {
 		t.Fatal(err)
 	}
 	d := newDesk(Config{Batch: time.Millisecond})
-	for i, c := range understand(t, capture) {
+	opened := 0
+	for _, c := range understand(t, capture) {
 		l := d.publish(t, "alice")
 		l.send(c.tags...)
 		l.unpublish()
-		if x := d.log.ended(t, i); len(c.tags) > 0 {
-			checkBatches(t, BatcherConfig{}, c.tags, x.pointers())
+		if l.batcher.MediaAt().IsZero() {
+			continue
 		}
+		checkBatches(t, BatcherConfig{}, c.tags, d.log.ended(t, opened).pointers())
+		opened++
+	}
+	if opened != len(d.log.sessions) {
+		t.Errorf("%d sessions, want the %d with media", len(d.log.sessions), opened)
 	}
 }

@@ -38,17 +38,22 @@ const (
 
 // The refusals that need no more detail.
 var (
-	kicked = &Refusal{reason: "kicked", clean: true, code: denied, text: "The session was ended by the server.",
-		err: errors.New("an operator, or another node's session, ended the session")}
+	kicked = &Refusal{reason: "kicked", clean: true, code: denied,
+		text: "The session was ended: by an operator, or by another encoder with the same key.",
+		err:  errors.New("an operator ended the session")}
 	idle = &Refusal{reason: "idle", level: slog.LevelWarn,
-		err: errors.New("a publishing peer sends within the idle timeout")}
+		err: errors.New("a publishing peer sends media within the idle timeout")}
 	cut = &Refusal{reason: "drained", err: errors.New("the server is going down")}
 )
 
 // fenced is the end of a session that a newer one has replaced.
 func fenced(err error) *Refusal {
-	return &Refusal{reason: "fenced", code: badName, text: "A newer session of this stream has taken over.", err: err}
+	return &Refusal{reason: "fenced", code: badName, level: slog.LevelWarn, text: "A newer session of this stream has taken over.", err: err}
 }
+
+// errTakenOver is what a kick turns out to be where the registry names another
+// session already.
+var errTakenOver = errors.New("another encoder with the same key, or this one by a new connection, has taken over the stream")
 
 // brokenRule is the end of a peer that broke one. err names it, and nothing
 // that the peer named.
@@ -99,6 +104,9 @@ func (s *Session) End(life context.Context, why Ending) {
 		flush = 0 // it has waited already
 	}
 	lost, err := s.finish(life, why.Clean, flush)
+	if why.Reason == kicked.reason && errors.Is(err, ErrFenced) {
+		why.Reason, why.Level, why.Err = "fenced", slog.LevelWarn, errTakenOver
+	}
 	m := s.cfg.Metrics
 	m.sessions.Dec()
 	m.ended.WithLabelValues(why.Reason).Inc()
@@ -135,6 +143,9 @@ func (s *Session) report(ctx context.Context, why Ending, lost int) {
 		if dropped.n > 0 {
 			attrs = append(attrs, slog.Int(dropped.key, dropped.n))
 		}
+	}
+	if s.out == nil {
+		attrs = append(attrs, slog.Bool("no_media", true))
 	}
 	s.logger.LogAttrs(ctx, why.Level, "publish ended", append(attrs, s.facts.attrs()...)...)
 }

@@ -29,6 +29,9 @@ import (
 // Log is the frame log that sessions are written to, and the registry that
 // decides who may.
 type Log interface {
+	// Check tells whether Open would refuse a session of s now, as far as that is
+	// known. It decides nothing.
+	Check(ctx context.Context, s media.Stream) error
 	// Open begins a session of s at now. ErrBusy: another one is live, and is
 	// to stay.
 	Open(ctx context.Context, s media.Stream, now time.Time) (Writer, error)
@@ -64,6 +67,7 @@ const (
 	DefaultBuffer      = 512 << 20
 	DefaultIdleTimeout = 30 * time.Second
 	DefaultBusTimeout  = 30 * time.Second
+	DefaultMaxSpeed    = 8
 )
 
 // Config configures a Publisher. Log must be set; zero fields otherwise mean
@@ -87,6 +91,9 @@ type Config struct {
 	// Buffer is the most memory of all sessions' batches and partial messages.
 	// Default DefaultBuffer.
 	Buffer int64
+	// MaxSpeed is how many times as fast as the clock media may come, after two
+	// minutes in advance. Default 0: any; DefaultMaxSpeed is what the command uses.
+	MaxSpeed int
 	// IdleTimeout is how long a publishing peer may be silent. Default
 	// DefaultIdleTimeout.
 	IdleTimeout time.Duration
@@ -143,18 +150,14 @@ type Peer struct {
 // Publish begins a session of a stream, which the caller must End. ctx bounds
 // the beginning only. wake is called, by any goroutine, when Plan has something
 // new to say.
+//
+// The session opens its place on the log with its first media. Until then it
+// exists for nobody else: it has no name in the registry, takes no stream from
+// the session that publishes it, and gives no worker anything to do.
 func (p *Publisher) Publish(ctx context.Context, stream media.Stream, peer Peer, wake func()) (*Session, error) {
-	now := time.Now()
-	w, err := p.cfg.Log.Open(ctx, stream, now)
-	if err != nil {
+	if err := p.cfg.Log.Check(ctx, stream); err != nil {
 		return nil, notOpened(err)
 	}
-	log := p.cfg.Logger.With("remote", peer.Remote, "stream", stream.String(), "broadcast", w.Broadcast())
-	facts := []any{"transport", peer.Transport}
-	if peer.Encoder != "" {
-		facts = append(facts, "encoder", peer.Encoder)
-	}
-	log.Info("publish began", facts...)
 	p.cfg.Metrics.sessions.Inc()
-	return newSession(context.WithoutCancel(ctx), p, w, log, now, wake), nil
+	return newSession(context.WithoutCancel(ctx), p, stream, peer, time.Now(), wake), nil
 }

@@ -26,7 +26,8 @@ type recordingLog struct {
 	gate chan struct{}
 	// forget, if set, names the streams whose batches are not kept.
 	forget func(media.Stream) bool
-	// open, append and end, if set, say what fails.
+	// check, open and append, if set, say what fails.
+	check  func(media.Stream) error
 	open   func(media.Stream) error
 	append func(*recordedSession, *framelog.Batch) error
 
@@ -44,6 +45,7 @@ type recordedSession struct {
 	batches []framelog.Batch
 	ended   bool
 	clean   bool
+	fenced  bool // the registry names another session
 }
 
 func newRecordingLog() *recordingLog {
@@ -53,6 +55,13 @@ func newRecordingLog() *recordingLog {
 func (l *recordingLog) change() {
 	close(l.changed)
 	l.changed = make(chan struct{})
+}
+
+func (l *recordingLog) Check(_ context.Context, s media.Stream) error {
+	if l.check != nil {
+		return l.check(s)
+	}
+	return nil
 }
 
 func (l *recordingLog) Open(_ context.Context, s media.Stream, _ time.Time) (Writer, error) {
@@ -103,6 +112,9 @@ func (s *recordedSession) End(ctx context.Context, clean bool) error {
 	}
 	s.ended, s.clean = true, clean
 	s.log.change()
+	if s.fenced {
+		return ErrFenced
+	}
 	return ctx.Err()
 }
 

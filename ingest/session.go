@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"weir/media"
 	"weir/media/framelog"
 	"weir/remux/flv"
 )
@@ -23,7 +24,14 @@ const (
 	endTimeout = 5 * time.Second
 	// always is what a session may hold whatever others do, in bytes.
 	always = 2 * batchSize
+	// maxHeld is how long a session is held to the pace of the clock.
+	maxHeld = 30 * time.Second
+	// maxPreface is what a session may send before its first media, in bytes.
+	maxPreface = 256 << 10
 )
+
+// errPreface ends a session of headers and data only.
+var errPreface = fmt.Errorf("media comes within %d bytes", maxPreface)
 
 // Session is one publish: what stands between the goroutine that reads its
 // connection and the one that appends to the log. It is a Batcher, and the
@@ -31,9 +39,13 @@ const (
 type Session struct {
 	cfg    *Config
 	used   *atomic.Int64 // memory of all sessions' batches
-	out    Writer
-	logger *slog.Logger
+	stream media.Stream
+	peer   Peer
 	since  time.Time
+
+	// The appender's, until it has ended.
+	out    Writer // nil: no media has come
+	logger *slog.Logger
 
 	ready  chan struct{} // the appender should look
 	done   chan struct{} // closed when the appender has ended
@@ -48,18 +60,22 @@ type Session struct {
 	closing   bool
 	kicked    bool
 	err       error     // why the appender gave up
-	heard     time.Time // when something came last
+	heard     time.Time // when media came last
 	fullSince time.Time // zero: the connection may read
-	cutting   bool      // the session ends where another one can begin
+	behind    bool      // it may not because the log does not keep up
+	pace      pace
+	cutting   bool // the session ends where another one can begin
 	rate      rate
 	facts     facts
 }
 
 // newSession starts the appender, which finish waits for.
-func newSession(ctx context.Context, p *Publisher, w Writer, log *slog.Logger, now time.Time, wake func()) *Session {
+func newSession(ctx context.Context, p *Publisher, stream media.Stream, peer Peer, now time.Time, wake func()) *Session {
 	s := &Session{
-		cfg: &p.cfg, used: &p.used, out: w, logger: log, since: now, heard: now, wake: wake,
-		ready: make(chan struct{}, 1), done: make(chan struct{}),
+		cfg: &p.cfg, used: &p.used, stream: stream, peer: peer, since: now, heard: now, wake: wake,
+		logger: p.cfg.Logger.With("remote", peer.Remote, "stream", stream.String()),
+		ready:  make(chan struct{}, 1), done: make(chan struct{}),
+		pace:    pace{speed: p.cfg.MaxSpeed},
 		batcher: NewBatcher(BatcherConfig{Interval: p.cfg.Batch, MaxTag: p.cfg.MaxMessage}),
 	}
 	ctx, s.cancel = context.WithCancel(ctx)
@@ -106,7 +122,7 @@ func (s *Session) Plan(t Turn) Plan {
 	if s.batcher.Ready(t.Now) {
 		signal(s.ready)
 	}
-	p := Plan{Full: s.full(), Rate: s.rate.perSecond}
+	p := Plan{Full: s.full(t.Now), Rate: s.rate.perSecond}
 	p.Err = s.listen(t, p.Full)
 	p.Rest, p.Next = t.Now.Add(s.cfg.Batch), s.heard.Add(s.cfg.IdleTimeout)
 	switch due := s.batcher.Due(); {
@@ -132,10 +148,17 @@ func earlier(a, b time.Time) time.Time {
 	return b
 }
 
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
 // listen returns why the session cannot go on, if it cannot. While it is full,
 // the silence is ours. It needs mu.
 func (s *Session) listen(t Turn, full bool) error {
-	if t.Read > 0 || full {
+	if full {
 		s.heard = t.Now
 	}
 	switch {
@@ -149,8 +172,10 @@ func (s *Session) listen(t Turn, full bool) error {
 		return s.err
 	case s.kicked:
 		return kicked
-	case full && t.Now.Sub(s.fullSince) >= s.cfg.BusTimeout:
+	case s.behind && t.Now.Sub(s.fullSince) >= s.cfg.BusTimeout:
 		return errLogTimeout
+	case !s.pace.since.IsZero() && t.Now.Sub(s.pace.since) >= maxHeld:
+		return runaway(s.pace.speed, s.batcher.Progress(), t.Now.Sub(s.since))
 	case t.Now.Sub(s.heard) >= s.cfg.IdleTimeout:
 		return idle
 	}
@@ -173,20 +198,31 @@ func (s *Session) Tag(arrived time.Time, t flv.Tag) (full bool, err error) {
 	if s.cutting && s.batcher.OpensKey(t) {
 		return false, cut
 	}
+	empty := s.batcher.MediaAt().IsZero()
 	if err := s.batcher.Add(arrived, t); err != nil {
 		return false, brokenRule(err)
 	}
+	switch at := s.batcher.MediaAt(); {
+	case !at.IsZero():
+		s.heard = later(s.heard, at)
+		if empty {
+			signal(s.ready) // to open the log
+		}
+	case s.batcher.Queued() > maxPreface:
+		return false, brokenRule(errPreface)
+	}
 	s.facts.note(t)
 	s.account()
-	return s.full(), nil
+	return s.full(arrived), nil
 }
 
 // full tells whether the connection is to stop reading. It needs mu.
-func (s *Session) full() bool {
+func (s *Session) full(now time.Time) bool {
 	waits := s.batcher.Queued() + s.inFlight
 	least, seconds := 2*s.cfg.MaxMessage, int(bufferTime/time.Second)
 	bound := min(max(least, s.rate.perSecond*seconds), s.cfg.SessionBuffer)
-	return waits >= bound || waits+s.partial >= always && s.used.Load() >= s.cfg.Buffer
+	s.behind = waits >= bound || waits+s.partial >= always && s.used.Load() >= s.cfg.Buffer
+	return s.pace.holds(now, s.batcher.Progress()) || s.behind
 }
 
 // account settles what the session holds with the budget of all. It needs mu.
@@ -199,11 +235,18 @@ func (s *Session) account() {
 }
 
 // appendBatches appends batch after batch until the session is closed and all
-// is stored, or something fails.
+// is stored, or something fails. It opens the log when the first media has come.
 func (s *Session) appendBatches(ctx context.Context) {
 	defer close(s.done)
-	kick := s.out.Kicked()
+	var kick <-chan struct{}
 	for {
+		if s.out == nil && s.hasMedia() {
+			if err := s.open(ctx); err != nil {
+				s.stop(err)
+				return
+			}
+			kick = s.out.Kicked()
+		}
 		b, more := s.next(time.Now())
 		if !more {
 			return
@@ -224,6 +267,29 @@ func (s *Session) appendBatches(ctx context.Context) {
 	}
 }
 
+// open takes the session's place on the log, and with it the stream.
+func (s *Session) open(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.BusTimeout)
+	defer cancel()
+	w, err := s.cfg.Log.Open(ctx, s.stream, time.Now())
+	if err != nil {
+		return notOpened(err)
+	}
+	s.out, s.logger = w, s.logger.With("broadcast", w.Broadcast())
+	facts := []any{"transport", s.peer.Transport}
+	if s.peer.Encoder != "" {
+		facts = append(facts, "encoder", s.peer.Encoder)
+	}
+	s.logger.Info("publish began", facts...)
+	return nil
+}
+
+func (s *Session) hasMedia() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.batcher.MediaAt().IsZero()
+}
+
 // stop tells the connection that the session is to end.
 func (s *Session) stop(err error) {
 	s.mu.Lock()
@@ -241,6 +307,9 @@ func (s *Session) stop(err error) {
 func (s *Session) next(now time.Time) (*framelog.Batch, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.out == nil {
+		return nil, !s.closing || !s.batcher.MediaAt().IsZero()
+	}
 	b := s.batcher.Take(now)
 	if b != nil {
 		s.inFlight = len(b.Tags)
@@ -291,11 +360,16 @@ func (s *Session) finish(life context.Context, clean bool, flush time.Duration) 
 	s.cancel()
 
 	s.mu.Lock()
-	lost, err = s.batcher.Queued()+s.inFlight, s.err
+	if err = s.err; !s.batcher.MediaAt().IsZero() {
+		lost = s.batcher.Queued() + s.inFlight
+	}
 	s.used.Add(int64(-s.held))
 	s.cfg.Metrics.buffered.Sub(float64(s.held))
 	s.held = 0
 	s.mu.Unlock()
+	if s.out == nil {
+		return lost, err
+	}
 	ctx, cancel := context.WithTimeout(life, endTimeout)
 	defer cancel()
 	if e := s.out.End(ctx, clean); e != nil && err == nil {

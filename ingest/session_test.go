@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -131,18 +132,96 @@ func TestRefusedByTheLog(t *testing.T) {
 		{away, ""},
 	} {
 		log := newRecordingLog()
+		log.check = func(media.Stream) error { return tt.open }
+		_, err := newDesk(Config{Log: log}).Publish(t.Context(), media.Stream{App: "live", Name: "alice"}, Peer{}, nil)
+		checkRefusal(t, err, tt.open, tt.reason)
+
+		// It may be that only the decision finds out.
+		log = newRecordingLog()
 		log.open = func(media.Stream) error { return tt.open }
 		d := newDesk(Config{Log: log})
-		_, err := d.Publish(t.Context(), media.Stream{App: "live", Name: "alice"}, Peer{}, nil)
-		r := (*Refusal)(nil)
-		switch {
-		case !errors.Is(err, tt.open):
-			t.Errorf("%v, want %v", err, tt.open)
-		case errors.As(err, &r) != (tt.reason != ""):
-			t.Errorf("%v: a log that is away is no fault of the peer's", err)
-		case r != nil && (r.Reason() != tt.reason || r.code != badName):
-			t.Errorf("%v: reason %s, code %s", err, r.Reason(), r.code)
+		l := d.publish(t, "alice")
+		for err = nil; err == nil; time.Sleep(time.Millisecond) {
+			err = l.try(key(0))
 		}
+		checkRefusal(t, err, tt.open, tt.reason)
+		l.End(t.Context(), Ending{Reason: "log", Err: err})
+		if text := d.text.String(); !strings.Contains(text, "reason="+cmp.Or(tt.reason, "log")) || strings.Contains(text, "publish began") {
+			t.Errorf("want the line of an end without a beginning:\n%s", text)
+		}
+	}
+}
+
+func checkRefusal(t *testing.T, err, want error, reason string) {
+	t.Helper()
+	r := (*Refusal)(nil)
+	switch {
+	case !errors.Is(err, want):
+		t.Errorf("%v, want %v", err, want)
+	case errors.As(err, &r) != (reason != ""):
+		t.Errorf("%v: a log that is away is no fault of the peer's", err)
+	case r != nil && (r.Reason() != reason || r.code != badName):
+		t.Errorf("%v: reason %s, code %s", err, r.Reason(), r.code)
+	}
+}
+
+// TestEmptyPublish is a session that sends no media: nobody else learns of it,
+// and bytes do not keep it.
+func TestEmptyPublish(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(Config{})
+		l := d.publish(t, "alice")
+		var err error
+		began := time.Now()
+		for ; err == nil; time.Sleep(5 * time.Second) {
+			err = l.try(meta(0), avcHeader(0), aacHeader(0), video(0), audio(0))
+		}
+		if took := time.Since(began); !errors.Is(err, idle) || took > 40*time.Second {
+			t.Errorf("%v after %v: headers and data are no media", err, took)
+		}
+		l.End(t.Context(), Ending{Reason: "idle", Err: err})
+		if len(d.log.sessions) > 0 {
+			t.Error("the registry was told of a publish without media")
+		}
+		if text := d.text.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, "no_media=true") {
+			t.Errorf("want one line, which says so:\n%s", text)
+		}
+
+		l = d.publish(t, "bob")
+		for err = nil; err == nil; {
+			err = l.try(flv.Tag{Type: flv.TagScript, Data: make([]byte, 60_000)})
+		}
+		if !errors.Is(err, errPreface) {
+			t.Errorf("%v: data without media has its bound", err)
+		}
+		l.End(t.Context(), Ending{Err: err})
+		if used := d.used.Load(); used != 0 || len(d.log.sessions) > 0 {
+			t.Errorf("%d bytes are held by no session, %d sessions", used, len(d.log.sessions))
+		}
+	})
+}
+
+// TestTakenOver is a kick by another session, which is not an operator's.
+func TestTakenOver(t *testing.T) {
+	d := newDesk(Config{})
+	l := d.publish(t, "alice")
+	l.send(avcHeader(0), key(0))
+	time.Sleep(2 * d.cfg.Batch)
+	if _, err := l.turn(Turn{}); err != nil {
+		t.Fatal(err)
+	}
+	x := d.log.appended(t, 0, 1)
+	d.log.mu.Lock()
+	x.fenced = true
+	d.log.mu.Unlock()
+	close(x.kicked)
+	var err error
+	for ; err == nil; time.Sleep(time.Millisecond) {
+		_, err = l.turn(Turn{})
+	}
+	l.End(t.Context(), Ending{Reason: "kicked", Err: err})
+	if text := d.text.String(); !strings.Contains(text, "reason=fenced") || !strings.Contains(text, "another encoder with the same key") {
+		t.Errorf("the operator wants to know that two encoders have one key:\n%s", text)
 	}
 }
 
@@ -244,6 +323,60 @@ func TestCut(t *testing.T) {
 	}
 }
 
+// TestPace is an encoder whose clock runs away, and others whose does not.
+func TestPace(t *testing.T) {
+	const frame = 40 // ms
+	tests := []struct {
+		name, why string
+		tag       func(i uint32) flv.Tag
+		every     time.Duration // between two tags
+		n         uint32
+		want      string // the reason of the end, if any
+		most      time.Duration
+	}{
+		{"real time", "an hour is nothing", func(i uint32) flv.Tag { return inter(frame * i) }, frame * time.Millisecond, 90_000, "", time.Hour},
+		{"a catch-up", "a minute and a half at once after a stall", func(i uint32) flv.Tag { return inter(frame * i) }, 0, 2250, "", time.Second},
+		{"eight times as fast", "is allowed for ever", func(i uint32) flv.Tag { return inter(frame * i) }, frame * time.Millisecond / 8, 90_000, "", time.Hour / 8},
+		{"a file", "five minutes as fast as they are taken: held, not ended", func(i uint32) flv.Tag { return inter(frame * i) }, 0, 7500, "", 25 * time.Second},
+		{"five hundred times", "ends", func(i uint32) flv.Tag { return key(500 * frame * i) }, frame * time.Millisecond, 1 << 30, "clock", time.Minute},
+		{"sound alone", "ends, too", func(i uint32) flv.Tag { return sound(5000 * i) }, frame * time.Millisecond, 1 << 30, "clock", time.Minute},
+		{"jumps", "each begins a segment", func(i uint32) flv.Tag { return key(60_000 * i) }, frame * time.Millisecond, 1 << 30, "clock", time.Minute},
+		{"back and forth", "as do these", func(i uint32) flv.Tag { return key(60_000 * (i % 2)) }, frame * time.Millisecond, 1 << 30, "clock", time.Minute},
+		{"configurations", "and these", func(i uint32) flv.Tag { return []flv.Tag{avcHeader(frame*i, byte(i)), key(frame * i)}[i%2] }, frame * time.Millisecond, 1 << 30, "clock", time.Minute},
+		{"repeated headers", "are no other configuration", func(i uint32) flv.Tag { return []flv.Tag{avcHeader(frame*i, 1), key(frame * i)}[i%2] }, frame * time.Millisecond, 10_000, "", time.Hour},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := newDesk(Config{MaxSpeed: 8})
+				l := d.publish(t, "alice")
+				began := time.Now()
+				var err error
+				i := uint32(0)
+				for ; err == nil && i < tt.n; i++ {
+					err = l.try(tt.tag(i))
+					if tt.every > 0 {
+						time.Sleep(tt.every)
+					}
+				}
+				took := time.Since(began)
+				if r := (*Refusal)(nil); tt.want == "" != (err == nil) || err != nil && (!errors.As(err, &r) || r.reason != tt.want || r.code == "") {
+					t.Errorf("after %d tags and %v: %v: %s", i, took, err, tt.why)
+				}
+				if took > tt.most+time.Second {
+					t.Errorf("it took %v, want %v: %s", took, tt.most, tt.why)
+				}
+				// Five seconds a segment is what the shortest default makes of them.
+				segments, allowed := l.batcher.Progress()/(5*time.Second), (maxAdvance+8*took)/(5*time.Second)+1
+				if segments > allowed {
+					t.Errorf("%d segments in %v, want at most %d", segments, took, allowed)
+				}
+				l.End(t.Context(), Ending{Reason: "lost", Err: err})
+			})
+		})
+	}
+}
+
 // TestBackPressure stops the log: the connection must stop reading, memory must
 // stay bounded, and when the log goes on nothing may be missing.
 func TestBackPressure(t *testing.T) {
@@ -300,7 +433,7 @@ func TestBackPressure(t *testing.T) {
 func (d *desk) full(l *link) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.full()
+	return l.full(time.Now())
 }
 
 // TestLogTimeout is a log that does not come back.
@@ -382,7 +515,12 @@ func TestBudget(t *testing.T) {
 	l := d.publish(t, "alice")
 	l.send(tags...)
 	l.unpublish()
-	checkBatches(t, BatcherConfig{}, tags, log.ended(t, 1).pointers())
+	log.wait(t, "alice ends", func(s []*recordedSession) bool { return len(s) == 2 && s[0].ended != s[1].ended })
+	x := log.sessions[0]
+	if !x.ended {
+		x = log.sessions[1]
+	}
+	checkBatches(t, BatcherConfig{}, tags, x.pointers())
 	if used := d.used.Load(); used > 2<<20 {
 		t.Errorf("the stuck session holds %d bytes of a budget of %d", used, 1<<20)
 	}
@@ -409,7 +547,7 @@ func TestPartialBudget(t *testing.T) {
 	l := d.publish(t, "alice")
 	l.send(tags...)
 	l.unpublish()
-	checkBatches(t, BatcherConfig{}, tags, d.log.ended(t, 4).pointers())
+	checkBatches(t, BatcherConfig{}, tags, d.log.ended(t, 0).pointers())
 	for _, h := range holders {
 		go func() {
 			_, err := h.turn(Turn{Partial: message / 4 * 3})

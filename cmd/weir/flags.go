@@ -198,13 +198,15 @@ type rtmpFlags struct {
 	TLSCert         string        `name:"tls-cert" help:"PEM file with the certificate for --rtmpts, and those between it and the authority." placeholder:"FILE"`
 	TLSKey          string        `name:"tls-key" help:"PEM file with its key." placeholder:"FILE"`
 	Batch           time.Duration `help:"How long frames wait to be sent to the log together." default:"${batch}"`
-	PublishConflict string        `help:"When a live stream is published again: takeover or reject." enum:"takeover,reject" default:"takeover"`
+	PublishConflict string        `help:"When a live stream is published again: takeover (the newcomer gets it; encoders that take it from each other again and again have to wait, see docs/limits.md) or reject (it is refused while the one that is there is)." enum:"takeover,reject" default:"takeover"`
 	ReconnectWindow time.Duration `help:"How long a broadcast waits for its encoder to come back." default:"${reconnect_window}"`
 	IdleTimeout     time.Duration `help:"How long an encoder may be silent." default:"${idle_timeout}"`
 	BusTimeout      time.Duration `help:"How long a session with a full buffer waits for the log." default:"${bus_timeout}"`
 	MaxMessage      byteSize      `help:"Largest frame." default:"${max_message}"`
 	MaxConnections  int           `help:"Most connections at once. Where one more comes, one goes that has sent no media." default:"${max_connections}"`
 	MaxPerAddress   int           `name:"max-connections-per-address" help:"Most connections of one address, or IPv6 /64 network, at once. Absent: a quarter of --max-connections." placeholder:"N"`
+	MaxPublishes    int           `name:"max-publishes-per-address" help:"Most publishes that one address begins in a minute." default:"${max_publishes}"`
+	MaxSpeed        int           `help:"How many times as fast as the clock an encoder may send, after two minutes in advance; 0: any." default:"${max_speed}"`
 	IngestMemory    byteSize      `help:"Most memory for frames that arrive or wait for the log." default:"${ingest_memory}"`
 	Drain           time.Duration `help:"How long sessions may take to end after SIGTERM." default:"${drain}"`
 }
@@ -254,6 +256,7 @@ func defaults() kong.Vars {
 		"data": "./weir-data", "rtmp": net.JoinHostPort("localhost", strconv.Itoa(api.RTMPPort)), "http": api.DefaultHTTP,
 		"ingest_http": api.DefaultIngestHTTP, "segment_http": api.DefaultSegmentHTTP,
 		"max_connections": strconv.Itoa(endpoint.DefaultMaxConnections), "drain": endpoint.DefaultDrain.String(),
+		"max_publishes": strconv.Itoa(endpoint.DefaultMaxPublishes), "max_speed": strconv.Itoa(ingest.DefaultMaxSpeed),
 		"batch": ingest.DefaultBatch.String(), "max_message": byteSize(ingest.DefaultMaxMessage).String(), "ingest_memory": byteSize(ingest.DefaultBuffer).String(),
 		"idle_timeout": ingest.DefaultIdleTimeout.String(), "bus_timeout": ingest.DefaultBusTimeout.String(),
 		"retain": bus.DefaultRetain.String(), "log_max": byteSize(bus.DefaultNewMaxBytes).String(),

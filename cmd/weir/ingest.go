@@ -14,18 +14,18 @@ import (
 // stages are the listeners, and the watch over broadcasts whose encoder or node
 // has gone.
 func (f *rtmpFlags) stages(ctx context.Context, b *bus.Bus, metrics prometheus.Registerer, log *slog.Logger) ([]stage, error) {
-	ifLive := bus.Takeover
+	ifLive := bus.Contend
 	if f.PublishConflict == "reject" {
 		ifLive = bus.Reject
 	}
 	p := ingest.NewPublisher(ingest.Config{
 		Log: ingestLog{bus: b, ifLive: ifLive}, Logger: log, Metrics: ingest.NewMetrics(metrics),
 		Batch: f.Batch, MaxMessage: int(f.MaxMessage), Buffer: int64(f.IngestMemory),
-		IdleTimeout: f.IdleTimeout, BusTimeout: f.BusTimeout,
+		IdleTimeout: f.IdleTimeout, BusTimeout: f.BusTimeout, MaxSpeed: f.MaxSpeed,
 	})
 	s := endpoint.NewServer(endpoint.Config{
 		Publisher: publisher{p}, Logger: log, Metrics: endpoint.NewMetrics(metrics),
-		MaxMessage: int(f.MaxMessage), MaxConnections: f.MaxConnections, MaxPerAddress: f.MaxPerAddress, Drain: f.Drain,
+		MaxMessage: int(f.MaxMessage), MaxConnections: f.MaxConnections, MaxPerAddress: f.MaxPerAddress, MaxPublishes: f.MaxPublishes, Drain: f.Drain,
 	})
 	listen, err := f.listen(ctx, s)
 	if err != nil {

@@ -17,6 +17,7 @@ import (
 // sink is a frame log that keeps nothing but counts.
 type sink struct{ sessions, batches, lost atomic.Int64 }
 
+func (s *sink) Check(context.Context, media.Stream) error { return nil }
 func (s *sink) Open(context.Context, media.Stream, time.Time) (ingest.Writer, error) {
 	s.sessions.Add(1)
 	return s, nil

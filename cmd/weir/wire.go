@@ -56,6 +56,10 @@ type ingestLog struct {
 
 var _ ingest.Log = ingestLog{}
 
+func (l ingestLog) Check(ctx context.Context, s media.Stream) error {
+	return ingestError(l.bus.CheckSession(ctx, s, l.ifLive))
+}
+
 func (l ingestLog) Open(ctx context.Context, s media.Stream, now time.Time) (ingest.Writer, error) {
 	session, err := l.bus.OpenSession(ctx, s, now, l.ifLive)
 	if err != nil {

@@ -209,7 +209,7 @@ func TestHostile(t *testing.T) {
 	}
 	s := testweir.NewServer(t)
 	weir := testweir.Spawn(t, nil, testweir.Release(t), "serve", "--data", s.Data, "--rtmp", s.RTMP, "--http", s.HTTP,
-		"--log-max", "1GB", "--ingest-memory", strconv.Itoa(hostileFrames), "--max-connections", strconv.Itoa(hostileConnections))
+		"--log-max", "1GB", "--ingest-memory", strconv.Itoa(hostileFrames), "--max-connections", strconv.Itoa(hostileConnections), "--max-publishes-per-address", "1000000")
 	s.WaitReady(t)
 
 	// The encoder comes first: whether there is room for one more connection in
