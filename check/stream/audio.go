@@ -37,14 +37,11 @@ func (t *Track) takeADTS(p []byte, pts int64) bool {
 	for pos < len(p) {
 		f, err := aac.ParseADTS(p[pos:])
 		if err != nil {
-			if len(p)-pos < aac.ADTSHeader {
+			if goesOn(p[pos:]) {
 				break
 			}
 			a.rest = nil
 			return false
-		}
-		if f.FrameSize > len(p)-pos {
-			break
 		}
 		t.takeConfig(f)
 		if !stamped && pos >= carried {
@@ -56,6 +53,16 @@ func (t *Track) takeADTS(p []byte, pts int64) bool {
 	}
 	a.rest = append(a.rest[:0], p[pos:]...)
 	return true
+}
+
+// goesOn tells whether p is the beginning of an ADTS frame that is longer
+// (ISO/IEC 14496-3, 1.A.2.2.1: syncword, layer, aac_frame_length).
+func goesOn(p []byte) bool {
+	if len(p) < aac.ADTSHeader {
+		return true // the next bytes tell
+	}
+	size := int(p[3]&3)<<11 | int(p[4])<<3 | int(p[5]>>5)
+	return p[0] == 0xFF && p[1]&0xF6 == 0xF0 && size > len(p)
 }
 
 // takeConfig notes what the stream is.
