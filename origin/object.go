@@ -6,12 +6,12 @@ import (
 	"compress/gzip"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"weir/hls"
 	"weir/media/object"
@@ -65,26 +65,76 @@ func (h *Handler) object(w http.ResponseWriter, r *http.Request, key string, k o
 		notFound(w)
 		return
 	}
-	body, info, err := h.cfg.Objects.Open(r.Context(), key)
+	if k == object.Playlist {
+		h.playlist(w, r, key)
+		return
+	}
+	h.segment(w, r, key)
+}
+
+// segment answers with a segment: from memory where several viewers want it,
+// as they do at the live edge, else as the store gives it.
+func (h *Handler) segment(w http.ResponseWriter, r *http.Request, key string) {
+	if h.wanted.again(key) {
+		b, release, err := h.segments.hold(r.Context(), key)
+		if err == nil {
+			defer release()
+			setHeader(w, key, b.info, object.CacheForever)
+			h.send(w, r, b.info.Modified, b.body)
+			return
+		}
+		if !errors.Is(err, errNoRoom) {
+			h.openFailed(w, r, err)
+			return
+		}
+	}
+	h.stream(w, r, key, object.CacheForever)
+}
+
+// stream answers with an object as the store gives it.
+func (h *Handler) stream(w http.ResponseWriter, r *http.Request, key, control string) {
+	// The store has a while to answer; what it then gives takes its time.
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	impatient := time.AfterFunc(storePatience, cancel)
+	body, info, err := h.cfg.Objects.Open(ctx, key)
 	if err != nil {
 		h.openFailed(w, r, err)
 		return
 	}
 	defer body.Close()
-	// A server may ignore Range (RFC 9110, 14.2): no player asks for several
-	// ranges at once, and answering them costs a goroutine and a pipe.
-	if strings.Contains(r.Header.Get("Range"), ",") {
-		r.Header.Del("Range")
-	}
-	w.Header().Set("Content-Type", object.ContentType(key))
-	w.Header().Set("ETag", entityTag(info.ETag))
-	if k == object.Playlist {
-		h.playlist(w, r, body, info)
-		return
-	}
+	impatient.Stop()
+	setHeader(w, key, info, control)
 	h.allowTime(w, info.Size)
-	w.Header().Set("Cache-Control", object.CacheForever)
 	http.ServeContent(w, r, "", info.Modified, body)
+}
+
+func setHeader(w http.ResponseWriter, key string, info object.Info, control string) {
+	header := w.Header()
+	header.Set("Content-Type", object.ContentType(key))
+	header.Set("ETag", entityTag(info.ETag))
+	header.Set("Cache-Control", control)
+}
+
+// send answers with a body that is in memory. What most players ask for, all
+// of it, is written at once; http.ServeContent would copy it piece by piece.
+func (h *Handler) send(w http.ResponseWriter, r *http.Request, modified time.Time, body []byte) {
+	h.allowTime(w, int64(len(body)))
+	for _, name := range []string{"Range", "If-None-Match", "If-Modified-Since", "If-Match", "If-Unmodified-Since", "If-Range"} {
+		if r.Header.Get(name) != "" {
+			http.ServeContent(w, r, "", modified, bytes.NewReader(body))
+			return
+		}
+	}
+	header := w.Header()
+	header.Set("Accept-Ranges", "bytes")
+	header.Set("Content-Length", strconv.Itoa(len(body)))
+	if !modified.IsZero() {
+		header.Set("Last-Modified", modified.UTC().Format(http.TimeFormat))
+	}
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(body) // the viewer may have left
+	}
 }
 
 // openFailed answers for a store that has no object, or no answer.
@@ -105,32 +155,27 @@ func (h *Handler) openFailed(w http.ResponseWriter, r *http.Request, err error) 
 	}
 }
 
-// maxPlaylist bounds what is read into memory for one request. A playlist of
-// 24 h of 1 s segments has 4 MB.
-const maxPlaylist = 8 << 20
-
-// playlist answers with a playlist. Its own text says how long it holds, so
-// it is read whole.
-func (h *Handler) playlist(w http.ResponseWriter, r *http.Request, body io.Reader, info object.Info) {
-	text, err := io.ReadAll(io.LimitReader(body, maxPlaylist+1))
-	if err == nil && len(text) > maxPlaylist {
-		err = fmt.Errorf("the playlist is longer than %d bytes", maxPlaylist)
-	}
-	if err != nil {
-		w.Header().Del("ETag")
-		w.Header().Del("Content-Type")
-		h.openFailed(w, r, fmt.Errorf("read playlist: %w", err))
+// playlist answers with a playlist. Its own text says how long it holds.
+func (h *Handler) playlist(w http.ResponseWriter, r *http.Request, key string) {
+	p, release, err := h.playlists.hold(r.Context(), key)
+	if errors.Is(err, errNoRoom) {
+		h.stream(w, r, key, "no-cache")
 		return
 	}
-	w.Header().Set("Cache-Control", h.playlistCache(text))
+	if err != nil {
+		h.openFailed(w, r, err)
+		return
+	}
+	defer release()
+	setHeader(w, key, p.info, h.playlistCache(p.body))
 	w.Header().Add("Vary", "Accept-Encoding")
+	text := p.body
 	if acceptsGzip(r) {
+		text = p.zipped()
 		w.Header().Set("ETag", gzipTag(w.Header().Get("ETag")))
-		text = gzipped(text)
 		setGzip(w, len(text))
 	}
-	h.allowTime(w, int64(len(text)))
-	http.ServeContent(w, r, "", info.Modified, bytes.NewReader(text))
+	h.send(w, r, p.info.Modified, text)
 }
 
 // playlistCache says how long a playlist may be kept. A multivariant one may be

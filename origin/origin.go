@@ -71,7 +71,10 @@ type Handler struct {
 	metrics *metrics
 	fails   *failures
 	assets  map[string]*asset
-	policy  string // Content-Security-Policy of the page
+
+	playlists, segments *shared
+	wanted              wanted
+	policy              string // Content-Security-Policy of the page
 }
 
 // New returns the origin's handler.
@@ -88,13 +91,16 @@ func New(cfg Config) *Handler {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
-	return &Handler{
+	h := &Handler{
 		cfg:     cfg,
 		metrics: newMetrics(cfg.Registerer),
 		fails:   &failures{log: cfg.Log},
 		assets:  loadAssets(),
 		policy:  contentPolicy(cfg.BaseURL),
 	}
+	h.playlists, h.segments = newPlaylists(cfg.Objects), newSegments(cfg.Objects)
+	h.wanted.last = make(map[string]time.Time)
+	return h
 }
 
 // ServeHTTP answers one request.
@@ -124,6 +130,11 @@ func (h *Handler) route(path string) (route string, serve http.HandlerFunc) {
 	return route, func(w http.ResponseWriter, r *http.Request) {
 		switch r.Method {
 		case http.MethodGet, http.MethodHead:
+			// A server may ignore Range (RFC 9110, 14.2): no player asks for several
+			// ranges at once, and answering them costs a goroutine and a pipe.
+			if strings.Contains(r.Header.Get("Range"), ",") {
+				r.Header.Del("Range")
+			}
 			read(w, r)
 		case http.MethodOptions:
 			h.options(w, r, route)

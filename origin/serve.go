@@ -10,22 +10,31 @@ import (
 	"time"
 )
 
+// DefaultConnections is how many connections a Serve should keep at once: each
+// takes about 20 kB, and a viewer has one or two.
+const DefaultConnections = 5000
+
 // Serve answers requests on l until ctx is done, then accepts no more, lets
 // the responses under way end for at most drain, and closes what is left. It
-// returns nil when it was told to stop and nothing was cut off. It closes l.
+// returns nil when it was told to stop. It closes l.
 //
 // Its limits bound what a client costs that sends or reads slowly: 10 s and
 // 16 KiB for a request's head, a minute between two requests of a connection.
-// Handler bounds its responses by their size.
-func Serve(ctx context.Context, l net.Listener, h http.Handler, drain time.Duration, log *slog.Logger) error {
+// Handler bounds its responses by their size. Of more connections than most the
+// one goes that has waited longest for a request, or to send one; a newcomer
+// is told to come again if all are being answered.
+func Serve(ctx context.Context, l net.Listener, h http.Handler, most int, drain time.Duration, log *slog.Logger) error {
+	conns := newConnections(most)
 	s := &http.Server{
-		Handler:           h,
+		Handler:           conns.count(h),
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       15 * time.Second, // no route takes a body
 		WriteTimeout:      30 * time.Second, // until a handler knows better
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    16 << 10,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug), // what clients do wrong
+		ConnContext:       conns.context,
+		ConnState:         conns.state,
 	}
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(l) }()
@@ -36,9 +45,10 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler, drain time.Durat
 	}
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
 	defer cancel()
-	err := s.Shutdown(stop)
-	if err != nil {
-		err = errors.Join(fmt.Errorf("drain HTTP: %w", err), s.Close())
+	var err error
+	if s.Shutdown(stop) != nil {
+		log.Info("responses were cut off, their clients read slowly", "after", drain)
+		err = s.Close()
 	}
 	if end := <-served; !errors.Is(end, http.ErrServerClosed) {
 		err = errors.Join(err, fmt.Errorf("serve HTTP: %w", end))

@@ -29,7 +29,7 @@ func listen(t testing.TB, h http.Handler, drain time.Duration) (addr string, sto
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- Serve(ctx, l, h, drain, quiet()) }()
+	go func() { done <- Serve(ctx, l, h, DefaultConnections, drain, quiet()) }()
 	return l.Addr().String(), func() error { cancel(); return <-done }
 }
 
@@ -90,8 +90,8 @@ func TestServeGivesUp(t *testing.T) {
 	defer c.Close()
 	fmt.Fprint(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
 	<-started
-	if err := stop(); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("Serve: %v, want that it was cut off", err)
+	if err := stop(); err != nil {
+		t.Errorf("Serve: %v; a client that reads slowly makes no failure of an end that was asked for", err)
 	}
 }
 
@@ -101,7 +101,7 @@ func TestServeListenerFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.Close()
-	if err := Serve(t.Context(), l, http.NotFoundHandler(), time.Second, quiet()); !errors.Is(err, net.ErrClosed) {
+	if err := Serve(t.Context(), l, http.NotFoundHandler(), 1, time.Second, quiet()); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("got %v", err)
 	}
 }

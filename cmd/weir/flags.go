@@ -18,6 +18,7 @@ import (
 	"weir/endpoint"
 	"weir/hls"
 	"weir/ingest"
+	"weir/origin"
 	"weir/segmenter"
 	"weir/storage"
 )
@@ -224,9 +225,10 @@ type segmentFlags struct {
 
 // httpFlags say how viewers come in.
 type httpFlags struct {
-	HTTP      string  `name:"http" help:"Where viewers connect." default:"${http}" placeholder:"ADDR"`
-	BaseURL   baseURL `name:"base-url" help:"This server as viewers see it, behind a proxy or a CDN." placeholder:"URL"`
-	AdminHTTP string  `name:"admin-http" help:"Where operators connect: metrics, nodes, and with the admin token kick. HOST:PORT, or unix:PATH for this user only, who needs no token; the same as --http puts it all there. ${admin_absent}" placeholder:"ADDR"`
+	HTTP            string  `name:"http" help:"Where viewers connect." default:"${http}" placeholder:"ADDR"`
+	HTTPConnections int     `name:"http-connections" help:"Most connections of viewers at once; each takes about 20 kB." default:"${http_connections}"`
+	BaseURL         baseURL `name:"base-url" help:"This server as viewers see it, behind a proxy or a CDN." placeholder:"URL"`
+	AdminHTTP       string  `name:"admin-http" help:"Where operators connect: metrics, nodes, and with the admin token kick. HOST:PORT, or unix:PATH for this user only, who needs no token; the same as --http puts it all there. ${admin_absent}" placeholder:"ADDR"`
 	adminFlags
 }
 
@@ -254,7 +256,7 @@ type apiFlags struct {
 func defaults() kong.Vars {
 	return kong.Vars{
 		"data": "./weir-data", "rtmp": net.JoinHostPort("localhost", strconv.Itoa(api.RTMPPort)), "http": api.DefaultHTTP,
-		"ingest_http": api.DefaultIngestHTTP, "segment_http": api.DefaultSegmentHTTP,
+		"http_connections": strconv.Itoa(origin.DefaultConnections), "ingest_http": api.DefaultIngestHTTP, "segment_http": api.DefaultSegmentHTTP,
 		"max_connections": strconv.Itoa(endpoint.DefaultMaxConnections), "drain": endpoint.DefaultDrain.String(),
 		"max_publishes": strconv.Itoa(endpoint.DefaultMaxPublishes), "max_speed": strconv.Itoa(ingest.DefaultMaxSpeed),
 		"batch": ingest.DefaultBatch.String(), "max_message": byteSize(ingest.DefaultMaxMessage).String(), "ingest_memory": byteSize(ingest.DefaultBuffer).String(),

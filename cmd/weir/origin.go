@@ -59,7 +59,7 @@ func (f *httpFlags) stages(ctx context.Context, v viewing, metrics *prometheus.R
 		Publish: v.publish, Version: version, Log: log,
 	}
 	view := origin.Config{Objects: v.store, API: api.New(ask), Registerer: metrics, Log: log, Segment: v.segment, BaseURL: f.BaseURL.url}
-	viewers, err := httpStage(ctx, "--http", f.HTTP, origin.New(view), log)
+	viewers, err := httpStage(ctx, "--http", f.HTTP, origin.New(view), f.HTTPConnections, log)
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +69,7 @@ func (f *httpFlags) stages(ctx context.Context, v viewing, metrics *prometheus.R
 	address := cmp.Or(f.AdminHTTP, api.Socket(v.data))
 	ask.Access = api.Access{Token: token, Own: api.IsSocket(address)}
 	view.API, view.Registerer = api.New(ask), nil // what operators watch is counted nowhere
-	operators, err := httpStage(ctx, "--admin-http", address, origin.New(view), log)
+	operators, err := httpStage(ctx, "--admin-http", address, origin.New(view), f.HTTPConnections, log)
 	switch {
 	case err != nil && f.AdminHTTP != "":
 		return nil, err

@@ -26,17 +26,17 @@ func (c *serveFlags) run(ctx context.Context, log *slog.Logger, more ...stage) e
 	if _, err := c.settings(); err != nil {
 		return err
 	}
+	c.Store = c.Keep.Tag(c.Store)
+	store, err := c.storeFlags.open(ctx, c.Data)
+	if err != nil {
+		return err
+	}
 	lock, err := c.lock()
 	if err != nil {
 		return err
 	}
 	defer lock.Close()
 	room, err := c.room(log)
-	if err != nil {
-		return err
-	}
-	c.Store = c.Keep.Tag(c.Store)
-	store, err := c.storeFlags.open(ctx, c.Data)
 	if err != nil {
 		return err
 	}

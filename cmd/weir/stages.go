@@ -59,12 +59,12 @@ func runStages(ctx context.Context, stages []stage) error {
 const httpDrain = 5 * time.Second
 
 // httpStage answers on a listener.
-func httpStage(ctx context.Context, flag, address string, h http.Handler, log *slog.Logger) (stage, error) {
+func httpStage(ctx context.Context, flag, address string, h http.Handler, most int, log *slog.Logger) (stage, error) {
 	l, err := api.Listen(ctx, address)
 	if err != nil {
 		return stage{}, fmt.Errorf("listen for HTTP: %w (choose another address with %s)", err, flag)
 	}
-	return stage{"http", func(ctx context.Context) error { return origin.Serve(ctx, l, h, httpDrain, log) }}, nil
+	return stage{"http", func(ctx context.Context) error { return origin.Serve(ctx, l, h, most, httpDrain, log) }}, nil
 }
 
 // stage is the HTTP side of a stage that viewers do not see.
@@ -76,5 +76,5 @@ func (f *opsFlags) stage(ctx context.Context, b *bus.Bus, metrics *prometheus.Re
 	return httpStage(ctx, "--http", f.HTTP, api.New(api.Config{
 		Registry: registry{b}, Ready: b.Ready, Metrics: promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}),
 		Access: api.Access{Token: token, Own: api.IsSocket(f.HTTP)}, Version: version, Log: log,
-	}), log)
+	}), origin.DefaultConnections, log)
 }

@@ -1,0 +1,111 @@
+package origin
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+// Whoever waits longest goes first: half-open connections keep no viewer out.
+// Whose request is being answered stays; if that is everybody, a newcomer is
+// told to come again.
+func TestConnectionsAreBounded(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	const most = 20
+	release := make(chan bool)
+	let := sync.OnceFunc(func() { close(release) })
+	defer let()
+	var answering atomic.Int64
+	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/slow" {
+			answering.Add(1)
+			<-release
+		}
+		fmt.Fprint(w, "ok")
+	})
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- Serve(ctx, l, h, most, time.Second, quiet()) }()
+
+	dial := func(send string) net.Conn {
+		t.Helper()
+		c, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		if err := c.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprint(c, send)
+		return c
+	}
+	const request = "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+	answer := func(c net.Conn) int {
+		t.Helper()
+		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			return 0
+		}
+		defer resp.Body.Close()
+		return resp.StatusCode
+	}
+	gone := func(c net.Conn) bool {
+		_, err := io.ReadAll(c)
+		return err == nil || !err.(net.Error).Timeout()
+	}
+
+	var silent []net.Conn
+	for range 10 * most { // half of them say a part of a request
+		silent = append(silent, dial("GET / HT"), dial(""))
+	}
+	for range 3 {
+		if code := answer(dial(request)); code != http.StatusOK {
+			t.Errorf("a viewer among half-open connections: %d", code)
+		}
+	}
+	if !gone(silent[0]) {
+		t.Error("the oldest stranger is still there")
+	}
+
+	var slow []net.Conn
+	for range most {
+		slow = append(slow, dial("GET /slow HTTP/1.1\r\nHost: x\r\n\r\n"))
+	}
+	deadline := time.Now().Add(10 * time.Second)
+	for answering.Load() < most && time.Now().Before(deadline) {
+		time.Sleep(10 * time.Millisecond)
+	}
+	for code := 0; code != http.StatusServiceUnavailable; time.Sleep(10 * time.Millisecond) {
+		if code = answer(dial(request)); time.Now().After(deadline) {
+			t.Fatalf("one more than %d that are being answered: %d", most, code)
+		}
+	}
+	let()
+	var answers sync.WaitGroup
+	for _, c := range slow {
+		answers.Go(func() {
+			if code := answer(c); code != http.StatusOK {
+				t.Errorf("whose request was being answered: %d", code)
+			}
+		})
+	}
+	answers.Wait()
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
