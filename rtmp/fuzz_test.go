@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"weir/rtmp/amf"
 )
 
 // FuzzChunkReader: no input panics; every split of it gives the same messages;
@@ -168,6 +170,84 @@ func FuzzClient(f *testing.F) {
 		_, refused := errors.AsType[*RefusedError](err)
 		if !peer && !refused {
 			t.Fatalf("error of type %T: %v", err, err)
+		}
+	})
+}
+
+// FuzzAggregate: whatever an aggregate holds, what it is made of comes out in
+// order, with its data and none of others', or names the rule it broke.
+func FuzzAggregate(f *testing.F) {
+	f.Add([]byte("\x08\x00\x00\x02\x00\x00\x64\x00\x00\x00\x00\xaf\x01\x00\x00\x00\x0d\x09\x00\x00\x03\x00\x00\x78\x00\x00\x00\x09\x27\x01\x01\x00\x00\x00\x0e"), uint32(1000))
+	f.Add([]byte("\x16\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x0c"), uint32(0))
+	f.Add(capture(f, "synthetic-aggregate").bytes[4000:6000], uint32(1<<32-1))
+	f.Fuzz(func(t *testing.T, body []byte, at uint32) {
+		var got []message
+		err := eachOfAggregate(message{typ: typeAggregate, stream: 7, timestamp: at, payload: body}, func(m message) { got = append(got, m) })
+		if e, ok := errors.AsType[*PeerError](err); err != nil && (!ok || e.Section != "RTMP 7.1.6") {
+			t.Fatalf("error %v", err)
+		}
+		total := 0
+		for i, m := range got {
+			if m.stream != 7 || m.typ == typeAggregate {
+				t.Fatalf("message %d: type %d on stream %d", i, m.typ, m.stream)
+			}
+			total += len(m.payload) + tagHeader
+		}
+		if total > len(body) {
+			t.Fatalf("%d bytes in an aggregate of %d", total, len(body))
+		}
+		if len(got) > 0 && body[0] == byte(got[0].typ) && got[0].timestamp != at {
+			t.Fatalf("the first message is at %d, the aggregate at %d", got[0].timestamp, at)
+		}
+	})
+}
+
+// FuzzCommand: no command panics, at any point of a session; what is sent stays
+// bounded, and what comes of it names no more publishes than there may be.
+func FuzzCommand(f *testing.F) {
+	for _, vs := range [][]amf.Value{
+		{amf.String("connect"), amf.Number(1), amf.Object{{Name: "app", Value: amf.String("live?authmod=adobe&user=a")}, {Name: "objectEncoding", Value: amf.Number(3)}}},
+		{amf.String("publish"), amf.Number(5), amf.Null{}, amf.String("a?b"), amf.String("live")},
+		{amf.String("FCUnpublish"), amf.Number(6), amf.Null{}, amf.String("a")},
+		{amf.String("deleteStream"), amf.Number(7), amf.Null{}, amf.Number(1)},
+		{amf.String("@setDataFrame"), amf.String("onMetaData"), amf.Object{{Name: "width", Value: amf.Number(1)}}},
+		{amf.String("play"), amf.Number(4), amf.Null{}, amf.String("a"), amf.Number(-2000)},
+	} {
+		f.Add(amf.Append(nil, vs...), uint32(1), false, uint8(0))
+		f.Add(amf.Append([]byte{0}, vs...), uint32(0), true, uint8(2))
+	}
+	f.Fuzz(func(t *testing.T, payload []byte, stream uint32, inAMF3 bool, before uint8) {
+		if len(payload) > maxCommand {
+			return
+		}
+		config := ServerConfig{}
+		if before%2 == 1 {
+			config.Login = testLogin
+		}
+		s := NewServer(config)
+		p := newScript()
+		if before >= 2 {
+			p.connect()
+		}
+		for i := range min(before/2, maxPublishes) {
+			p.publish(uint32(i+1), "a")
+		}
+		receive(t, s, start, p.buf)
+		s.Output()
+		p.take()
+		typ := typeCommandAMF0
+		if inAMF3 {
+			typ = typeCommandAMF3
+		}
+		events, err := s.Receive(start, p.message(3, typ, stream, 0, payload).buf)
+		if _, ok := errors.AsType[*PeerError](err); err != nil && !ok {
+			t.Fatalf("error %v", err)
+		}
+		if len(events) > 2 || len(s.publishes) > maxPublishes {
+			t.Fatalf("%d events, %d publishes", len(events), len(s.publishes))
+		}
+		if n := len(s.Output()); n > 4*len(payload)+4096 {
+			t.Fatalf("%d bytes were answered to %d", n, len(payload))
 		}
 	})
 }

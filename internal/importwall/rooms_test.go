@@ -82,6 +82,7 @@ var modules = []struct {
 	{"golang.org/x/sys", []string{"storage"}, []string{""}, "only storage asks the kernel for more than package os has: locks and attributes of files"},
 	{"github.com/google/go-cmp", nil, []string{""}, "it is for tests"},
 	{"github.com/santhosh-tekuri/jsonschema", nil, []string{"api"}, "it is for tests"},
+	{"github.com/coder/websocket", nil, []string{"internal"}, "it is for tests: OBS is led by it"},
 	{"github.com/chromedp/", []string{"internal"}, []string{""}, "it is for tests"},
 	{"go.uber.org/goleak", nil, []string{""}, "it is for tests"},
 	{"pgregory.net/rapid", nil, []string{""}, "it is for tests"},

@@ -263,3 +263,39 @@ func BenchmarkDecode(b *testing.B) {
 		sink = vs
 	}
 }
+
+// FuzzAMF3: as FuzzDecode, for values in AMF3 one after the other, whose tables
+// are shared.
+func FuzzAMF3(f *testing.F) {
+	for _, c := range tolerated {
+		if enc, ok := strings.CutPrefix(c.enc, "\x11"); ok {
+			f.Add([]byte(enc))
+		}
+	}
+	for _, c := range broken {
+		if enc, ok := strings.CutPrefix(c.enc, "\x11"); ok {
+			f.Add([]byte(enc))
+		}
+	}
+	f.Fuzz(func(t *testing.T, p []byte) {
+		d := decoder{p: p}
+		var vs []Value
+		for d.off < len(p) {
+			v, err := d.amf3Value()
+			if err != nil {
+				if _, ok := errors.AsType[*Error](err); !ok {
+					t.Fatalf("error of type %T", err)
+				}
+				break
+			}
+			vs = append(vs, v)
+		}
+		enc := Append(nil, vs...)
+		if limit := 16*len(p) + maxExpansion; len(enc) > limit {
+			t.Fatalf("%d bytes became %d, more than %d", len(p), len(enc), limit)
+		}
+		if _, err := DecodeAll(enc); err != nil {
+			t.Fatalf("decode what was appended: %v", err)
+		}
+	})
+}

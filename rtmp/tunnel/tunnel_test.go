@@ -123,3 +123,51 @@ func TestOpened(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
+
+// FuzzOrder plays a network that repeats, breaks off and reorders requests: the
+// bytes that go in are the client's, each once and in order.
+func FuzzOrder(f *testing.F) {
+	f.Add([]byte{0, 1, 2, 3}, uint64(0))
+	f.Add([]byte{2, 2, 0, 1, 1, 7}, uint64(1<<64-3))
+	f.Fuzz(func(t *testing.T, script []byte, first uint64) {
+		var o Order
+		const size = 10 // of each body
+		var taken []int // how often each request's bytes went in
+		done := 0
+		for _, op := range script {
+			ahead := int(op>>4) % 4
+			n := first + uint64(done) + uint64(ahead) - uint64(op>>6)
+			turn := o.Turn(n)
+			if len(taken) == 0 {
+				n, turn = first, o.Turn(first)
+				taken = append(taken, 0)
+			}
+			switch {
+			case turn == Next:
+				if n != first+uint64(done) {
+					t.Fatalf("request %d is next, want %d", n, first+uint64(done))
+				}
+				skip := o.Begin(n)
+				if skip != taken[done] {
+					t.Fatalf("%d bytes have gone in, want %d", skip, taken[done])
+				}
+				if op&1 == 1 { // it breaks off
+					k := min(int(op>>1)%size, size-skip)
+					o.Took(k)
+					taken[done] += k
+					continue
+				}
+				o.Took(size - skip)
+				if got := o.Answer(script[:int(op)%len(script)]); len(got) < 1 || got[0] < 1 || got[0] > 0x21 {
+					t.Fatalf("answer %x", got)
+				}
+				done++
+				taken = append(taken, 0)
+			case turn == Repeated && n+1 != first+uint64(done):
+				t.Fatalf("request %d is repeated after %d", n, done)
+			case turn == Early && ahead == 0:
+				t.Fatalf("request %d is early", n)
+			}
+		}
+	})
+}

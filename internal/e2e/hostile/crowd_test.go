@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -26,8 +27,9 @@ const (
 	crowdSlow      = 200
 )
 
-// crowd connects until ctx ends, and returns when all have gone.
-func crowd(ctx context.Context, addr string) *sync.WaitGroup {
+// crowd connects until ctx ends, and returns when all have gone. slowly is what
+// those do who say something.
+func crowd(ctx context.Context, addr string, slowly func(net.Conn)) *sync.WaitGroup {
 	var all sync.WaitGroup
 	for i := range crowdHalfOpen + crowdSlow {
 		from := &net.TCPAddr{IP: net.IPv4(127, 0, 1, byte(i%crowdAddresses))}
@@ -37,7 +39,7 @@ func crowd(ctx context.Context, addr string) *sync.WaitGroup {
 				if err == nil {
 					done := context.AfterFunc(ctx, func() { _ = nc.Close() })
 					if i < crowdSlow {
-						slowHandshake(nc)
+						slowly(nc)
 					} else {
 						_, _ = nc.Read(make([]byte, 1)) // says nothing until it is sent away
 					}
@@ -54,9 +56,18 @@ func crowd(ctx context.Context, addr string) *sync.WaitGroup {
 	return &all
 }
 
-// slowHandshake says a byte of it ten times a second.
-func slowHandshake(nc net.Conn) {
-	for _, b := range shake() {
+// slowHandshake says a byte of it ten times a second, and slowRequest a byte of
+// a request of RTMPT.
+func slowHandshake(nc net.Conn) { trickle(nc, shake()) }
+
+func slowRequest(nc net.Conn) {
+	trickle(nc, []byte("POST /open/1 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\n"))
+	// It has opened a tunnel, and never says more.
+	_, _ = io.Copy(io.Discard, nc)
+}
+
+func trickle(nc net.Conn, p []byte) {
+	for _, b := range p {
 		if _, err := nc.Write([]byte{b}); err != nil {
 			return
 		}
@@ -108,7 +119,7 @@ func TestCrowd(t *testing.T) {
 
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	all := crowd(ctx, s.RTMP)
+	all := crowd(ctx, s.RTMP, slowHandshake)
 	testweir.Eventually(t, 30*time.Second, "the crowd fills the limit", func() bool {
 		return s.Metric(t, "weir_ingest_connections") >= 990
 	})
@@ -162,4 +173,59 @@ func levels(t *testing.T, s *testweir.Server, p *testweir.Process) level {
 		t.Fatal(err)
 	}
 	return level{len(files), int(s.Metric(t, "go_goroutines")), int(p.Memory(t, "VmRSS") >> 20)}
+}
+
+// The same before a tunnel's listener, where some open a tunnel in the end and
+// use it never: the encoder in a tunnel loses nothing, and one that comes later
+// gets in.
+func TestCrowdBeforeTunnel(t *testing.T) {
+	s := testweir.NewServer(t)
+	tunnel := testweir.FreeAddress(t)
+	weir := testweir.Spawn(t, nil, testweir.Release(t), s.Args("serve", "--rtmpt", tunnel)...)
+	s.WaitReady(t)
+	input := testmedia.MP4(t, testmedia.Spec{Seconds: 20, Video: true, Audio: true, BFrames: 2})
+	// In a tunnel ffmpeg forgets at its end what it has not sent: one packet at a
+	// time loses nothing.
+	publish := func(name string) *testweir.Process {
+		return testweir.Spawn(t, nil, "ffmpeg", "-v", "error", "-nostdin", "-re", "-i", input, "-c", "copy",
+			"-f", "flv", "-flvflags", "no_duration_filesize", "-rtmp_flush_interval", "1", "rtmpt://"+tunnel+"/live/"+name)
+	}
+	first := publish("alice")
+	testweir.Eventually(t, 20*time.Second, "the encoder publishes", func() bool { _, live := s.Stream(t, "alice"); return live })
+	before := levels(t, s, weir)
+
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	all := crowd(ctx, tunnel, slowRequest)
+	testweir.Eventually(t, 30*time.Second, "the crowd fills the limit", func() bool {
+		return levels(t, s, weir).files >= before.files+980
+	})
+	began := time.Now()
+	second := publish("bob")
+	testweir.Eventually(t, 20*time.Second, "a newcomer publishes", func() bool { _, live := s.Stream(t, "bob"); return live })
+	waited := time.Since(began)
+	most := levels(t, s, weir)
+	if code := first.Wait(); code != 0 {
+		t.Errorf("the encoder ended with %d", code)
+	}
+	cancel()
+	all.Wait()
+	if code := second.Wait(); code != 0 {
+		t.Errorf("the newcomer ended with %d", code)
+	}
+	for _, name := range []string{"alice", "bob"} {
+		prefix := s.WaitForEnd(t, name, 10*time.Second)
+		if err := testmedia.SameFrames(testweir.Increasing(testmedia.Probe(t, input)), testmedia.Probe(t, s.Object(prefix+"vod.m3u8"))); err != nil {
+			t.Errorf("%s beside the crowd: %v", name, err)
+		}
+	}
+	high := weir.Memory(t, "VmHWM")
+	if budget := int64(160<<20 + 2*1000*(128<<10) + 2*16<<20); high > budget {
+		t.Errorf("%d bytes of memory, want at most %d", high, budget)
+	}
+	t.Logf("the newcomer was live after %v; with the crowd %+v, before %+v; %d MiB at most", waited, most, before, high>>20)
+	testweir.Eventually(t, time.Minute, "all is as before", func() bool {
+		after := levels(t, s, weir)
+		return after.files <= before.files+5 && after.goroutines <= before.goroutines+20
+	})
 }
