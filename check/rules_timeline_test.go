@@ -170,14 +170,13 @@ func timelineCases() (all []ruleCase) {
 	// The sound comes seconds behind its pictures, and the first segment waits for
 	// it; what EXTINF goes by goes on.
 	behind := func(i int, m *made) {
-		switch i {
-		case 0:
-			m.start, m.seconds, m.audioStops = m.start-media.Clock, 3, true
-		case 1:
-			m.audioLate = -26 * media.Clock / 10
+		if m.audioFor = 2 * media.Clock; i == 0 {
+			m.start, m.seconds = m.start-4*media.Clock, 6
+			return
 		}
+		m.audioLate = -4*media.Clock + int64(i)*4320 // whole frames
 	}
-	waited := edit(extinf(0, "3.000"), "TARGETDURATION:2", "TARGETDURATION:3")
+	waited := edit(extinf(0, "6.000"), "TARGETDURATION:2", "TARGETDURATION:6")
 	return append(all,
 		ruleCase{"SEG-TIMESTAMP", unbound(func(i int, m *made) {
 			if behind(i, m); i == 1 {

@@ -54,6 +54,7 @@ type made struct {
 	videoLate                        int64 // the pictures' timestamps are shifted by
 	audioLast                        bool  // all audio comes behind all video
 	audioStops                       bool  // 0.4 s after the start
+	audioFor                         int64 // ticks that the audio lasts; 0: until the segment's end
 	sps                              []byte
 	skip                             map[int]bool // video frames that are left out
 	secondAudio, jitterDTS, badTimes bool
@@ -99,6 +100,9 @@ func (m *made) bytes() []byte {
 	heard := end
 	if m.audioStops {
 		heard = m.start + 36000
+	}
+	if m.audioFor > 0 {
+		heard = audio + m.audioFor
 	}
 	for i := range int((end - m.start) / m.every) {
 		pts := m.start + m.videoLate + int64(m.shown(i))*m.every

@@ -128,7 +128,7 @@ func (m *rendition) checkTimes(next *seenSegment, fail report.Func) bool {
 	case gap.Entries > 0 && (jump > jumped+step || back < -jumped-step):
 		fail("SEG-TIMESTAMP", "it begins %+.3f s from where the gap before it ends", stream.Seconds(jump))
 		return false
-	case (jump > jumped+step || length < -jumped) && !mainGoesOn(b, next, step):
+	case jump > jumped+step, length < -jumped:
 		fail("SEG-TIMESTAMP", "it begins %+.3f s from where the segment before ended", stream.Seconds(length-known))
 		return false
 	}
@@ -136,7 +136,7 @@ func (m *rendition) checkTimes(next *seenSegment, fail report.Func) bool {
 		if t.Kind == 0 || !t.Stamped {
 			continue
 		}
-		if d := t.MinPTS - next.endBut(t); d > jumped+step {
+		if d := t.MinPTS - next.endBut(t); d > jumped+step && (t != next.stream.Main() || !mainGoesOn(b, next, step)) {
 			fail("SEG-TIMESTAMP", "%s begins %+.3f s from where this segment ends", t.Kind, stream.Seconds(d))
 			return false
 		}
