@@ -75,7 +75,7 @@ const maxCodecs = 8
 // 4.3.4.2: CODECS "MUST include all codec ids in the rendition"; RESOLUTION is
 // the one "at which to display all the video", FRAME-RATE the highest.
 func (s *State) declare(o *segment) {
-	for _, c := range []media.Codec{o.tracks.Video, o.audio} {
+	for _, c := range []media.Codec{o.tracks.Video, o.force.Audio} {
 		if c == nil {
 			continue
 		}

@@ -2,11 +2,14 @@ package hls
 
 import (
 	"bytes"
+	"encoding/binary"
+	"slices"
 	"testing"
 
 	"weir/internal/synthetic"
 	"weir/media"
 	"weir/media/framelog"
+	"weir/media/h264"
 	"weir/remux/flv"
 )
 
@@ -77,12 +80,33 @@ func TestLossesSurviveALateTrack(t *testing.T) {
 }
 
 // A configuration may leave the parameter sets to the stream (ISO/IEC
-// 14496-15, 5.3.3.1): then nothing is known of the pictures' size.
-func TestConfigurationWithoutParameterSets(t *testing.T) {
-	s := synthetic.New(10)
-	s.AVC = []byte{1, 0x4d, 0x40, 0x1f, 0xff, 0xe0, 0}
-	out := cutAll(t, newCutter(t, settings), synthetic.Record(t, s).Batches)
-	if len(out.entries) != 3 || out.state.LostFrames > 0 || out.state.Width > 0 {
-		t.Errorf("%d segments, %d frames lost, width %d; want 3, none, none", len(out.entries), out.state.LostFrames, out.state.Width)
+// 14496-15, 5.3.3.1), and so may an encoder that sends no configuration at all.
+func TestParameterSetsInBand(t *testing.T) {
+	config, err := h264.ParseConfig(synthetic.AVC720)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, record := range map[string][]byte{"no sets in the record": {1, 0x4d, 0x40, 0x1f, 0xff, 0xe0, 0}, "no record": nil} {
+		s := synthetic.New(10)
+		s.AVC = record
+		tags := s.Tags()
+		if record == nil {
+			tags = slices.DeleteFunc(tags, func(t flv.Tag) bool { return t.Type == flv.TagVideo && t.Data[1] == 0 })
+		}
+		for i, t := range tags {
+			if flv.IsKeyframe(t) {
+				body := slices.Clone(t.Data[:5])
+				for _, nal := range [][]byte{config.SPS[0], config.PPS[0]} {
+					body = append(binary.BigEndian.AppendUint32(body, uint32(len(nal))), nal...)
+				}
+				tags[i].Data = append(body, t.Data[5:]...)
+			}
+		}
+		rec := new(synthetic.Log)
+		rec.Session(t, tags, framelog.Final)
+		out := cutAll(t, newCutter(t, settings), rec.Batches)
+		if len(out.entries) != 3 || out.state.LostFrames > 0 || out.state.Width != 1280 || out.state.Breaks > 0 {
+			t.Errorf("%s: %d segments, %d frames lost, width %d; want 3, none, 1280", name, len(out.entries), out.state.LostFrames, out.state.Width)
+		}
 	}
 }

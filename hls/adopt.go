@@ -132,7 +132,7 @@ func (c *Cutter) adopted(b *framelog.Batch, r *reading) bool {
 		st.SessionStart, st.GridStart, st.Started = r.begin, r.dts, true
 	}
 	if !r.ok || !b.Flags.Has(framelog.Key) || st.WallMS+millis(r.begin-st.SessionStart) < st.AdoptedMS-clockSlack {
-		c.position, c.timeline, c.tracks = b.Position(), r.timeline, r.tracks
+		c.position, c.timeline, c.tracks, c.split = b.Position(), r.timeline, r.tracks, r.split
 		return true
 	}
 	st.AdoptedMS = 0

@@ -20,9 +20,11 @@ type Cutter struct {
 	format   Format
 	timeline media.Timeline
 	tracks   Tracks            // after the last batch
+	split    bool              // pictures come in several messages
 	position framelog.Position // of the last batch
 	epoch    uint64
-	lost     uint64
+	drops    media.Drops
+	lag      lateness
 	skip     bool // until the next key batch: the log lost what came before
 	pauses   Pauses
 	silent   struct { // the last that was made
@@ -82,7 +84,7 @@ func Restore(s State) (*Cutter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrState, err)
 	}
-	c := &Cutter{state: s, format: f, timeline: s.Timeline, tracks: t, pauses: s.Pauses, position: s.Place(), epoch: s.Epoch}
+	c := &Cutter{state: s, format: f, timeline: s.Timeline, tracks: t, split: s.Split, lag: s.Late, pauses: s.Pauses, position: s.Place(), epoch: s.Epoch}
 	if s.whole() && !s.Kinds.decided() {
 		c.opening = new(opening)
 	}
@@ -149,12 +151,15 @@ func (c *Cutter) push(b *framelog.Batch) *Cut {
 		cut = c.resume(b)
 	}
 	r := &c.reading
-	r.read(b, c.timeline, c.tracks, c.state.Kinds)
+	r.read(b, c.timeline, c.tracks, c.state.Kinds, c.split)
 	if c.adopted(b, r) {
 		return cut
 	}
 	if closed := c.cutBefore(b, r); closed != nil {
 		cut = closed
+		// As whoever goes on from the State reads it.
+		r.restart()
+		r.read(b, c.timeline, c.tracks, c.state.Kinds, c.split)
 	}
 	c.absorb(b, r)
 	return cut
@@ -168,6 +173,7 @@ func (c *Cutter) behind(b *framelog.Batch) bool {
 // endSession closes what is open: the session, and with Final the broadcast.
 func (c *Cutter) endSession(b *framelog.Batch) *Cut {
 	c.position, c.epoch = b.Position(), max(c.epoch, b.Epoch)
+	c.finishPicture()
 	cut := c.close(c.open.end)
 	if cut == nil {
 		cut = &Cut{}
@@ -185,6 +191,7 @@ func (c *Cutter) endSession(b *framelog.Batch) *Cut {
 // beginSession starts a session. The one before has ended by its own message,
 // or ends here.
 func (c *Cutter) beginSession(b *framelog.Batch) *Cut {
+	c.finishPicture()
 	cut := c.close(c.open.end)
 	c.epoch = b.Epoch
 	c.timeline.BeginSession()
@@ -195,6 +202,7 @@ func (c *Cutter) beginSession(b *framelog.Batch) *Cut {
 	if !c.state.Kinds.decided() {
 		c.tracks = Tracks{} // it sends its own
 	}
+	c.split, c.lag = false, lateness{}
 	st := &c.state
 	c.keep()
 	st.Epoch = c.epoch
@@ -217,7 +225,8 @@ func (c *Cutter) cutBefore(b *framelog.Batch, r *reading) *Cut {
 		return nil
 	}
 	key := b.Flags.Has(framelog.Key)
-	changed := !r.tracks.same(&o.tracks)
+	initial := r.initial()
+	changed := !initial.same(&o.tracks)
 	switch {
 	case c.late(r):
 		c.restart(r.tracks)
@@ -230,13 +239,12 @@ func (c *Cutter) cutBefore(b *framelog.Batch, r *reading) *Cut {
 		if hole {
 			boundary = min(r.begin, o.end)
 		}
-		before := c.timeline
+		if r.carried {
+			c.write(&r.frames[0])
+		}
 		cut := c.close(boundary)
 		if changed || hole {
 			c.state.Break = true
-		}
-		if c.timeline != before { // by what the segment was filled with
-			r.read(b, c.timeline, c.tracks, c.state.Kinds)
 		}
 		return cut
 	}

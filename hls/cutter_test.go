@@ -245,7 +245,10 @@ func TestRestoreAnywhere(t *testing.T) {
 	rec.Session(t, b.Tags(), 0) // taken over: ends by the fence of the next
 	c := synthetic.New(5)
 	c.Seed, c.GOP = 2, 30
-	rec.Session(t, c.Tags(), framelog.Final)
+	rec.Session(t, c.Tags(), 0)
+	d := synthetic.New(30) // a GOP that is cut inside of pictures
+	d.Seed, d.GOP, d.Slices = 3, 16, 3
+	rec.Session(t, d.Tags(), framelog.Final)
 
 	set := Settings{Segment: 2 * time.Second, Window: 6 * time.Second}
 	want := cutAll(t, newCutter(t, set), rec.Batches)

@@ -14,6 +14,7 @@ func (c *Cutter) Missed() []*Cut {
 	}
 	cuts := c.settle()
 	c.skip = true
+	c.finishPicture()
 	changed := c.open.started && !c.tracks.same(&c.open.tracks)
 	cut := c.close(c.open.end)
 	c.state.Break = c.state.Break || changed
@@ -52,7 +53,7 @@ func (c *Cutter) gaps(b *framelog.Batch) (entries []Entry, follows bool) {
 	}
 	c.timeline.Skip(t.Timestamp)
 	var r reading
-	r.read(b, c.timeline, c.tracks, st.Kinds)
+	r.read(b, c.timeline, c.tracks, st.Kinds, c.split)
 	missing := millis(r.begin-st.SessionStart) - (st.WallEndMS - st.WallMS)
 	if !r.ok || missing <= 0 || missing > st.WindowMS {
 		return nil, false

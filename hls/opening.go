@@ -54,7 +54,7 @@ func (k Kinds) lacks(kind media.Kind) bool {
 // hold takes a batch and tells whether the tracks are known by now.
 func (o *opening) hold(b *framelog.Batch) (known bool) {
 	r := &o.reading
-	r.read(b, o.timeline, o.tracks, Kinds{})
+	r.read(b, o.timeline, o.tracks, Kinds{}, r.split)
 	o.timeline, o.tracks = r.timeline, r.tracks
 	if r.ok {
 		if !o.has.decided() {

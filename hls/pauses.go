@@ -1,6 +1,8 @@
 package hls
 
 import (
+	"bytes"
+
 	"weir/media"
 	"weir/media/framelog"
 )
@@ -42,7 +44,7 @@ const unknownBlock = media.Clock
 // silence returns a silent frame of the sound in force, and how many samples
 // it has at which rate. nil where none can be made.
 func (c *Cutter) silence() (frame []byte, samples, rate int) {
-	codec := c.open.audio
+	codec := c.open.force.Audio
 	if !c.state.Kinds.Audio || codec == nil {
 		return nil, 0, 0
 	}
@@ -72,8 +74,9 @@ func (c *Cutter) writeWhole(b *framelog.Batch, r *reading, before *media.Timelin
 	if !before.Audio.Seen && !before.Video.Seen && !r.soundHeader {
 		p.Block = 0 // a session without sound: nobody waits for it
 	}
-	sounds := len(r.frames) > r.pictures
+	changes := r.changes
 	for i := range r.frames {
+		changes = c.changeAt(changes, i)
 		f := &r.frames[i]
 		switch {
 		case f.Kind == media.Audio:
@@ -89,14 +92,15 @@ func (c *Cutter) writeWhole(b *framelog.Batch, r *reading, before *media.Timelin
 			pictures = f.DTS + r.timeline.Video.Step
 			p.Last = b.Seq
 			if f.Key {
-				p.Key, p.Log = b.First, b.Log
+				p.Key, p.Log = r.began(i), b.Log
 			}
-			if !sounds && pictures-p.Shown >= max(silenceAfter, p.Block*3/2) {
+			if r.sounds == 0 && pictures-p.Shown >= max(silenceAfter, p.Block*3/2) {
 				c.fillTo(pictures - p.Lag)
 			}
 		}
 		c.write(f)
 	}
+	c.changeAt(changes, len(r.frames))
 }
 
 // heard notes that sound has come that ends at sound, when the pictures had
@@ -187,12 +191,12 @@ func (c *Cutter) Replay(batches []*framelog.Batch) {
 	if !media.SameCodec(codec, o.tracks.Video) {
 		// The encoder has come back with others, and has sent none yet: they
 		// will begin a segment of their own.
-		w, err := c.format.NewWriter(Tracks{Video: codec, Audio: o.audio}, o.writer.Carry())
+		w, err := c.format.NewWriter(Tracks{Video: codec, Audio: o.force.Audio}, o.writer.Carry())
 		if err != nil {
 			return
 		}
 		c.body = o.writer.EndPart(c.body)
-		o.writer, o.tracks.Video = w, codec
+		o.writer, o.tracks.Video, o.force.Video = w, codec, codec
 	}
 	// Each is decoded, and shown, a tick after the one before it.
 	first := max(c.timeline.Video.Out+1, o.start)
@@ -217,14 +221,17 @@ func (c *Cutter) recalled(batches []*framelog.Batch) (pictures []media.Frame, co
 		return nil, nil
 	}
 	var timeline media.Timeline
+	var r reading
 	tracks, size, epoch := c.tracks, 0, uint64(0)
 	for _, b := range batches {
 		if b.Epoch < epoch {
 			continue // of a session that was fenced
 		}
+		if b.Epoch > epoch {
+			r.restart()
+		}
 		epoch = b.Epoch
-		var r reading
-		r.read(b, timeline, tracks, c.state.Kinds)
+		r.read(b, timeline, tracks, c.state.Kinds, c.split)
 		timeline, tracks = r.timeline, r.tracks
 		for _, f := range r.frames {
 			if f.Kind != media.Video {
@@ -233,11 +240,15 @@ func (c *Cutter) recalled(batches []*framelog.Batch) (pictures []media.Frame, co
 			if f.Key {
 				pictures, size, codec = pictures[:0], 0, tracks.Video
 			}
+			f.Data = bytes.Clone(f.Data) // of memory that is used again
 			pictures, size = append(pictures, f), size+len(f.Data)
 		}
 		if size > RecallBytes || len(pictures) > recallPictures {
 			return nil, nil
 		}
+	}
+	if r.held.Data != nil {
+		pictures = append(pictures, r.held)
 	}
 	if len(pictures) == 0 || !pictures[0].Key {
 		return nil, nil

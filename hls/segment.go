@@ -12,8 +12,8 @@ import (
 type segment struct {
 	started bool
 	writer  Writer
-	tracks  Tracks      // as its head says
-	audio   media.Codec // in force
+	tracks  Tracks // as its head says
+	force   Tracks // in force
 	// start and end are where its first frame is shown and its last one ends,
 	// in ticks; grid is its cell.
 	start, end, grid int64
@@ -29,8 +29,8 @@ type segment struct {
 	// the sound before it ends: at a discontinuity, at a session's start, behind
 	// a gap.
 	soundFrom int64
-	// lost is the Cutter's count when it was opened.
-	lost uint64
+	// drops is the Cutter's count when it was opened.
+	drops media.Drops
 	// held are the batches so far, while the segment can still be begun anew
 	// with a track that came late.
 	held      []*framelog.Batch
@@ -59,64 +59,80 @@ func (c *Cutter) late(r *reading) bool {
 // held.
 func (c *Cutter) restart(t Tracks) {
 	held := c.open.held
-	after, current := c.timeline, c.tracks
-	c.lost = c.open.lost
+	after, current, split, lag := c.timeline, c.tracks, c.split, c.lag
+	c.drops = c.open.drops
 	c.open, c.body = segment{}, c.body[:0]
-	c.timeline = c.state.Timeline
+	c.timeline, c.split, c.lag = c.state.Timeline, c.state.Split, c.state.Late
+	var r reading
 	for _, b := range held {
-		var r reading
-		r.read(b, c.timeline, t, Kinds{})
+		r.read(b, c.timeline, t, Kinds{}, c.split)
 		c.absorb(b, &r)
 	}
-	c.timeline, c.tracks = after, current
+	c.timeline, c.tracks, c.split, c.lag = after, current, split, lag
 }
 
 // absorb puts a batch into the open segment, opening one if there is none.
 func (c *Cutter) absorb(b *framelog.Batch, r *reading) {
 	before := c.timeline
-	c.position, c.timeline, c.tracks = b.Position(), r.timeline, r.tracks
 	o := &c.open
-	if !o.started && !r.tracks.empty() && len(r.frames) > 0 {
-		c.start(r)
+	if !o.started && len(r.frames) > 0 {
+		c.start(b, r)
 	}
-	c.lost += r.lost
+	c.lag.note(c, b, r)
+	c.position, c.timeline, c.tracks, c.split = b.Position(), r.timeline, r.tracks, r.split
+	c.drops.Add(&r.drops)
 	if !o.started {
-		c.lost += uint64(len(r.frames))
+		for range r.frames {
+			c.drops.Count(media.DropUnfit)
+		}
 		return
 	}
 	o.end = max(o.end, r.end)
 	c.hold(b, r)
-	if r.tracks.Audio != o.audio && o.audio != nil {
-		c.changeAudio(r)
-	}
-	if !c.state.Kinds.decided() {
-		for i := range r.frames {
-			c.write(&r.frames[i])
-		}
+	if c.state.Kinds.decided() {
+		c.writeWhole(b, r, &before)
 		return
 	}
-	c.writeWhole(b, r, &before)
+	changes := r.changes
+	for i := range r.frames {
+		changes = c.changeAt(changes, i)
+		c.write(&r.frames[i])
+	}
+	c.changeAt(changes, len(r.frames))
 }
 
 // start opens a segment with the tracks of its first batch.
-func (c *Cutter) start(r *reading) {
-	w, err := c.format.NewWriter(r.tracks, c.state.Carry)
+func (c *Cutter) start(b *framelog.Batch, r *reading) {
+	if r.carried { // of this segment, as none was open
+		r.measure(0)
+	}
+	tracks := r.initial()
+	if tracks.empty() {
+		return
+	}
+	w, err := c.format.NewWriter(tracks, c.state.Carry)
 	if err != nil {
 		return // no track that the format can carry: the frames are counted as lost
 	}
 	o := &c.open
-	*o = segment{started: true, writer: w, tracks: r.tracks, audio: r.tracks.Audio, start: r.begin, dependent: !r.keyed, lost: c.lost}
-	if st := &c.state; !st.Started {
+	*o = segment{started: true, writer: w, tracks: tracks, force: tracks, start: r.begin, dependent: !r.keyed, drops: c.drops}
+	st := &c.state
+	if !st.Started {
 		st.SessionStart, st.GridStart = r.begin, r.dts
 		st.Started = true
+	} else {
+		// Its first frame may be shown before the last one of the segment before:
+		// sound that is sent late. Segments follow each other all the same.
+		o.start = max(r.begin, st.SessionStart+(st.WallEndMS-st.WallMS-1)*ticksPerMilli)
 	}
 	// Whoever goes on from a State that a hole in the log made finds the
 	// session started, by this same batch.
 	o.opensSession = r.begin == c.state.SessionStart
-	if st := &c.state; st.Break || c.timeline.Audio.Rate == 0 || len(st.Entries) > 0 && st.Entries[len(st.Entries)-1].Flags&Gap != 0 {
+	if st := &c.state; st.Break || r.timeline.Audio.Rate == 0 || len(st.Entries) > 0 && st.Entries[len(st.Entries)-1].Flags&Gap != 0 {
 		o.soundFrom = o.start
 	}
 	o.grid = c.grid(r.dts)
+	c.lag.correct(c, b, r)
 	if c.body == nil {
 		c.body, c.spare = c.spare, nil
 	}
@@ -136,26 +152,46 @@ func (c *Cutter) hold(b *framelog.Batch, r *reading) {
 	o.held = append(o.held, b)
 }
 
-// changeAudio goes on with another configuration of the sound. The next key
-// frame makes the cut and the discontinuity.
-func (c *Cutter) changeAudio(r *reading) {
+// changeAt brings into force what changes in front of frame i, and returns the
+// changes behind it.
+func (c *Cutter) changeAt(changes []change, i int) []change {
+	for len(changes) > 0 && changes[0].at <= i {
+		c.change(changes[0].tracks)
+		changes = changes[1:]
+	}
+	return changes
+}
+
+// change goes on with other configurations of the tracks that the segment
+// lists. The next key frame makes the cut and, where a decoder has to be set up
+// anew, the discontinuity.
+func (c *Cutter) change(t Tracks) {
 	o := &c.open
-	c.body = o.writer.EndPart(c.body)
-	changed := Tracks{Video: o.tracks.Video, Audio: r.tracks.Audio}
-	if w, err := c.format.NewWriter(changed, o.writer.Carry()); err == nil {
-		o.writer, o.audio = w, r.tracks.Audio
+	if o.tracks.Video == nil {
+		t.Video = nil
+	}
+	if o.tracks.Audio == nil {
+		t.Audio = nil
+	}
+	if t == o.force {
+		return
+	}
+	body := o.writer.EndPart(c.body)
+	c.body = body
+	if w, err := c.format.NewWriter(t, o.writer.Carry()); err == nil {
+		o.writer, o.force = w, t
 	}
 }
 
 func (c *Cutter) write(f *media.Frame) {
 	o := &c.open
 	if f.Kind == media.Video && o.tracks.Video == nil || f.Kind == media.Audio && o.tracks.Audio == nil {
-		c.lost++ // the head does not name it yet
+		c.drops.Count(media.DropUnlisted)
 		return
 	}
 	body, err := o.writer.AppendFrame(c.body, f)
 	if err != nil {
-		c.lost++ // damaged: the writer wrote nothing of it
+		c.drops.Count(media.DropUnfit) // the writer wrote nothing of it
 		return
 	}
 	c.body = body
@@ -170,19 +206,32 @@ func (c *Cutter) write(f *media.Frame) {
 	o.shown[0], o.shown[1] = min(o.shown[0], f.PTS), max(o.shown[1], f.PTS)
 }
 
+// finishPicture gives the open segment the picture that might have gone on.
+func (c *Cutter) finishPicture() {
+	if f := c.reading.held; f.Data != nil && c.open.started {
+		c.write(&f)
+	}
+	c.reading.restart()
+}
+
+// shortest is the least that a segment is said to last, in ticks: a frame of 60
+// a second. Players take less for damage.
+const shortest = media.Clock / 60
+
 // close ends the open segment at boundary, in ticks, and moves the State
 // there. It returns nil where no segment is open.
 func (c *Cutter) close(boundary int64) *Cut {
 	o := &c.open
 	st := &c.state
-	st.LostFrames += c.lost
-	c.lost = 0
+	st.Drops.Add(&c.drops)
+	st.LostFrames += c.drops.Sum()
+	c.drops = media.Drops{}
 	if !o.started {
 		return nil
 	}
 	// How long the last frame is shown is a guess, and a batch of another
 	// release may be of any length: what the playlists say stays within limits.
-	boundary = min(boundary, o.start+c.limit())
+	boundary = max(min(boundary, o.start+c.limit()), o.start+shortest)
 	c.fillSegment(boundary)
 	c.body = o.writer.Flush(c.body)
 	c.keep()
@@ -201,8 +250,8 @@ func (c *Cutter) close(boundary int64) *Cut {
 func (c *Cutter) keep() {
 	st := &c.state
 	st.Log, st.Position, st.Number = c.position.Log, c.position.Seq, c.position.Number
-	st.Timeline = c.timeline
-	st.Tracks, st.Pauses = c.tracks.stored(), c.pauses
+	st.Timeline, st.Late = c.timeline, c.lag
+	st.Tracks, st.Split, st.Pauses = c.tracks.stored(), c.split, c.pauses
 }
 
 // list appends entries to the State, and takes out what has left the window.
@@ -258,9 +307,11 @@ func (c *Cutter) limit() int64 {
 	return int64(c.state.Target)*media.Clock + over*media.Clock/1000
 }
 
+const ticksPerMilli = media.Clock / 1000
+
 // millis rounds ticks to milliseconds.
 func millis(ticks int64) int64 {
-	const tick = media.Clock / 1000
+	const tick = ticksPerMilli
 	if ticks < 0 {
 		return -((-ticks + tick/2) / tick)
 	}

@@ -124,6 +124,10 @@ type State struct {
 	// those that send nothing.
 	Kinds  Kinds  `json:"kinds,omitzero"`
 	Pauses Pauses `json:"pauses,omitzero"`
+	// Split tells that pictures come in several messages, Late how far the
+	// encoder is behind the session's clock.
+	Split bool     `json:"split,omitempty"`
+	Late  lateness `json:"late,omitzero"`
 
 	// Target is the target duration in seconds, 0 before the first segment.
 	Target int `json:"target,omitempty"`
@@ -166,6 +170,9 @@ type State struct {
 	LostFrames  uint64 `json:"lost_frames,omitempty"`
 	LostBatches uint64 `json:"lost_batches,omitempty"`
 	LostMS      int64  `json:"lost_ms,omitempty"`
+	// Drops counts, by reason, what reached no segment: LostFrames is their sum,
+	// and what a release before counted.
+	Drops media.Drops `json:"drops,omitzero"`
 }
 
 // ErrState is wrapped by every error of ParseState that is not ErrVersion.

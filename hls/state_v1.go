@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"weir/media"
+	"weir/media/h264"
 	"weir/remux/mpegts"
 )
 
@@ -31,10 +32,10 @@ func parseV1(blob []byte) (State, error) {
 	}
 	s.Format, s.Carry, s.Tracks = TS.Name(), carry, nil
 	if len(v.AVC) > 0 {
-		s.Tracks = append(s.Tracks, track{media.CodecAVC, v.AVC})
+		s.Tracks = append(s.Tracks, track{Codec: media.CodecAVC, Record: v.AVC})
 	}
 	if len(v.AAC) > 0 {
-		s.Tracks = append(s.Tracks, track{media.CodecAAC, v.AAC})
+		s.Tracks = append(s.Tracks, track{Codec: media.CodecAAC, Record: v.AAC})
 	}
 	return *s, nil
 }
@@ -50,10 +51,22 @@ func toV1(s *State) stateV1 {
 	for _, k := range s.Tracks {
 		switch k.Codec {
 		case media.CodecAVC:
-			v.AVC = k.Record
+			v.AVC = k.avcC()
 		case media.CodecAAC:
 			v.AAC = k.Record
 		}
 	}
 	return v
+}
+
+// avcC is a track's record as a release of version 1 reads it: strictly.
+func (k track) avcC() []byte {
+	if _, err := h264.ParseConfig(k.Record); err == nil {
+		return k.Record
+	}
+	c, err := h264.ReadConfig(k.Record)
+	if err != nil {
+		return nil
+	}
+	return c.Append(nil)
 }

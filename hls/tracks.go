@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"weir/media"
+	"weir/media/h264"
 	"weir/remux/flv"
 )
 
@@ -23,6 +24,9 @@ type Tracks struct {
 type track struct {
 	Codec  media.CodecID `json:"codec"`
 	Record []byte        `json:"record"`
+	// Sets is a record of the parameter sets in force, where they are not those
+	// of Record: they came in band.
+	Sets []byte `json:"sets,omitempty"`
 }
 
 // videoCodec and audioCodec return what FLV's codec is called here; empty for
@@ -57,10 +61,12 @@ func (t *Tracks) set(id media.CodecID, record []byte) error {
 	if err != nil {
 		return err
 	}
+	in := &t.Audio
 	if c.Kind() == media.Video {
-		t.Video = c
-	} else {
-		t.Audio = c
+		in = &t.Video
+	}
+	if *in == nil || !media.EqualCodec(*in, c) { // padding says nothing
+		*in = c
 	}
 	return nil
 }
@@ -82,10 +88,22 @@ func (t *Tracks) empty() bool { return t.Video == nil && t.Audio == nil }
 func (t *Tracks) stored() (all []track) {
 	for _, c := range []media.Codec{t.Video, t.Audio} {
 		if c != nil {
-			all = append(all, track{c.ID(), c.Record()})
+			all = append(all, track{c.ID(), c.Record(), setsInBand(c)})
 		}
 	}
 	return all
+}
+
+// setsInBand returns the parameter sets that a codec's record does not tell of.
+func setsInBand(c media.Codec) []byte {
+	avc, ok := c.(*media.AVC)
+	if !ok {
+		return nil
+	}
+	if sent, err := media.ParseCodec(media.CodecAVC, avc.Record()); err == nil && media.EqualCodec(sent, avc) {
+		return nil
+	}
+	return avc.Config.Append(nil)
 }
 
 // parseTracks is the inverse of stored.
@@ -93,6 +111,14 @@ func parseTracks(all []track) (t Tracks, err error) {
 	for _, k := range all {
 		if err := t.set(k.Codec, k.Record); err != nil {
 			return Tracks{}, err
+		}
+		if c, ok := t.Video.(*media.AVC); ok && k.Codec == media.CodecAVC && len(k.Sets) > 0 {
+			config, err := h264.ReadConfig(k.Sets)
+			if err != nil {
+				return Tracks{}, err
+			}
+			config.LengthSize = h264.PartLengthSize
+			t.Video = media.AVCInBand(c, config)
 		}
 	}
 	if len(t.stored()) != len(all) {

@@ -37,16 +37,19 @@ const (
 // ErrCodec is wrapped by the error of ParseCodec for a coding without a Codec.
 var ErrCodec = errors.New("unknown codec")
 
-// ParseCodec reads a codec's configuration. The Codec keeps a copy of it.
+// ParseCodec reads a codec's configuration, as a decoder would. The Codec keeps
+// a copy of it.
 func ParseCodec(id CodecID, record []byte) (Codec, error) {
 	record = bytes.Clone(record)
 	switch id {
 	case CodecAVC:
-		c, err := h264.ParseConfig(record)
+		c, err := h264.ReadConfig(record)
 		if err != nil {
 			return nil, err
 		}
-		return &AVC{Config: c, record: record}, nil
+		sent := c.LengthSize
+		c.LengthSize = h264.PartLengthSize
+		return &AVC{Config: c, record: record, lengthSize: sent}, nil
 	case CodecAAC:
 		c, err := aac.ParseConfig(record)
 		if err != nil {
@@ -57,20 +60,59 @@ func ParseCodec(id CodecID, record []byte) (Codec, error) {
 	return nil, fmt.Errorf("%w: %q", ErrCodec, id)
 }
 
-// SameCodec tells whether a and b are equal by content; nil is no track.
+// SameCodec tells whether a decoder that was set up for a goes on with b as it
+// is: whether what they say is the same, not how records write it down. nil is
+// no track.
 func SameCodec(a, b Codec) bool {
-	if a == nil || b == nil {
-		return a == nil && b == nil
+	if a == b || a == nil || b == nil {
+		return a == b
 	}
-	return a.ID() == b.ID() && bytes.Equal(a.Record(), b.Record())
+	switch a := a.(type) {
+	case *AVC:
+		b, ok := b.(*AVC)
+		return ok && a.Config.Compatible(&b.Config)
+	case *AAC:
+		b, ok := b.(*AAC)
+		return ok && a.Config.Same(b.Config)
+	}
+	return false
 }
 
-// AVC is H.264 in access units whose NAL units stand behind their lengths. Its
-// record is an AVCDecoderConfigurationRecord (ISO/IEC 14496-15, 5.3.3.1).
-type AVC struct {
-	Config h264.Config
-	record []byte
+// EqualCodec tells whether a and b are the same to the last parameter set, and
+// messages are framed the same.
+func EqualCodec(a, b Codec) bool {
+	x, ok := a.(*AVC)
+	y, also := b.(*AVC)
+	if ok && also {
+		return x.lengthSize == y.lengthSize && x.Config.Same(&y.Config)
+	}
+	return SameCodec(a, b)
 }
+
+// AVC is H.264 in access units whose NAL units stand behind lengths of
+// h264.PartLengthSize bytes. Its record is an AVCDecoderConfigurationRecord
+// (ISO/IEC 14496-15, 5.3.3.1), or what stood in its place.
+type AVC struct {
+	// Config is what is in force: what the record says, or what came in band
+	// since. Its LengthSize is that of the access units.
+	Config h264.Config
+
+	record     []byte
+	lengthSize int
+}
+
+// AVCInBand returns the codec of a track whose parameter sets came in band. c
+// is nil where no record came; its record stays the one that was sent.
+func AVCInBand(c *AVC, config h264.Config) *AVC {
+	if c == nil {
+		return &AVC{Config: config, record: config.Append(nil), lengthSize: config.LengthSize}
+	}
+	return &AVC{Config: config, record: c.record, lengthSize: c.lengthSize}
+}
+
+// LengthSize is how many bytes the record says that stand before each NAL
+// unit of a message.
+func (c *AVC) LengthSize() int { return c.lengthSize }
 
 // ID is CodecAVC.
 func (*AVC) ID() CodecID { return CodecAVC }

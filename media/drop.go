@@ -31,7 +31,8 @@ const (
 	// DropNoPicture: NAL units without a picture that they belong to, or the
 	// rest of one whose beginning did not come.
 	DropNoPicture
-	// DropUnlisted: the open segment does not list its track.
+	// DropUnlisted: the show does not have its track: it came too late for the
+	// first segment, which decides.
 	DropUnlisted
 	// DropUnfit: the container of the segments has no form for it.
 	DropUnfit
@@ -52,7 +53,7 @@ var drops = [dropReasons + 1]struct{ name, sentence string }{
 	DropNoKey:        {"no_key", "pictures in front of the first that decoding can start with"},
 	DropDamaged:      {"damaged", "frames that are damaged"},
 	DropNoPicture:    {"no_picture", "NAL units that belong to no picture"},
-	DropUnlisted:     {"unlisted", "frames of a track that came too late for its segment"},
+	DropUnlisted:     {"unlisted", "frames of a track that came too late: what the first segment has, the show has"},
 	DropUnfit:        {"unfit", "frames that the segments' container has no form for"},
 	DropStream:       {"stream", "tags on a message stream that nothing is published on"},
 	DropFenced:       {"fenced", "tags of a session that another one took over from"},

@@ -3,53 +3,43 @@ package media
 // Timeline turns whatever timestamps the sessions of a broadcast send into
 // strictly increasing DTS per track on the 90 kHz clock, with PTS >= DTS and
 // A/V sync kept. It is a plain value: copying it is a snapshot, and its JSON
-// form is part of a segmenter's State. The zero Timeline is ready.
+// form is part of a cutter's State. The zero Timeline is ready.
 //
-// What it survives, and how:
-//   - RTMP's 32-bit millisecond wrap: differences are taken modulo 2^32.
-//   - A start at any value: the first timestamp of a session is placed
-//     SessionLead after the end of the session before.
-//   - Jumps ahead of more than MaxGap and steps back of more than MaxStepBack:
-//     the track goes on where it was, one frame later, and the other track
-//     follows when it jumps too. Output time has no hole, so no discontinuity
-//     is needed. Smaller jumps are gaps in the media and are kept.
-//   - Smaller steps back and repeated stamps: one tick after the frame before.
-//   - Tracks on different clocks: first stamps more than MaxGap apart are
-//     aligned by arrival.
-//   - Milliseconds for audio: the audio clock counts samples, and follows the
-//     stamps only where they leave the sample clock for good.
-//   - Composition offsets that are negative, or absurd.
+// Where stamps are sound they are kept: differences are taken modulo RTMP's 32
+// bits, the first stamp of a session is placed SessionLead after the end of the
+// session before, and both tracks go by one base. Where a track's stamps break
+// (they jump, step back, stand still, begin anew or count another unit) the
+// order in which frames came says what to do: pictures and sound that come
+// together are shown together. See TrackClock.judge.
+//
+// PTS are as sent wherever that is possible. DTS give way to them: to negative
+// composition offsets, and to PTS that were sent as DTS. Sound is spaced by its
+// samples, and follows its stamps slowly.
 type Timeline struct {
 	// End is where the media so far ends: no frame of the next session begins
 	// before it.
 	End int64 `json:"end,omitempty"`
-	// Base is added to a session's timestamps (in ticks). Generation counts
-	// how often it was set anew.
-	Base       int64      `json:"base,omitempty"`
-	Generation uint32     `json:"gen,omitempty"`
-	Video      TrackClock `json:"video"`
-	Audio      TrackClock `json:"audio"`
+	// Base is that of the track that was set anew last. A release before this
+	// one goes by it.
+	Base  int64      `json:"base,omitempty"`
+	Video TrackClock `json:"video"`
+	Audio TrackClock `json:"audio"`
 }
 
-// TrackClock is one track's side of a Timeline.
-type TrackClock struct {
-	// Seen tells that the session has brought a frame of this track.
-	Seen bool `json:"seen,omitempty"`
-	// Raw is the last timestamp as sent, In the same in ticks, unwrapped.
-	Raw uint32 `json:"raw,omitempty"`
-	In  int64  `json:"in,omitempty"`
-	// Base and Generation are the Timeline's that the track goes by.
-	Base       int64  `json:"base,omitempty"`
-	Generation uint32 `json:"gen,omitempty"`
-	// Out is the last DTS given out, Step how long its frame lasts, as far as
-	// the frames before tell.
-	Out  int64 `json:"out,omitempty"`
-	Step int64 `json:"step,omitempty"`
-	// Anchor, Samples and Rate are the audio clock: the next frame is due at
-	// Anchor + Samples/Rate.
-	Anchor  int64 `json:"anchor,omitempty"`
-	Samples int64 `json:"samples,omitempty"`
-	Rate    int   `json:"rate,omitempty"`
+// Stamp is a frame's place in time as its encoder sent it.
+type Stamp struct {
+	Kind Kind
+	// Timestamp is in milliseconds, modulo 2^32. Composition is what is to be
+	// added to it for the PTS.
+	Timestamp   uint32
+	Composition int32
+	// Samples is how many samples an audio frame holds, at Rate Hz.
+	Samples, Rate int
+	// Reorder is how many pictures may come before one in decoding order and
+	// behind it in output order, -1 where nobody says. Lasts is how long a
+	// picture is shown by its parameter sets, in ticks, 0 where they do not say.
+	Reorder int
+	Lasts   int64
 }
 
 // The Timeline's tolerances, in ticks of the 90 kHz clock.
@@ -58,31 +48,14 @@ const (
 	// 0) a session begins. It leaves room for a second track whose stamps
 	// begin earlier, and for the PCR's lead.
 	SessionLead = 10 * Clock
-	// MaxGap is the longest jump ahead that is believed to be a gap.
+	// MaxGap is the longest jump ahead of both tracks, or of the only one, that
+	// is believed to be a gap in the media. It also bounds how far from each
+	// other two tracks may be sent.
 	MaxGap = 10 * Clock
-	// MaxStepBack is the longest step back that is believed to be jitter.
-	MaxStepBack = 1 * Clock
 
 	// maxComposition bounds PTS - DTS. H.264 allows 16 reordered pictures: at
 	// one picture a second that is more than any encoder sends.
 	maxComposition = 10 * Clock
-	// maxAudioSkew is how far the stamps may leave the sample clock before it
-	// is set by them: silence was left out, or frames were lost.
-	maxAudioSkew = Clock / 10
-	// audioJitter is what rounding to milliseconds does to a stamp, both ways.
-	audioJitter = 2 * Clock / 1000
-	// audioSlew is the share of a lasting skew that each frame takes back: 64
-	// AAC frames are a second and a half.
-	audioSlew = 64
-
-	// defaultVideoStep and defaultAudioStep stand in for a frame's duration
-	// where a track has had one frame only.
-	defaultVideoStep = Clock / 30
-	defaultAudioStep = 1920
-
-	// maxStep is the longest step that is believed at once to be a picture's
-	// duration. It may double with each picture.
-	maxStep = Clock / 2
 
 	ticksPerMilli = Clock / 1000
 )
@@ -90,7 +63,7 @@ const (
 // BeginSession tells that what follows comes from another connection, with
 // timestamps of its own.
 func (t *Timeline) BeginSession() {
-	t.End = t.now()
+	t.End = max(t.End, t.Video.End(), t.Audio.End())
 	t.Video = TrackClock{Out: t.Video.Out}
 	t.Audio = TrackClock{Out: t.Audio.Out}
 }
@@ -99,91 +72,206 @@ func (t *Timeline) BeginSession() {
 // milliseconds: however far that is ahead, the encoder's clock has not jumped.
 func (t *Timeline) Skip(ts uint32) {
 	for _, k := range []*TrackClock{&t.Video, &t.Audio} {
-		if k.Seen { // from there on it is believable
+		if k.Seen {
+			k.Skipped = true
+			// A release before this one believes what is no more than MaxGap ahead.
 			k.Out = max(k.Out, k.In+int64(int32(ts-k.Raw))*ticksPerMilli+k.Base-MaxGap/2)
 		}
 	}
 }
 
-// now returns where the media so far ends.
-func (t *Timeline) now() int64 {
-	return max(t.End, t.Video.End(), t.Audio.End())
-}
-
-// End is where the track so far ends, 0 where the session has none of it.
-func (k *TrackClock) End() int64 {
-	if !k.Seen {
-		return 0
+// Place gives a frame its place. ahead are the stamps of the frames that came
+// behind it, as far as they are known: where they end, and where none are
+// given, decisions are made without them. What is placed is a function of the
+// Timeline, s and ahead.
+func (t *Timeline) Place(s Stamp, ahead []Stamp) (dts, pts int64) {
+	k, other := &t.Video, &t.Audio
+	if s.Kind == Audio {
+		k, other = other, k
 	}
-	return k.Out + k.Step
-}
-
-// PlaceVideo gives a picture its place. ts is the tag's timestamp and cts its
-// composition offset, both in milliseconds.
-func (t *Timeline) PlaceVideo(ts uint32, cts int32) (dts, pts int64) {
-	k := &t.Video
-	first := !k.Seen
-	dts = t.place(k, &t.Audio, ts)
-	pts = dts
-	if c := int64(cts) * ticksPerMilli; c >= -maxComposition && c <= maxComposition {
-		pts += c
+	k.inherit()
+	other.inherit()
+	base, first := k.Base, !k.Seen && !other.Seen
+	if s.Kind == Audio {
+		pts = t.placeAudio(s, ahead)
+		dts = pts
+	} else {
+		dts, pts = t.placeVideo(s, ahead)
 	}
-	// A negative offset: rather a picture decoded early than shown late.
-	dts = max(min(dts, pts), k.Out+1)
-	pts = max(pts, dts)
-	switch {
-	case !first:
-		// A hole in the media is not how long a picture lasts; a slide show
-		// is believed when it goes on.
-		k.Step = min(dts-k.Out, max(2*k.Step, maxStep))
-	default:
-		k.Step = defaultVideoStep
+	if first || k.Base != base && k.Still == 0 {
+		t.Base = k.Base
 	}
-	k.Out = dts
 	return dts, pts
 }
 
-// PlaceAudio gives an audio frame its place. ts is the tag's timestamp in
-// milliseconds; the frame holds samples samples at rate Hz.
-func (t *Timeline) PlaceAudio(ts uint32, samples, rate int) int64 {
-	k := &t.Audio
-	first := !k.Seen
-	// An encoder that may not send negative times (GStreamer's flvmux) gives
-	// the priming frame the stamp of the one behind it: that one is right.
-	clamped := !first && ts == k.Raw && k.Samples == int64(samples)
-	stamp := t.place(k, &t.Video, ts)
-	if rate <= 0 || samples <= 0 {
-		rate, samples = Clock, defaultAudioStep
+func (t *Timeline) placeVideo(s Stamp, ahead []Stamp) (dts, pts int64) {
+	k, other := &t.Video, &t.Audio
+	first, still := !k.Seen, k.Still
+	at := t.locate(k, other, s, ahead)
+	if first {
+		k.Step = defaultVideoStep
+		if s.Lasts > 0 {
+			k.Step = min(s.Lasts, maxStep)
+		}
+		k.Pace = k.Step
+		k.Order.expect(s, ahead, at, k.Pace)
 	}
-	if rate != k.Rate {
-		k.Anchor, k.Samples, k.Rate = k.Out+k.Step, 0, rate
+	pts = at
+	if c := int64(s.Composition) * ticksPerMilli; c >= -maxComposition && c <= maxComposition {
+		pts += c
 	}
-	due := k.Anchor + k.Samples*Clock/int64(rate)
-	skew := stamp - due
+	dts, pts = k.Order.dts(at, pts, k.Out, s.Reorder)
+	if !first && k.Still == 0 && still == 0 {
+		// A hole in the media is not how long a picture lasts; a slide show
+		// is believed when it goes on.
+		step := dts - k.Out
+		switch {
+		case k.Pace == k.Step: // nothing but a guess so far
+			k.Pace = min(step, maxStep)
+		case step <= maxStep, distance(step, k.Step) <= step/8:
+			k.Pace += (step - k.Pace) / 4
+		}
+		k.Step = min(step, max(2*k.Step, maxStep))
+	}
+	k.Out = dts
+	k.meet(other, first)
+	return dts, pts
+}
+
+// The steps that stand in for a frame's duration where a track has had one
+// frame only, and the longest that is believed at once to be a picture's: it
+// may double with each picture.
+const (
+	defaultVideoStep = Clock / 30
+	defaultAudioStep = 1920
+	maxStep          = Clock / 2
+)
+
+// locate finds a picture's place by its stamp.
+func (t *Timeline) locate(k, other *TrackClock, s Stamp, ahead []Stamp) int64 {
+	if !k.Seen {
+		t.first(k, other, s.Timestamp)
+		return k.At
+	}
+	step := k.advance(s.Timestamp)
+	v := verdict{p: k.In + k.Base, e: k.At + k.Pace, near: max(near, k.Pace/2)}
+	back := k.window(s.Reorder)
+	if k.Still > 0 { // those before were spaced by a guess
+		back = max(back, tolerance)
+	}
 	switch {
-	case first || skew > maxAudioSkew || skew < -maxAudioSkew:
-		k.Anchor, k.Samples, due = stamp, 0, stamp
-	case skew > audioJitter || skew < -audioJitter:
-		k.Anchor += skew / audioSlew
-		due += skew / audioSlew
+	case step == 0:
+		// Several pictures with one stamp follow each other; so do those of a
+		// clock that stands still, as fast as they come.
+		k.Still++
+		k.At = k.pace(other, v.e)
+		return k.At
+	case v.p > k.At-back && v.p <= v.e+v.near && !k.stalled(other, v.p, s, ahead), k.Skipped && v.p > k.At:
+		if k.Still > 0 && step > 0 {
+			k.Pace = min(step/int64(k.Still+1), maxStep)
+		}
+		if !k.Skipped {
+			k.sound(other, v.p)
+		}
+		k.Still, k.At = 0, v.p
+	default:
+		v.judge(k, other, s, ahead)
+		switch {
+		case v.x == v.p:
+			k.Still = 0
+		case k.Still > 0:
+			v.x = k.pace(other, v.e)
+			fallthrough
+		default:
+			k.Still++
+			k.Base += v.x - v.p
+		}
+		k.At = v.x
 	}
-	if clamped {
-		k.Anchor, k.Samples, due = stamp, 0, stamp
+	k.Skipped = false
+	return k.At
+}
+
+// first places the first frame of a track in its session.
+func (t *Timeline) first(k, other *TrackClock, ts uint32) {
+	k.Seen, k.Raw, k.In = true, ts, int64(ts)*ticksPerMilli
+	switch {
+	case !other.Seen:
+		k.Base = t.End + SessionLead - k.In
+	case distance(k.In+other.Base, other.At) <= MaxGap:
+		k.Base = other.Base
+	default:
+		// 32 bits may lie between two tracks that are on one clock: the later
+		// one was read as ahead of the wrap. Tracks on different clocks are
+		// aligned by arrival.
+		if wrapped := int64(int32(k.Raw-other.Raw)) * ticksPerMilli; distance(wrapped, 0) < MaxGap {
+			k.In, k.Base = other.In+wrapped, other.Base
+		} else {
+			k.Base = other.At - k.In
+		}
 	}
-	pts := max(due, k.Out+1)
-	if pts != due && !clamped {
-		k.Anchor, k.Samples = pts, 0
+	k.At = k.In + k.Base
+	if other.Seen {
+		k.sound(other, k.At)
 	}
-	k.Samples += int64(samples)
-	if k.Samples >= int64(rate)*3600 {
-		// Keeps the product above far from overflow; whole seconds lose nothing.
-		s := k.Samples / int64(rate)
-		k.Anchor += s * Clock
-		k.Samples -= s * int64(rate)
+}
+
+func (t *Timeline) placeAudio(s Stamp, ahead []Stamp) int64 {
+	k, other := &t.Audio, &t.Video
+	if s.Rate <= 0 || s.Samples <= 0 {
+		s.Rate, s.Samples = Clock, defaultAudioStep
 	}
-	k.Step = int64(samples) * Clock / int64(rate)
-	k.Out = pts
+	first := !k.Seen
+	pts := t.listen(k, other, s, ahead)
+	pts = max(pts, k.Out+1)
+	k.count(s)
+	k.Step = int64(s.Samples) * Clock / int64(s.Rate)
+	k.Out, k.At = pts, pts
+	k.meet(other, first)
 	return pts
+}
+
+// listen finds the place of an audio frame: where its samples are due, unless
+// its stamps say for good that there is a hole, or another clock.
+func (t *Timeline) listen(k, other *TrackClock, s Stamp, ahead []Stamp) int64 {
+	if !k.Seen {
+		t.first(k, other, s.Timestamp)
+		k.anchor(k.At, s.Rate)
+		return k.At
+	}
+	if s.Rate != k.Rate {
+		k.anchor(k.Out+k.Step, s.Rate)
+	}
+	if k.primed(s, ahead) {
+		k.anchor(k.In+k.Base, s.Rate)
+		return k.Anchor
+	}
+	step := k.advance(s.Timestamp)
+	v := verdict{p: k.In + k.Base, e: k.due(), near: near}
+	skew := v.p - v.e
+	switch {
+	case step == 0:
+		return k.stamped(other, v.e)
+	case k.Skipped && skew > 0:
+		k.anchor(v.p, s.Rate)
+	case k.stalled(other, v.p, s, ahead) && v.p <= v.e+near:
+		v.judge(k, other, s, ahead)
+		k.believe(&v, s.Rate)
+	case distance(v.p, v.e) <= near:
+		k.Off = 0
+		k.Still = 0
+		k.sound(other, v.e)
+		if distance(skew, 0) > audioJitter {
+			k.Anchor += clamp(skew/audioSlew, maxSlew)
+		}
+	case v.follows(k, other), v.obvious(k, other), k.persists(skew, s, ahead):
+		v.judge(k, other, s, ahead)
+		k.believe(&v, s.Rate)
+	case distance(skew, 0) <= jitter:
+		k.Anchor += clamp(skew/audioSlew, maxSlew)
+	}
+	k.Skipped = false
+	return k.due()
 }
 
 // SoundEnd is where the sound so far ends, the silence that was put in
@@ -203,63 +291,30 @@ func (t *Timeline) PlaceSilence(from int64, samples, rate int) int64 {
 	due := k.Anchor + k.Samples*Clock/int64(rate)
 	if k.Rate != rate || due < from {
 		due = t.SoundEnd(from)
-		k.Anchor, k.Samples, k.Rate = due, 0, rate
+		k.anchor(due, rate)
 	}
-	k.Samples += int64(samples)
+	k.count(Stamp{Samples: samples, Rate: rate})
 	k.Step = int64(samples) * Clock / int64(rate)
-	k.Out = due
+	k.Out, k.At = due, due
 	return due
 }
 
-// place unwraps ts and moves it to the broadcast's clock, without regard to
-// the frame before; other is the other track.
-func (t *Timeline) place(k, other *TrackClock, ts uint32) int64 {
-	if !k.Seen {
-		k.Seen = true
-		k.Raw, k.In = ts, int64(ts)*ticksPerMilli
-		t.placeFirst(k, other)
-		return k.In + k.Base
-	}
-	k.In += int64(int32(ts-k.Raw)) * ticksPerMilli
-	k.Raw = ts
-	// Where the other track jumped first, this one may follow. A jump of about
-	// MaxGap is one for both or for none, whatever each would make of it.
-	out, moved := k.In+k.Base, k.In+t.Base
-	jumped := k.Generation != t.Generation && believable(moved-k.Out)
-	switch {
-	case jumped && distance(moved, other.Out) < distance(out, other.Out), jumped && !believable(out-k.Out):
-		k.Base, k.Generation = t.Base, t.Generation
-		return moved
-	case believable(out - k.Out), k.Base == other.Base && other.Seen && distance(out, other.Out) <= MaxStepBack:
-		return out
-	}
-	t.Base = k.Out + k.Step - k.In
-	t.Generation++
-	k.Base, k.Generation = t.Base, t.Generation
-	return k.In + k.Base
-}
-
-// placeFirst sets the base of a track's first frame of the session.
-func (t *Timeline) placeFirst(k, other *TrackClock) {
-	switch {
-	case !other.Seen:
-		t.Base = t.End + SessionLead - k.In
-	case k.In+other.Base-other.Out > MaxGap || k.In+other.Base-other.Out < -MaxGap:
-		k.Base, k.Generation = other.Out-k.In, t.Generation
-		// 32 bits may lie between two tracks that are on one clock: the later
-		// one was read as ahead of the wrap.
-		if wrapped := int64(int32(k.Raw-other.Raw)) * ticksPerMilli; wrapped > -MaxGap && wrapped < MaxGap {
-			k.In = other.In + wrapped
-			k.Base = other.Base
-		}
-		return
-	}
-	k.Base, k.Generation = t.Base, t.Generation
-	if other.Seen {
-		k.Base, k.Generation = other.Base, other.Generation
-	}
-}
+// The audio clock's tolerances, in ticks.
+const (
+	// audioJitter is what rounding to milliseconds does to a stamp, both ways.
+	audioJitter = 2 * Clock / 1000
+	// audioSlew is the share of a lasting skew that each frame takes back: 64
+	// AAC frames are a second and a half. maxSlew bounds it.
+	audioSlew = 64
+	maxSlew   = 3 * Clock / 2000
+	// jitter is how far single stamps may be off at random. It takes persistent
+	// stamps in a row that are further off to make a hole or another clock, and
+	// jittering of those that are not.
+	jitter     = 3 * near
+	persistent = 3
+	jittering  = 8
+)
 
 func distance(a, b int64) int64 { return max(a-b, b-a) }
 
-func believable(step int64) bool { return step <= MaxGap && step >= -MaxStepBack }
+func clamp(v, most int64) int64 { return max(-most, min(v, most)) }

@@ -51,6 +51,8 @@ type Show struct {
 	// SoundBehind is how long after its time the sound is sent, in seconds.
 	SoundBehind float64
 	Freeze      Span // no pictures are sent, and none are left out: those behind it are later
+	// Slices, above 1, has each picture come in so many messages of one slice.
+	Slices int
 }
 
 // Span is a time within a show, in seconds; the zero value is none.
@@ -90,6 +92,12 @@ func (s Show) Tags() []flv.Tag {
 			if s.ChangeTo != nil && at >= s.ChangeAt && n%perGOP == 0 {
 				add(at, flv.TagVideo, append([]byte{0x17, 0, 0, 0, 0}, s.ChangeTo...))
 			}
+			if s.Slices > 1 {
+				for i := range s.Slices {
+					add(at, flv.TagVideo, slice(rng, n%perGOP == 0, uint32(i), uint32(n%perGOP), uint32(n/perGOP), s.PictureLen))
+				}
+				continue
+			}
 			body := Picture(rng, n%perGOP == 0, s.PictureLen)
 			if s.OpenGOPs && n > 0 {
 				body[9] = 0x41 // a slice of no IDR picture
@@ -126,7 +134,9 @@ func (s Show) Tags() []flv.Tag {
 	return tags
 }
 
-// Picture is an AVC body with one slice in it.
+// Picture is an AVC body with one slice in it, whose header begins as it should
+// (ITU-T H.264, 7.3.3): with its first macroblock, 0, its type, I or P, and the
+// picture parameter set, 0.
 func Picture(rng *rand.Rand, key bool, size int) []byte {
 	head, slice := byte(0x27), byte(0x41)
 	if key {
@@ -135,7 +145,54 @@ func Picture(rng *rand.Rand, key bool, size int) []byte {
 	size += rng.IntN(size)
 	b := []byte{head, 1, 0, 0, 67}
 	b = binary.BigEndian.AppendUint32(b, uint32(size+1))
-	return append(append(b, slice), random(rng, size)...)
+	at := len(b) + 1
+	b = append(append(b, slice), random(rng, size)...)
+	if key {
+		b[at], b[at+1] = 0x88, b[at+1]|0x80 // 1 0001000 1
+	} else {
+		b[at] = 0x9b // 1 00110 1
+	}
+	return b
+}
+
+// slice is an AVC body with slice i of a picture: the n-th of its group, which
+// is the gop-th. Its header is one of AVC720's: frame_num has 4 bits,
+// pic_order_cnt_lsb 6.
+func slice(rng *rand.Rand, key bool, i, n, gop uint32, size int) []byte {
+	var bits uint64
+	used := 0
+	u := func(width int, v uint32) { bits, used = bits<<width|uint64(v), used+width }
+	ue := func(v uint32) {
+		width := 0
+		for v+1 >= 2<<width {
+			width++
+		}
+		u(2*width+1, v+1)
+	}
+	ue(i) // first_mb_in_slice
+	b := []byte{0x27, 1, 0, 0, 67, 0, 0, 0, 0, 0x41}
+	if key {
+		b[0], b[9] = 0x17, 0x65
+		ue(7)
+		ue(0)
+		u(4, 0)
+		ue(gop % 2) // idr_pic_id
+		u(6, 0)
+	} else {
+		ue(5)
+		ue(0)
+		u(4, n%16)
+		u(6, 2*n%64)
+	}
+	for used%8 != 0 {
+		u(1, 1)
+	}
+	for shift := used - 8; shift >= 0; shift -= 8 {
+		b = append(b, byte(bits>>shift))
+	}
+	b = append(b, random(rng, size)...)
+	binary.BigEndian.PutUint32(b[5:], uint32(len(b)-9))
+	return b
 }
 
 // random returns bytes that never look like a start code.
@@ -174,7 +231,7 @@ func (r *Log) Session(t testing.TB, tags []flv.Tag, end framelog.Flags) {
 		switch {
 		case i == 0:
 			opened, key = tag.Timestamp, tag.Timestamp
-		case (flv.IsKeyframe(tag) || sound) && hasMedia(open):
+		case (beginsKey(tag) || sound) && hasMedia(open):
 			r.Add(open)
 			open, opened, key = keyBatch(headers, tag.Timestamp), tag.Timestamp, tag.Timestamp
 		case int32(tag.Timestamp-opened) >= 250 && open.Flags&framelog.Begin == 0:
@@ -194,6 +251,12 @@ func (r *Log) Session(t testing.TB, tags []flv.Tag, end framelog.Flags) {
 	if end != 0 {
 		r.Add(&framelog.Batch{Header: framelog.Header{Flags: end}})
 	}
+}
+
+// beginsKey tells whether a key frame begins with the tag.
+func beginsKey(t flv.Tag) bool {
+	goesOn := len(t.Data) > 10 && t.Data[9]&0x1f == 5 && t.Data[10]&0x80 == 0 // first_mb_in_slice is not 0
+	return flv.IsKeyframe(t) && !goesOn
 }
 
 // keyBatch opens a batch with the sequence headers in force.

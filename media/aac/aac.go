@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"weir/media/internal/bits"
 )
@@ -61,6 +62,22 @@ type Config struct {
 	// program are the elements of a frame in their order, where a
 	// program_config_element tells them.
 	program []element
+}
+
+// Same tells whether a decoder takes c and d for the same, however the two were
+// written down.
+func (c Config) Same(d Config) bool {
+	type core struct {
+		object         ObjectType
+		rate, n, frame int
+		channels       uint8
+		sbr, ps        bool
+		extension      int
+	}
+	of := func(c *Config) core {
+		return core{c.ObjectType, c.SampleRate, c.Channels, c.FrameLength, c.ChannelConfig, c.SBR, c.PS, c.ExtensionRate}
+	}
+	return of(&c) == of(&d) && slices.Equal(c.program, d.program)
 }
 
 // rates is table 1.18, by samplingFrequencyIndex.

@@ -66,8 +66,9 @@ type Header struct {
 	// LastKey is the stream sequence of the last key batch before this one, 0
 	// where there is none: where a reader that meets this batch may join.
 	LastKey uint64
-	// Wall is the ingest's wall clock at the first tag of the session. Only in
-	// a Begin batch; millisecond precision.
+	// Wall is the ingest's wall clock at the arrival of the batch's first tag.
+	// In a Begin batch, and in each Key batch; millisecond precision. Key batches
+	// of older releases are without it: it is the zero time there.
 	Wall time.Time
 }
 
@@ -141,7 +142,7 @@ func parseFlags(s string) (Flags, error) {
 }
 
 // String returns the header's wire form: version, session, epoch, number,
-// flags, prelude, last key and, in a Begin batch, the wall clock in Unix
+// flags, prelude, last key and, in a Begin or Key batch, the wall clock in Unix
 // milliseconds, separated by spaces:
 //
 //	1 7f3k 1 1 bk 538 0 1795226260914
@@ -156,7 +157,7 @@ func (h Header) String() string {
 	b = append(append(b, ' '), h.Flags.String()...)
 	b = strconv.AppendInt(append(b, ' '), int64(h.Prelude), 10)
 	b = strconv.AppendUint(append(b, ' '), h.LastKey, 10)
-	if h.Flags.Has(Begin) {
+	if h.Flags.Has(Begin) || h.Flags.Has(Key) && !h.Wall.IsZero() {
 		b = strconv.AppendInt(append(b, ' '), h.Wall.UnixMilli(), 10)
 	}
 	return string(b)
@@ -198,15 +199,18 @@ func ParseHeader(s string) (Header, error) {
 		}
 	}
 	h.Prelude = int(prelude)
-	if !h.Flags.Has(Begin) {
+	if !h.Flags.Has(Begin) && (!h.Flags.Has(Key) || len(f) < 8) {
 		return h, nil
 	}
 	if len(f) < 8 {
 		return Header{}, fmt.Errorf("%w: a begin batch without its wall clock", ErrHeader)
 	}
 	ms, err := strconv.ParseInt(f[7], 10, 64)
-	if err != nil {
+	switch {
+	case err != nil && h.Flags.Has(Begin):
 		return Header{}, fmt.Errorf("%w: wall clock", ErrHeader)
+	case err != nil:
+		return h, nil // nothing depends on it
 	}
 	h.Wall = time.UnixMilli(ms).UTC()
 	return h, nil

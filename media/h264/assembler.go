@@ -68,9 +68,16 @@ type openUnit struct {
 func (a *Assembler) Configure(c Config) {
 	a.lengthSize = c.LengthSize
 	c.LengthSize = PartLengthSize
-	if in := newSets(c, a.in); a.in == nil || !in.config.equal(&a.in.config) {
+	if in := newSets(c, a.in); a.in == nil || !in.config.Same(&a.in.config) {
 		a.in = in
 	}
+}
+
+// Resume has the Assembler stand where another one stood: with config in force,
+// messages of lengthSize, split or not.
+func (a *Assembler) Resume(config *Config, lengthSize int, split bool) {
+	a.Cut()
+	a.in, a.lengthSize, a.split = newSets(*config, nil), lengthSize, split
 }
 
 // PartLengthSize is how many bytes stand before each NAL unit in Part.Data.
@@ -88,9 +95,6 @@ func (a *Assembler) Config() *Config {
 // Split tells whether access units come in several messages: whether the last
 // one of Add may go on with the next message.
 func (a *Assembler) Split() bool { return a.split }
-
-// SetSplit is what Split was, in an Assembler that goes on for another.
-func (a *Assembler) SetSplit(split bool) { a.split = split }
 
 // Begin tells that what was given out is used. Where access units are Split
 // the last one is still open, and stays whole; otherwise it ends here.
@@ -204,7 +208,7 @@ func (a *Assembler) slice(s slice, begins, within bool) {
 		}
 		*o = openUnit{seen: true, fields: 1, from: -1, part: Part{Orphan: orphan, Intra: true, Config: &a.in.config}}
 	} else if !within && !o.part.Continues {
-		a.split = true
+		a.split = a.split || !o.part.Orphan
 		o.part.Continues = true
 		o.part.Orphan = o.part.Orphan || o.given || len(o.part.Data) > maxAccessUnit
 	}

@@ -282,7 +282,7 @@ func TestAssemblerAnyMessages(t *testing.T) {
 			messages, rest = append(messages, message(size, rest[:n]...)), rest[n:]
 		}
 		a := newAssembler(t, c.record(declared))
-		a.SetSplit(true)
+		a.Resume(a.Config(), declared, true)
 		got, damaged := assemble(a, messages, begins...)
 		if damaged > 0 || len(got) != len(pictures) {
 			t.Fatalf("%d access units for %d pictures, %d messages damaged", len(got), len(pictures), damaged)

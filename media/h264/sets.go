@@ -128,8 +128,8 @@ func (c *Config) Compatible(d *Config) bool {
 	return a.Compatible(b)
 }
 
-// equal tells whether the two write the same record.
-func (c *Config) equal(d *Config) bool { return bytes.Equal(c.Append(nil), d.Append(nil)) }
+// Same tells whether the two are the same to the byte.
+func (c *Config) Same(d *Config) bool { return bytes.Equal(c.Append(nil), d.Append(nil)) }
 
 // sets are the parameter sets in force, by id.
 type sets struct {
