@@ -3,7 +3,8 @@
 # weir in one image: a static binary, no shell, not root. The first argument is
 # the role: serve, ingest, segment, origin. Everything else is WEIR_*.
 
-ARG GO_VERSION=1.26
+# The patch release that go.mod names; a test holds the two together.
+ARG GO_VERSION=1.26.11
 FROM --platform=$BUILDPLATFORM golang:${GO_VERSION} AS build
 ENV GOCACHE=/cache/build GOMODCACHE=/cache/mod CGO_ENABLED=0
 WORKDIR /src
@@ -17,7 +18,7 @@ RUN --mount=type=cache,target=/cache \
     GOOS=$TARGETOS GOARCH=$TARGETARCH go build -trimpath -ldflags "-s -w -X main.version=$VERSION" -o /out/weir ./cmd/weir && \
     mkdir -p /out/data
 
-FROM gcr.io/distroless/static-debian12:nonroot
+FROM gcr.io/distroless/static-debian12:nonroot@sha256:afa5c872c891853ca7fcf1f12c3edb23f7eeef36189728842dd51042ff57f7ab
 ARG VERSION=dev
 LABEL org.opencontainers.image.title="weir" \
       org.opencontainers.image.description="RTMP in, HLS out, over a durable frame log" \

@@ -2,6 +2,8 @@ module weir
 
 go 1.26.0
 
+toolchain go1.26.11
+
 require (
 	github.com/alecthomas/kong v1.17.0
 	github.com/asticode/go-astits v1.16.0

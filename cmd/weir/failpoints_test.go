@@ -35,11 +35,7 @@ func TestMain(m *testing.M) {
 // failingSegment is weir segment over a store that ends its own process.
 func failingSegment(plan string) {
 	ctx := context.Background()
-	var c segmentCmd
-	parser, err := kong.New(&c, kong.DefaultEnvars("WEIR"))
-	if err == nil {
-		_, err = parser.Parse(os.Args[2:])
-	}
+	c, err := parseSegment(os.Args[1:])
 	var store storage.Store
 	if err == nil {
 		store, err = c.storeFlags.open(ctx, "")
@@ -49,6 +45,24 @@ func failingSegment(plan string) {
 	}
 	fmt.Fprintln(os.Stderr, "child:", err)
 	os.Exit(exitFailed)
+}
+
+func parseSegment(args []string) (*segmentCmd, error) {
+	var c cli
+	parser, err := kong.New(&c, kong.DefaultEnvars("WEIR"), defaults())
+	if err == nil {
+		_, err = parser.Parse(args)
+	}
+	return &c.Segment, err
+}
+
+// The segmenter with failpoints reads its flags as the command does. (Where it
+// does not, tests in internal/e2e/kill wait for it in vain.)
+func TestFailingSegmentFlags(t *testing.T) {
+	c, err := parseSegment([]string{"segment", "--nats", "nats://127.0.0.1:4222", "--store", "memory:", "--segment", "1s"})
+	if err != nil || c.Segment != time.Second {
+		t.Errorf("%+v, %v", c, err)
+	}
 }
 
 // failing is a store that sends its own process a signal at one moment of a

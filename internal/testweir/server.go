@@ -139,17 +139,14 @@ func (s *Server) Stream(t testing.TB, name string) (Stream, bool) {
 // Broadcast returns the id of the newest broadcast of live/name.
 func (s *Server) Broadcast(t testing.TB, name string) string {
 	t.Helper()
-	x, ok := s.Stream(t, name)
-	if !ok {
-		t.Fatalf("the API does not list live/%s", name)
-	}
+	var x Stream
+	Eventually(t, 10*time.Second, "the API lists live/"+name, func() (ok bool) { x, ok = s.Stream(t, name); return ok })
 	return x.Broadcast
 }
 
 // Source is the prefix of the newest broadcast of live/name, when there is one.
 func (s *Server) Source(t testing.TB, name string) string {
 	t.Helper()
-	Eventually(t, 20*time.Second, name+" is listed", func() bool { _, ok := s.Stream(t, name); return ok })
 	return "live/" + name + "/" + s.Broadcast(t, name) + "/source/"
 }
 

@@ -2,6 +2,8 @@ module weir/internal/tools
 
 go 1.26.0
 
+toolchain go1.26.11
+
 tool (
 	github.com/nats-io/nats-server/v2
 	github.com/versity/versitygw/cmd/versitygw

@@ -4,6 +4,8 @@ module weir/internal/tools/vulns
 
 go 1.26.0
 
+toolchain go1.26.11
+
 tool golang.org/x/vuln/cmd/govulncheck
 
 require (
