@@ -20,10 +20,14 @@ const (
 	// playlists. It is never more than a reserveShare-th of all.
 	diskReserve  = 64 << 20
 	reserveShare = 8
-	// diskPoll is how often the disk is looked at. Summing up the files of
+	// diskPoll is how often a disk is looked at that is full, or could be soon;
+	// diskLongest how long one with much room is left alone. Nothing writes
+	// faster than diskFastest, in bytes a second. Summing up the files of
 	// --data-max may take a walkShare-th of the time.
-	diskPoll  = 100 * time.Millisecond
-	walkShare = 50
+	diskPoll    = 100 * time.Millisecond
+	diskLongest = time.Second
+	diskFastest = 8 << 30
+	walkShare   = 50
 )
 
 // Disk watches over the room for a data directory: what the file system has
@@ -37,6 +41,7 @@ type Disk struct {
 	written atomic.Int64 // to the store since the files were summed up
 	used    int64        // by the files, when summed up
 	walk    time.Time    // when to sum up again
+	room    int64        // until it is full, when it was looked at
 }
 
 // NewDisk returns a Disk that has been looked at once, over a directory that it
@@ -54,17 +59,28 @@ func (d *Disk) Full() bool { return d.full.Load() }
 
 // Run looks until ctx is done.
 func (d *Disk) Run(ctx context.Context) error {
-	for tick := time.NewTicker(diskPoll); ; {
+	for timer := time.NewTimer(d.wait()); ; timer.Reset(d.wait()) {
 		select {
 		case <-ctx.Done():
-			tick.Stop()
+			timer.Stop()
 			return nil
-		case now := <-tick.C:
+		case now := <-timer.C:
 			if err := d.look(now); err != nil {
 				return err
 			}
 		}
 	}
+}
+
+// wait is when to look again: before the room that there is can be used up,
+// however fast. An idle process that looks ten times a second costs a tenth of
+// what it costs in all.
+func (d *Disk) wait() time.Duration {
+	if d.dir == "" {
+		return diskLongest
+	}
+	soon := time.Duration(d.room/(diskFastest/int64(time.Second/time.Microsecond))) * time.Microsecond
+	return min(max(soon, diskPoll), diskLongest)
 }
 
 // look decides whether the disk is full. Once it is, it must have half a
@@ -84,6 +100,10 @@ func (d *Disk) look(now time.Time) error {
 		free, all = min(free, d.most-d.used-d.written.Load()), min(all, d.most)
 	}
 	reserve := min(diskReserve, all/reserveShare)
+	d.room = max(free-reserve, 0)
+	if d.full.Load() {
+		d.room = 0
+	}
 	switch full := d.full.Load(); {
 	case !full && free < reserve:
 		d.full.Store(true)

@@ -139,3 +139,34 @@ func asNobody(t *testing.T, name string) {
 		t.Errorf("as nobody: %v\n%s", err, out)
 	}
 }
+
+// TestDiskWaits: a disk with much room is looked at once a second; one that
+// could be full before that, sooner; one that is full, ten times a second.
+func TestDiskWaits(t *testing.T) {
+	for _, tt := range []struct {
+		room int64
+		want time.Duration
+	}{
+		{0, diskPoll}, {64 << 20, diskPoll}, {diskFastest / 10, diskPoll}, {diskFastest / 2, 500 * time.Millisecond},
+		{diskFastest, diskLongest}, {100 << 30, diskLongest}, {1<<63 - 1, diskLongest},
+	} {
+		d := Disk{dir: "x", room: tt.room}
+		if got := d.wait(); (got - tt.want).Abs() > time.Millisecond {
+			t.Errorf("with %d MB of room it waits for %v, want %v", tt.room>>20, got, tt.want)
+		}
+	}
+	if got := new(Disk).wait(); got != diskLongest {
+		t.Errorf("where nothing is kept it waits for %v", got)
+	}
+	d, err := NewDisk(t.TempDir(), 80<<20, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d.room <= 0 || d.wait() != diskPoll {
+		t.Errorf("of 80 MB: %d bytes of room, looked at again in %v", d.room, d.wait())
+	}
+	fill(t, filepath.Join(d.dir, "file"), 71<<20)
+	if err := d.look(time.Now().Add(time.Minute)); err != nil || d.room != 0 {
+		t.Errorf("when it is full it has %d bytes of room, %v", d.room, err)
+	}
+}
