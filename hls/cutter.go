@@ -151,7 +151,7 @@ func (c *Cutter) push(b *framelog.Batch) *Cut {
 		cut = c.resume(b)
 	}
 	r := &c.reading
-	r.read(b, c.timeline, c.tracks, c.state.Kinds, c.split)
+	r.read(c.format, b, c.timeline, c.tracks, c.state.Kinds, c.split)
 	if c.adopted(b, r) {
 		return cut
 	}
@@ -159,7 +159,7 @@ func (c *Cutter) push(b *framelog.Batch) *Cut {
 		cut = closed
 		// As whoever goes on from the State reads it.
 		r.restart()
-		r.read(b, c.timeline, c.tracks, c.state.Kinds, c.split)
+		r.read(c.format, b, c.timeline, c.tracks, c.state.Kinds, c.split)
 	}
 	c.absorb(b, r)
 	return cut

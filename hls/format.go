@@ -18,6 +18,8 @@ type Format interface {
 	Extension() string
 	// Check tells what is wrong with a carry that a State holds.
 	Check(carry json.RawMessage) error
+	// Fits tells why a segment has no form for a codec; nil where it has.
+	Fits(c media.Codec) error
 	// NewWriter returns a Writer of segments with these tracks that goes on
 	// from carry: what the Writer before left, nil at the begin of a broadcast.
 	NewWriter(tracks Tracks, carry json.RawMessage) (Writer, error)

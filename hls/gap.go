@@ -53,7 +53,7 @@ func (c *Cutter) gaps(b *framelog.Batch) (entries []Entry, follows bool) {
 	}
 	c.timeline.Skip(t.Timestamp)
 	var r reading
-	r.read(b, c.timeline, c.tracks, st.Kinds, c.split)
+	r.read(c.format, b, c.timeline, c.tracks, st.Kinds, c.split)
 	missing := millis(r.begin-st.SessionStart) - (st.WallEndMS - st.WallMS)
 	if !r.ok || missing <= 0 || missing > st.WindowMS {
 		return nil, false

@@ -46,15 +46,30 @@ type Kinds struct {
 
 func (k Kinds) decided() bool { return k.Video || k.Audio }
 
+// has tells whether k has a track of a kind.
+func (k Kinds) has(kind media.Kind) bool {
+	return kind == media.Video && k.Video || kind == media.Audio && k.Audio
+}
+
+// with is k with a track of a kind, or without it.
+func (k Kinds) with(kind media.Kind, has bool) Kinds {
+	if kind == media.Video {
+		k.Video = has
+	} else {
+		k.Audio = has
+	}
+	return k
+}
+
 // lacks tells whether it is decided that the show has no such track.
 func (k Kinds) lacks(kind media.Kind) bool {
-	return k.decided() && (kind == media.Video && !k.Video || kind == media.Audio && !k.Audio)
+	return k.decided() && !k.has(kind)
 }
 
 // hold takes a batch and tells whether the tracks are known by now.
-func (o *opening) hold(b *framelog.Batch) (known bool) {
+func (o *opening) hold(f Format, b *framelog.Batch) (known bool) {
 	r := &o.reading
-	r.read(b, o.timeline, o.tracks, Kinds{}, r.split)
+	r.read(f, b, o.timeline, o.tracks, Kinds{}, r.split)
 	o.timeline, o.tracks = r.timeline, r.tracks
 	if r.ok {
 		if !o.has.decided() {
@@ -126,7 +141,7 @@ func (c *Cutter) wait(b *framelog.Batch) (cuts []*Cut) {
 	if c.skip && len(c.opening.held) == 0 && !b.Flags.Has(framelog.Key) {
 		return cuts
 	}
-	if c.opening.hold(b) {
+	if c.opening.hold(c.format, b) {
 		cuts = append(cuts, c.settle()...)
 	}
 	return cuts

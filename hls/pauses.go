@@ -231,7 +231,7 @@ func (c *Cutter) recalled(batches []*framelog.Batch) (pictures []media.Frame, co
 			r.restart()
 		}
 		epoch = b.Epoch
-		r.read(b, timeline, tracks, c.state.Kinds, c.split)
+		r.read(c.format, b, timeline, tracks, c.state.Kinds, c.split)
 		timeline, tracks = r.timeline, r.tracks
 		for _, f := range r.frames {
 			if f.Kind != media.Video {

@@ -14,7 +14,8 @@ import (
 type reading struct {
 	timeline media.Timeline // after the batch
 	tracks   Tracks         // after the batch
-	kinds    Kinds          // of the show: frames of other tracks are dropped
+	format   Format
+	kinds    Kinds // of the show: frames of other tracks are dropped
 	frames   []media.Frame
 	// changes are where in frames other tracks come into force: a header counts
 	// from where it stands. before are the tracks in front of the first one.
@@ -69,9 +70,9 @@ type change struct {
 // read parses a batch of a show with these kinds of tracks as it follows on
 // timeline and tracks, and on the batch that was read before it. What is
 // damaged is counted, and never stops what comes after it.
-func (r *reading) read(b *framelog.Batch, timeline media.Timeline, current Tracks, kinds Kinds, split bool) {
+func (r *reading) read(f Format, b *framelog.Batch, timeline media.Timeline, current Tracks, kinds Kinds, split bool) {
 	r.reset(timeline, current, split)
-	r.kinds, r.at = kinds, b.First
+	r.format, r.kinds, r.at = f, kinds, b.First
 	for p := b.Tags; len(p) > 0; {
 		t, n, err := flv.NextTag(p)
 		if err != nil {
@@ -235,12 +236,14 @@ func isIDR(data []byte) bool {
 }
 
 // excludes tells why nothing of a track is taken, 0 where it is.
-func (r *reading) excludes(kind media.Kind, id media.CodecID, track uint8) media.DropReason {
+func (r *reading) excludes(kind media.Kind, id media.CodecID, track uint8, header bool) media.DropReason {
 	switch {
 	case id == "":
 		return media.DropCodec
 	case track != 0:
 		return media.DropTrack
+	case r.tracks.unfit.has(kind) && !header:
+		return media.DropUnfit
 	case r.kinds.lacks(kind):
 		return media.DropUnlisted
 	}
@@ -254,7 +257,7 @@ func (r *reading) readVideo(t flv.Tag) {
 		return
 	}
 	id := videoCodec(v.Codec)
-	if reason := r.excludes(media.Video, id, v.Track); reason > 0 {
+	if reason := r.excludes(media.Video, id, v.Track, v.Packet == flv.SequenceHeader); reason > 0 {
 		if v.Packet == flv.CodedFrames {
 			r.drops.Count(reason)
 		}
@@ -274,10 +277,16 @@ func (r *reading) readVideo(t flv.Tag) {
 // header puts a configuration into force.
 func (r *reading) header(id media.CodecID, record []byte) {
 	t := r.tracks
-	if t.set(id, record) != nil {
+	c, err := t.set(id, record)
+	if err != nil {
 		r.drops.Count(media.DropHeader)
 		return
 	}
+	unfit := r.format.Fits(c) != nil
+	if unfit { // what the segments list of it stays, if they do
+		t = r.tracks
+	}
+	t.unfit = t.unfit.with(c.Kind(), unfit)
 	if t != r.tracks {
 		r.force(t)
 	}
@@ -372,7 +381,7 @@ func (r *reading) readAudio(t flv.Tag) {
 		return
 	}
 	id := audioCodec(a.Codec)
-	if reason := r.excludes(media.Audio, id, a.Track); reason > 0 {
+	if reason := r.excludes(media.Audio, id, a.Track, a.Packet == flv.SequenceHeader); reason > 0 {
 		if a.Packet == flv.CodedFrames {
 			r.drops.Count(reason)
 		}

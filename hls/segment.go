@@ -65,7 +65,7 @@ func (c *Cutter) restart(t Tracks) {
 	c.timeline, c.split, c.lag = c.state.Timeline, c.state.Split, c.state.Late
 	var r reading
 	for _, b := range held {
-		r.read(b, c.timeline, t, Kinds{}, c.split)
+		r.read(c.format, b, c.timeline, t, Kinds{}, c.split)
 		c.absorb(b, &r)
 	}
 	c.timeline, c.tracks, c.split, c.lag = after, current, split, lag
@@ -173,6 +173,7 @@ func (c *Cutter) change(t Tracks) {
 	if o.tracks.Audio == nil {
 		t.Audio = nil
 	}
+	t.unfit = Kinds{}
 	if t == o.force {
 		return
 	}

@@ -49,6 +49,9 @@ func toV1(s *State) stateV1 {
 		panic(err) // a State holds what its format made, or what check let in
 	}
 	for _, k := range s.Tracks {
+		if k.Unfit {
+			continue // that release would lose the other track, too
+		}
 		switch k.Codec {
 		case media.CodecAVC:
 			v.AVC = k.avcC()

@@ -18,6 +18,9 @@ const maxConfig = 4 << 10
 // is not there, or that no segment can carry.
 type Tracks struct {
 	Video, Audio media.Codec
+	// unfit are the tracks whose last header segments have no form for: their
+	// frames are left out, and cost no other track anything.
+	unfit Kinds
 }
 
 // track is a Codec as State keeps it.
@@ -27,6 +30,8 @@ type track struct {
 	// Sets is a record of the parameter sets in force, where they are not those
 	// of Record: they came in band.
 	Sets []byte `json:"sets,omitempty"`
+	// Unfit stands for a track whose frames are left out, see Tracks.
+	Unfit bool `json:"unfit,omitempty"`
 }
 
 // videoCodec and audioCodec return what FLV's codec is called here; empty for
@@ -48,18 +53,18 @@ func audioCodec(c flv.AudioCodec) media.CodecID {
 var errConfigLong = fmt.Errorf("a codec configuration of more than %d bytes", maxConfig)
 
 // set puts a configuration in force.
-func (t *Tracks) set(id media.CodecID, record []byte) error {
+func (t *Tracks) set(id media.CodecID, record []byte) (media.Codec, error) {
 	for _, c := range []media.Codec{t.Video, t.Audio} {
 		if c != nil && c.ID() == id && bytes.Equal(c.Record(), record) {
-			return nil
+			return c, nil
 		}
 	}
 	if len(record) > maxConfig {
-		return errConfigLong
+		return nil, errConfigLong
 	}
 	c, err := media.ParseCodec(id, record)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	in := &t.Audio
 	if c.Kind() == media.Video {
@@ -68,7 +73,7 @@ func (t *Tracks) set(id media.CodecID, record []byte) error {
 	if *in == nil || !media.EqualCodec(*in, c) { // padding says nothing
 		*in = c
 	}
-	return nil
+	return *in, nil
 }
 
 // same tells whether the two are equal by content: only a real change makes a
@@ -88,8 +93,14 @@ func (t *Tracks) empty() bool { return t.Video == nil && t.Audio == nil }
 func (t *Tracks) stored() (all []track) {
 	for _, c := range []media.Codec{t.Video, t.Audio} {
 		if c != nil {
-			all = append(all, track{c.ID(), c.Record(), setsInBand(c)})
+			all = append(all, track{Codec: c.ID(), Record: c.Record(), Sets: setsInBand(c)})
 		}
+	}
+	if t.unfit.Video {
+		all = append(all, track{Codec: media.CodecAVC, Unfit: true})
+	}
+	if t.unfit.Audio {
+		all = append(all, track{Codec: media.CodecAAC, Unfit: true})
 	}
 	return all
 }
@@ -109,7 +120,11 @@ func setsInBand(c media.Codec) []byte {
 // parseTracks is the inverse of stored.
 func parseTracks(all []track) (t Tracks, err error) {
 	for _, k := range all {
-		if err := t.set(k.Codec, k.Record); err != nil {
+		if k.Unfit {
+			t.unfit = t.unfit.with(k.Codec.Kind(), true)
+			continue
+		}
+		if _, err := t.set(k.Codec, k.Record); err != nil {
 			return Tracks{}, err
 		}
 		if c, ok := t.Video.(*media.AVC); ok && k.Codec == media.CodecAVC && len(k.Sets) > 0 {

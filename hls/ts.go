@@ -20,6 +20,14 @@ func (ts) Check(carry json.RawMessage) error {
 	return err
 }
 
+func (ts) Fits(c media.Codec) error {
+	switch c := c.(type) {
+	case *media.AAC:
+		return c.Config.CheckADTS()
+	}
+	return nil
+}
+
 // parseContinuity reads what a segment takes over from the one before it.
 func parseContinuity(carry json.RawMessage) (next mpegts.Continuity, err error) {
 	if carry == nil {

@@ -28,6 +28,17 @@ type Codec interface {
 // (https://mp4ra.org).
 type CodecID string
 
+// Kind is what the coding is for, 0 of one that has no Codec.
+func (id CodecID) Kind() Kind {
+	switch id {
+	case CodecAVC:
+		return Video
+	case CodecAAC:
+		return Audio
+	}
+	return 0
+}
+
 // The codings that have a Codec.
 const (
 	CodecAVC CodecID = "avc1"
