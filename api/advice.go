@@ -3,11 +3,14 @@ package api
 import (
 	"fmt"
 	"time"
+
+	"weir/media"
 )
 
 // Advice is what would make a stream better for its viewers.
 type Advice struct {
-	// Code is for programs: keyframe_interval. Others may come.
+	// Code is for programs: keyframe_interval, or dropped_ and a reason. Others
+	// may come.
 	Code string `json:"code"`
 	// Text is for whoever runs the encoder.
 	Text string `json:"text"`
@@ -31,4 +34,15 @@ func AdviseKeyframes(wished, mean time.Duration) []Advice {
 		"The encoder sends a key frame each %.1f s, so segments are that long instead of %.4g s and viewers are %.0f s later. "+
 			"Set its keyframe interval to 2 s (OBS: Settings → Output → Keyframe Interval).",
 		mean.Seconds(), wished.Seconds(), segmentsBehind*(mean-wished).Seconds())}}
+}
+
+// TellDrops says what of a stream reaches no viewer, and why: a sentence for
+// each reason, in the order of the enumeration.
+func TellDrops(d media.Drops) (all []Advice) {
+	for _, reason := range media.DropReasons() {
+		if n := d[reason]; n > 0 {
+			all = append(all, Advice{"dropped_" + reason.String(), fmt.Sprintf("Left out of what viewers see: %d %s.", n, reason.Sentence())})
+		}
+	}
+	return all
 }

@@ -108,6 +108,13 @@ func (c *Cutter) Reuse(body []byte) {
 // batch held and no segment will: empty where there is none.
 func (c *Cutter) Foreign() [2]string { return c.reading.foreign }
 
+// Dropped counts what of the broadcast is in no segment, the open one included.
+func (c *Cutter) Dropped() media.Drops {
+	d := c.state.Drops
+	d.Add(&c.drops)
+	return d
+}
+
 // Push takes the next batch. It returns a Cut for each segment that the batch
 // brings to its end, and for the session's end. The State after a Cut does not
 // hold the batch that caused it, unless it is an end: replaying the log from

@@ -23,6 +23,8 @@ type Summary struct {
 	FrameRate              float64 // pictures per second
 	SampleRate, Channels   int
 	LostFrames             uint64
+	// Drops says why some of them, and parts of others, are in no segment.
+	Drops media.Drops
 }
 
 // Summarize reads a State for people. An unreadable one gives the zero
@@ -32,7 +34,7 @@ func Summarize(blob []byte) Summary {
 	if err != nil {
 		return Summary{}
 	}
-	sum := Summary{Wished: time.Duration(s.SegmentMS) * time.Millisecond, Target: time.Duration(s.Target) * time.Second, Phase: s.Phase, Segments: s.Next(), FrameRate: float64(s.FrameRate) / 1000, LostFrames: s.LostFrames}
+	sum := Summary{Wished: time.Duration(s.SegmentMS) * time.Millisecond, Target: time.Duration(s.Target) * time.Second, Phase: s.Phase, Segments: s.Next(), FrameRate: float64(s.FrameRate) / 1000, LostFrames: s.LostFrames, Drops: s.Drops}
 	if s.WallEndMS > 0 {
 		sum.Until = time.UnixMilli(s.WallEndMS).UTC()
 	}

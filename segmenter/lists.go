@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"weir/hls"
+	"weir/media"
 	"weir/media/object"
 )
 
@@ -84,6 +85,7 @@ func (p *packager) news(first *pendingCut, end uint64) (news []*pendingCut, next
 type counted struct {
 	frames, batches uint64
 	millis          int64
+	drops           media.Drops
 }
 
 // count counts what is now listed.
@@ -94,8 +96,9 @@ func (p *packager) count(news []*pendingCut) {
 		}
 	}
 	s := news[len(news)-1].cut.State
-	now := counted{s.LostFrames, s.LostBatches, s.LostMS}
+	now := counted{s.LostFrames, s.LostBatches, s.LostMS, s.Drops}
 	p.worker.Metrics.lost(now.frames-p.counted.frames, now.batches-p.counted.batches, now.millis-p.counted.millis)
+	p.worker.Metrics.dropped(s.Drops.Since(&p.counted.drops))
 	p.counted = now
 }
 

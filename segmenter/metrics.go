@@ -7,12 +7,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"weir/hls"
+	"weir/media"
 )
 
 // Metrics counts what a Worker does. A nil *Metrics counts nothing.
 type Metrics struct {
 	segments, bytes, batches, media    prometheus.Counter
 	lostFrames, lostBatches, lostMedia prometheus.Counter
+	drops                              *prometheus.CounterVec
 	commit                             prometheus.Histogram
 
 	mu sync.Mutex
@@ -36,10 +38,15 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		lostFrames:  counter("lost_frames_total", "Frames that could not be stored: before the first key frame, without a codec configuration, or damaged."),
 		lostBatches: counter("lost_batches_total", "Times that batches had aged out of the frame log before they were read."),
 		lostMedia:   counter("lost_media_seconds_total", "Media time of those batches, as far as it is known: listed as EXT-X-GAP."),
+		drops: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "weir", Subsystem: "segmenter", Name: "dropped_total",
+			Help: "Frames, and parts of them, that are in no segment, by reason."}, []string{"reason"}),
 		commit: prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "weir", Subsystem: "segmenter", Name: "commit_seconds",
 			Help: "From a segment's end to its listing.", Buckets: prometheus.ExponentialBuckets(0.001, 2, 15)}),
 	}
-	r.MustRegister(m.commit, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "weir", Subsystem: "segmenter", Name: "behind_seconds",
+	for _, reason := range media.DropReasons() {
+		m.drops.WithLabelValues(reason.String())
+	}
+	r.MustRegister(m.drops, m.commit, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "weir", Subsystem: "segmenter", Name: "behind_seconds",
 		Help: "How long ago the last listed segment ended, of the rendition that is furthest behind. Up to a segment and a half is normal."},
 		func() float64 { return m.behind(time.Now()).Seconds() }))
 	return m
@@ -107,6 +114,18 @@ func (m *Metrics) segment(s *hls.Segment, took time.Duration) {
 	m.bytes.Add(float64(s.Entry.Bytes))
 	m.media.Add(float64(s.Entry.DurationMS) / 1000)
 	m.commit.Observe(took.Seconds())
+}
+
+// dropped counts what reached no segment.
+func (m *Metrics) dropped(d media.Drops) {
+	if m == nil {
+		return
+	}
+	for _, reason := range media.DropReasons() {
+		if n := d[reason]; n > 0 {
+			m.drops.WithLabelValues(reason.String()).Add(float64(n))
+		}
+	}
 }
 
 // lost counts what a State says of losses, since the one before.

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"weir/hls"
+	"weir/media"
 	"weir/media/framelog"
 )
 
@@ -45,7 +46,12 @@ type packager struct {
 	// toldTarget: tellTarget has. list's alone.
 	toldTarget bool
 	leaving    leaving // the retention's alone
-	told       [2]bool // of a foreign codec: video, audio
+	// dropped is what the cutter had dropped when it was asked last, told are the
+	// reasons that were told of in the session, toldCodec of which tracks, video
+	// and sound, that their codec is none of ours. push's alone.
+	dropped   media.Drops
+	told      map[media.DropReason]bool
+	toldCodec [2]bool
 }
 
 // How far the steps may be apart: enough for a store that takes as long as
@@ -152,7 +158,7 @@ func (p *packager) push(ctx context.Context, b *framelog.Batch, missed bool, sub
 			return errEnding
 		}
 	}
-	p.tellForeign()
+	p.tellDrops(b.Flags.Has(framelog.Begin))
 	return p.recall(ctx)
 }
 
@@ -194,14 +200,32 @@ func (p *packager) recall(ctx context.Context) error {
 	return nil
 }
 
-// tellForeign says once of each track why nobody will see or hear it.
-func (p *packager) tellForeign() {
+// tellDrops says once a session of each reason why something reaches no viewer:
+// an operator who hears nothing would look for the fault everywhere else.
+func (p *packager) tellDrops(begins bool) {
+	if begins || p.told == nil {
+		p.told, p.toldCodec = make(map[media.DropReason]bool), [2]bool{}
+	}
+	tell := func(reason media.DropReason, more ...any) {
+		p.log.Warn("left out of what viewers see", append([]any{"what", reason.Sentence(), "reason", reason.String()}, more...)...)
+	}
 	for i, codec := range p.cutter.Foreign() {
-		if codec == "" || p.told[i] {
-			continue
+		if codec != "" && !p.toldCodec[i] {
+			p.toldCodec[i] = true
+			tell(media.DropCodec, "codec", codec)
 		}
-		p.told[i] = true
-		p.log.Warn("a track is left out: only H.264 and AAC are packaged", "codec", codec)
+	}
+	dropped := p.cutter.Dropped()
+	if dropped == p.dropped {
+		return
+	}
+	more := dropped.Since(&p.dropped)
+	p.dropped = dropped
+	for _, reason := range media.DropReasons() {
+		if more[reason] > 0 && !p.told[reason] && reason != media.DropCodec {
+			p.told[reason] = true
+			tell(reason)
+		}
 	}
 }
 

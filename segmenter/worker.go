@@ -104,7 +104,7 @@ func (w *Worker) open(job Job) (*packager, error) {
 	}
 	s := p.cutter.State()
 	p.state, p.decided = s, newDecisions(s)
-	p.counted = counted{s.LostFrames, s.LostBatches, s.LostMS}
+	p.counted, p.dropped = counted{s.LostFrames, s.LostBatches, s.LostMS, s.Drops}, s.Drops
 	if job.State == nil {
 		return p, nil
 	}

@@ -454,3 +454,29 @@ func TestLongSegmentsAreTold(t *testing.T) {
 		}
 	}
 }
+
+// Each reason why something reaches no viewer is told once, in words, and
+// counted in the State that operators are shown.
+func TestDropsAreTold(t *testing.T) {
+	tags := synthetic.New(8).Tags()
+	for i, damaged := 0, 0; damaged < 3; i++ {
+		if tags[i].Type == flv.TagVideo && tags[i].Timestamp > 1000 && !flv.IsKeyframe(tags[i]) {
+			tags[i].Data = append(bytes.Clone(tags[i].Data[:5]), 0, 0, 1, 0, 0x41) // a NAL unit that ends early
+			damaged++
+		}
+	}
+	rec := new(synthetic.Log)
+	rec.Session(t, tags, framelog.Final)
+	var said bytes.Buffer
+	k := new(key)
+	w := &Worker{Source: tape{rec.Batches}, Store: storage.NewMemory(), Settings: settings, Log: slog.New(slog.NewTextHandler(&said, nil))}
+	if err := w.Package(t.Context(), Job{Stream: alice, Broadcast: broadcast, Rendition: object.Source, Checkpoint: k.claim()}); err != nil {
+		t.Fatal(err)
+	}
+	if got := said.String(); strings.Count(got, "left out of what viewers see") != 1 || !strings.Contains(got, media.DropDamaged.Sentence()) {
+		t.Errorf("the worker said:\n%swant one line, that frames were damaged", got)
+	}
+	if sum := hls.Summarize(k.state); sum.Drops[media.DropDamaged] != 3 {
+		t.Errorf("the summary counts %v, want 3 damaged", sum.Drops)
+	}
+}

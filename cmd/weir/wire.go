@@ -191,6 +191,9 @@ func describe(e bus.Registration, o bus.Ownership, sum hls.Summary) api.Stream {
 	if e.State == bus.Live && sum.VideoCodec != "" {
 		s.Advice = api.AdviseKeyframes(sum.Wished, sum.Mean)
 	}
+	if e.State == bus.Live {
+		s.Advice = append(s.Advice, api.TellDrops(sum.Drops)...)
+	}
 	return s
 }
 
