@@ -7,6 +7,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -28,11 +29,18 @@ const (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	end := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // as under nohup
+		end = append(end, syscall.SIGHUP)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), end...)
 	// A second signal ends the process at once.
 	context.AfterFunc(ctx, stop)
-	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	// Who reads the log may stall, or end: that neither stops weir nor ends it.
+	stderr := newLines(os.Stderr)
+	code := run(ctx, os.Args[1:], os.Stdout, stderr)
 	stop()
+	_ = stderr.Close() // it has no error
 	os.Exit(code)
 }
 
@@ -70,10 +78,27 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	parsed.BindTo(ctx, (*context.Context)(nil))
 	parsed.BindTo(stdout, (*io.Writer)(nil))
 	parsed.Bind(log)
-	if err := parsed.Run(); err != nil {
-		return report(err, stderr)
+	stage := isStage(parsed.Command())
+	if stage {
+		signal.Ignore(syscall.SIGPIPE)
 	}
-	return 0
+	err = parsed.Run()
+	if err == nil || stage && endedAsAsked(ctx, err) {
+		return 0
+	}
+	return report(err, stderr)
+}
+
+// isStage tells whether a command runs until it is told to end.
+func isStage(command string) bool {
+	verb, _, _ := strings.Cut(command, " ")
+	return slices.Contains([]string{"serve", "demo", "ingest", "segment", "origin", "push"}, verb)
+}
+
+// endedAsAsked tells whether err is what a signal made of a stage that was still
+// waiting to begin.
+func endedAsAsked(ctx context.Context, err error) bool {
+	return ctx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.Cause(ctx)))
 }
 
 // isGroup tells whether all that was said is the name of a group of verbs, as
@@ -129,11 +154,19 @@ func report(err error, stderr io.Writer) int {
 
 func (f logFlags) logger(w io.Writer) *slog.Logger {
 	options := &slog.HandlerOptions{Level: f.Level}
+	handler := func(w io.Writer) slog.Handler { return slog.NewJSONHandler(w, options) }
 	if f.Format == "text" || f.Format == "auto" && isTerminal(w) {
 		options.ReplaceAttr = clockTime
-		return slog.New(slog.NewTextHandler(w, options))
+		handler = func(w io.Writer) slog.Handler { return slog.NewTextHandler(w, options) }
 	}
-	return slog.New(slog.NewJSONHandler(w, options))
+	if l, ok := w.(*lines); ok {
+		l.onDrop(func(n int) []byte {
+			var line bytes.Buffer
+			slog.New(handler(&line)).Warn("log lines were dropped: who reads them is too slow, or had gone", "lines", n)
+			return line.Bytes()
+		})
+	}
+	return slog.New(handler(w))
 }
 
 // clockTime shortens a line's time to what people who watch it want to know.
@@ -146,6 +179,9 @@ func clockTime(groups []string, a slog.Attr) slog.Attr {
 
 // isTerminal tells whether people read w.
 func isTerminal(w io.Writer) bool {
+	if l, ok := w.(*lines); ok {
+		w = l.to
+	}
 	f, ok := w.(*os.File)
 	if !ok {
 		return false
