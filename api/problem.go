@@ -63,7 +63,7 @@ func (c *change) report(err error) {
 	switch failed := err != nil; {
 	case c.failed.Swap(failed) == failed:
 	case failed:
-		c.log.Warn(c.bad, "error", err)
+		c.log.Warn(c.bad, "err", err)
 	default:
 		c.log.Info(c.good)
 	}

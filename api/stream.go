@@ -223,7 +223,7 @@ func (h *Handler) kick(w http.ResponseWriter, r *http.Request) {
 	case errors.Is(err, ErrNotLive):
 		writeProblem(w, http.StatusNotFound, "not_live", "the stream is not live")
 	case err != nil:
-		h.cfg.Log.Warn("kick failed", "stream", s, "error", err)
+		h.cfg.Log.Warn("kick failed", "stream", s, "err", err)
 		writeProblem(w, http.StatusServiceUnavailable, "unavailable", "its ingest does not answer, try again")
 	default:
 		h.cfg.Log.Info("stream kicked", "stream", s, "by", r.RemoteAddr)

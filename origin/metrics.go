@@ -99,5 +99,5 @@ func (f *failures) report(what string, err error) {
 		f.held.Add(1)
 		return
 	}
-	f.log.Warn(what, "error", err, "others", f.held.Swap(0))
+	f.log.Warn(what, "err", err, "others", f.held.Swap(0))
 }

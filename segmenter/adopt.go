@@ -20,7 +20,7 @@ func (p *packager) adopt(ctx context.Context) error {
 	p.lists.set(key, seen(body, etag))
 	live, err := hls.ParseList(body)
 	if err != nil {
-		p.log.Error("a playlist in the store is not taken up", "key", key, "error", err)
+		p.log.Error("a playlist in the store is not taken up", "key", key, "err", err)
 		return nil
 	}
 	if !p.state.Beyond(&live) {

@@ -141,7 +141,7 @@ func (p *packager) archive(ctx context.Context, s *hls.State) error {
 		return err
 	}
 	if ctx.Err() == nil {
-		p.log.Warn("vod.m3u8 is not brought up to date", "error", err)
+		p.log.Warn("vod.m3u8 is not brought up to date", "err", err)
 	}
 	return nil
 }
@@ -318,7 +318,7 @@ func (p *packager) runs(ctx context.Context, s *hls.State) ([][]hls.Entry, error
 				return fmt.Errorf("get index object %d: %w", i, err)
 			}
 			if runs[i], err = hls.ParseRun(i, body); err != nil && s.Phase != hls.Live {
-				p.log.Error("vod.m3u8 begins behind an index object that is damaged", "error", err)
+				p.log.Error("vod.m3u8 begins behind an index object that is damaged", "err", err)
 				return nil
 			}
 			return err

@@ -160,7 +160,7 @@ func retry(ctx context.Context, log *slog.Logger, what string, do func(context.C
 			pause = 0
 		} else if time.Since(told) > complainEvery {
 			told = time.Now()
-			log.Warn("retrying", "what", what, "error", err)
+			log.Warn("retrying", "what", what, "err", err)
 		}
 		select {
 		case <-ctx.Done():

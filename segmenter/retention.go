@@ -39,7 +39,7 @@ func (p *packager) forget(ctx context.Context, s *hls.State) error {
 	err := p.forgetSome(ctx, s)
 	p.decided.forget(s.Forgotten)
 	if err != nil {
-		p.log.Warn("deleting what has left the live window", "error", err)
+		p.log.Warn("deleting what has left the live window", "err", err)
 	}
 	return nil
 }

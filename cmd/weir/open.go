@@ -32,7 +32,7 @@ func (f *natsFlags) open(ctx context.Context, data string, log *slog.Logger) (*b
 
 func closeBus(b *bus.Bus, log *slog.Logger) {
 	if err := b.Close(); err != nil {
-		log.Error("closing the bus", "error", err)
+		log.Error("closing the bus", "err", err)
 	}
 }
 

@@ -74,7 +74,7 @@ func (f *httpFlags) stages(ctx context.Context, v viewing, metrics *prometheus.R
 	case err != nil && f.AdminHTTP != "":
 		return nil, err
 	case err != nil: // nobody asked for it
-		log.Warn("no socket for operators; give them another way with --admin-http, or --admin-token-file", "error", err)
+		log.Warn("no socket for operators; give them another way with --admin-http, or --admin-token-file", "err", err)
 		return []stage{viewers}, nil
 	}
 	operators.name = "admin-http"

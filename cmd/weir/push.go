@@ -223,7 +223,7 @@ func (p *pusher) connect(ctx context.Context) error {
 			return fmt.Errorf("push: not connected in %d tries and %v: %w (does an RTMP server run there? see the host and the port, which is 1935 where the URL names none)",
 				tries, took.Round(time.Second), err)
 		}
-		p.log.Warn("not connected, trying again", "error", err, "in", wait)
+		p.log.Warn("not connected, trying again", "err", err, "in", wait)
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -259,7 +259,7 @@ func (p *pusher) lost(err error) error {
 	if !p.again || errors.As(err, &refused) {
 		return err
 	}
-	p.log.Warn("connection lost, connecting again", "error", err, "closing", closed)
+	p.log.Warn("connection lost, connecting again", "err", err, "closing", closed)
 	return nil
 }
 

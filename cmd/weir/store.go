@@ -91,7 +91,7 @@ func tellRefusals(store storage.Store, log *slog.Logger) {
 			log.Info("the store accepts our credentials again")
 			return
 		}
-		log.Warn("the store refuses our credentials; asking for new ones", "error", refusal)
+		log.Warn("the store refuses our credentials; asking for new ones", "err", refusal)
 	}
 }
 

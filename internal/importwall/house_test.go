@@ -137,6 +137,29 @@ func notes(t *tree) (found []finding) {
 	return found
 }
 
+// logs: errors are found under one key, whoever logs them.
+func logs(t *tree) (found []finding) {
+	for _, f := range t.code {
+		ast.Inspect(f.ast, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok {
+				return true
+			}
+			name, ok := call.Fun.(*ast.SelectorExpr)
+			if !ok || !slices.Contains([]string{"Debug", "Info", "Warn", "Error", "Log", "With"}, name.Sel.Name) {
+				return true
+			}
+			for _, arg := range call.Args[min(1, len(call.Args)):] {
+				if key, ok := arg.(*ast.BasicLit); ok && key.Value == `"error"` {
+					found = append(found, t.at(f, key.Pos(), "an error's key in the log is err"))
+				}
+			}
+			return true
+		})
+	}
+	return found
+}
+
 // machinePath is a path that exists on one machine only.
 var machinePath = regexp.MustCompile(`(^|[^A-Za-z0-9_.\-/])/(work|root)/`)
 

@@ -23,6 +23,7 @@ var rules = []struct {
 	{"names", names},
 	{"sizes", sizes},
 	{"notes", notes},
+	{"logs", logs},
 	{"paths", paths},
 }
 
@@ -146,6 +147,9 @@ func TestRules(t *testing.T) {
 		{"notes", "silenced linter", "bus/a.go", doc + "package p\nvar x = 1 //" + "nolint:all", "silence no linter"},
 		{"notes", "postponed work", "bus/a_test.go", doc + "package p\n// " + "TO" + "DO: later", "leave no note to oneself"},
 		{"notes", "words in strings", "bus/a.go", doc + "package p\nvar x = \"" + "TO" + "DO\"", ""},
+
+		{"logs", "an error's key", "bus/a.go", doc + "package p\nfunc f() { log.Warn(\"x\", \"stream\", s, \"error\", err) }", "an error's key in the log is err"},
+		{"logs", "not a log", "rtmp/a.go", doc + "package p\nfunc f() { status(\"error\", code) }", ""},
 
 		{"paths", "in prose", "docs/a.md", "see /wo" + "rk/shared/x", "a path of the author's machine"},
 		{"paths", "in code", "bus/a.go", doc + "package p\nvar x = \"/ro" + "ot/.cache\"", "a path of the author's machine"},
