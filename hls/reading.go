@@ -98,8 +98,9 @@ func (r *reading) reset(timeline media.Timeline, current Tracks, split bool) {
 	r.frames, r.stamps, r.changes = r.frames[:0], r.stamps[:0], r.changes[:0]
 	r.pictures, r.sounds, r.soundHeader = 0, 0, false
 	r.drops, r.foreign, r.open = media.Drops{}, [2]string{}, -1
-	r.video.Begin()
+	open := r.video.Begin()
 	if r.carried = r.held.Data != nil; r.carried {
+		r.held.Data = open
 		r.frames, r.stamps, r.open = append(r.frames, r.held), append(r.stamps, media.Stamp{}), 0
 		r.held, r.carriedAt = media.Frame{}, r.heldAt
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"weir/media/framelog"
+	"weir/media/h264"
 	"weir/remux/flv"
 )
 
@@ -111,9 +112,14 @@ type Batcher struct {
 	first   beginning
 	headers []header
 	prelude int // what the headers in force take as tags
-	credit  credit
-	sent    progress
-	sounds  soundClock
+	// lengthSize is how many bytes stand before each NAL unit, as the sequence
+	// header says. led tells that what leads up to a key picture has come, and
+	// opened a batch: the picture goes on with it.
+	lengthSize int
+	led        bool
+	credit     credit
+	sent       progress
+	sounds     soundClock
 }
 
 // beginning is what the session's first batch knows of its media.
@@ -140,7 +146,7 @@ func (s *span) of(kind tagKind) (seen *bool, from *uint32) {
 	switch kind {
 	case soundTag:
 		return &s.sounds, &s.sound
-	case picture, keyPicture:
+	case picture, keyPicture, keyLead:
 		return &s.pictures, &s.picture
 	}
 	return nil, nil
@@ -167,7 +173,7 @@ type header struct {
 
 // NewBatcher returns a Batcher that has seen no tag.
 func NewBatcher(cfg BatcherConfig) *Batcher {
-	return &Batcher{cfg: cfg.withDefaults(), credit: newCredit()}
+	return &Batcher{cfg: cfg.withDefaults(), credit: newCredit(), lengthSize: h264.PartLengthSize}
 }
 
 // Add takes a tag that arrived at now; it copies its data. An error means that
@@ -176,9 +182,14 @@ func (b *Batcher) Add(now time.Time, t flv.Tag) error {
 	if len(t.Data) > b.cfg.MaxTag {
 		return fmt.Errorf("%w: %d bytes, at most %d", ErrTagSize, len(t.Data), b.cfg.MaxTag)
 	}
-	kind, id := classify(t)
-	if kind == headerTag {
+	kind, id := classify(t, b.lengthSize)
+	switch kind {
+	case headerTag:
 		if err := b.remember(id, t.Data); err != nil {
+			return err
+		}
+	case keyPicture, keyLead:
+		if err := b.rememberInBand(t.Data); err != nil {
 			return err
 		}
 	}
@@ -211,12 +222,12 @@ func (b *Batcher) Add(now time.Time, t flv.Tag) error {
 // OpensKey tells whether t would open a key batch: the place where a session
 // can end so that the next one, or a player, loses least.
 func (b *Batcher) OpensKey(t flv.Tag) bool {
-	kind, _ := classify(t)
+	kind, _ := classify(t, b.lengthSize)
 	return b.opensKey(kind, t.Timestamp)
 }
 
 func (b *Batcher) opensKey(kind tagKind, timestamp uint32) bool {
-	return kind == keyPicture || kind == soundTag && b.sounds.opensKey(timestamp)
+	return (kind == keyPicture || kind == keyLead) && !b.led || kind == soundTag && b.sounds.opensKey(timestamp)
 }
 
 // observe notes what a tag that was just added means for those to come.
@@ -226,6 +237,9 @@ func (b *Batcher) observe(now time.Time, kind tagKind, timestamp uint32) {
 		b.sounds.sound(timestamp)
 	case picture, keyPicture:
 		b.sounds.picture()
+		b.led = false
+	case keyLead:
+		b.led = true
 	default:
 		return
 	}
@@ -249,7 +263,7 @@ func (f *beginning) observe(now time.Time, kind tagKind, timestamp uint32) {
 	if !*seen {
 		*seen, *from = true, timestamp
 	}
-	f.key = f.key || kind == keyPicture
+	f.key = f.key || kind == keyPicture || kind == keyLead
 	f.late = f.late || int32(timestamp-*from) >= int32(maxBegin/time.Millisecond)
 }
 
@@ -340,7 +354,7 @@ func (b *Batcher) start(now time.Time, key bool, timestamp uint32, size int) {
 	case !b.begun:
 		b.open.Flags, b.open.Wall = framelog.Begin|framelog.Key, now
 	case key:
-		b.open.Flags = framelog.Key
+		b.open.Flags, b.open.Wall = framelog.Key, now
 		b.reserve(b.prelude + size)
 		for _, h := range b.headers {
 			b.append(flv.Tag{Type: h.of.tag, Timestamp: timestamp, Data: h.body})
@@ -415,7 +429,43 @@ func (b *Batcher) remember(id headerID, body []byte) error {
 		b.sent.configure()
 	}
 	b.headers[i].body = append(b.headers[i].body[:0], body...)
+	if id == avcHeader {
+		b.lengthSize = h264.PartLengthSize
+		if v, err := flv.ParseVideo(body); err == nil && v.Codec == flv.AVC && len(v.Body) > 4 && v.Body[0] == 1 {
+			b.lengthSize = int(v.Body[4]&3) + 1 // ISO/IEC 14496-15, 5.3.3.1: lengthSizeMinusOne
+		}
+	}
 	return nil
+}
+
+// avcHeader is the sequence header of the pictures that are packaged.
+var avcHeader = headerID{tag: flv.TagVideo, packet: flv.SequenceHeader}
+
+// avcHead begins the body of one [FLV E.4.3.1].
+var avcHead = []byte{0x17, 0, 0, 0, 0}
+
+// rememberInBand has the sequence header in force say what the parameter sets
+// do that come in band: whoever joins at a key batch knows no others.
+func (b *Batcher) rememberInBand(body []byte) error {
+	v, err := flv.ParseVideo(body)
+	if err != nil || v.Codec != flv.AVC {
+		return nil
+	}
+	i := slices.IndexFunc(b.headers, func(h header) bool { return h.of == avcHeader })
+	head, record := avcHead, []byte(nil)
+	if i >= 0 {
+		h, err := flv.ParseVideo(b.headers[i].body)
+		if err != nil || h.Codec != flv.AVC {
+			return nil
+		}
+		record = h.Body
+		head = b.headers[i].body[:len(b.headers[i].body)-len(record)]
+	}
+	now := h264.InBand(record, v.Body, b.lengthSize)
+	if len(now) == len(record) && (len(now) == 0 || &now[0] == &record[0]) {
+		return nil
+	}
+	return b.remember(avcHeader, slices.Concat(head, now))
 }
 
 // soundClock decides where audio opens key batches: at each whole second of

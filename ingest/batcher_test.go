@@ -18,7 +18,7 @@ import (
 func meta(ts uint32) flv.Tag {
 	return flv.Tag{Type: flv.TagScript, Timestamp: ts, Data: []byte("\x02\x00\x0aonMetaData\x08\x00\x00\x00\x00\x00\x00\x09")}
 }
-func avcHeader(ts uint32, body ...byte) flv.Tag {
+func avcConfig(ts uint32, body ...byte) flv.Tag {
 	return flv.Tag{Type: flv.TagVideo, Timestamp: ts, Data: append([]byte{0x17, 0, 0, 0, 0}, body...)}
 }
 func aacHeader(ts uint32, body ...byte) flv.Tag {
@@ -39,7 +39,7 @@ func audio(ts uint32, body ...byte) flv.Tag {
 // pictures, a audio, x anything else.
 func describe(t testing.TB, b *framelog.Batch) string {
 	t.Helper()
-	letters := map[tagKind]string{soundTag: "a", picture: "P", keyPicture: "K", otherTag: "x"}
+	letters := map[tagKind]string{soundTag: "a", picture: "P", keyPicture: "K", keyLead: "L", otherTag: "x"}
 	out := []string{b.Flags.String()}
 	for p := b.Tags; len(p) > 0; {
 		at := len(b.Tags) - len(p)
@@ -53,7 +53,7 @@ func describe(t testing.TB, b *framelog.Batch) string {
 		if err != nil {
 			t.Fatalf("a batch is a run of whole tags: %v", err)
 		}
-		kind, id := classify(tag)
+		kind, id := classify(tag, 4)
 		letter := letters[kind]
 		if kind == headerTag {
 			letter = map[flv.TagType]string{flv.TagScript: "M", flv.TagVideo: "V", flv.TagAudio: "A"}[id.tag]
@@ -113,27 +113,27 @@ func TestBatcher(t *testing.T) {
 		{
 			name:  "headers then key frame",
 			why:   "the first key frame joins the first batch, which holds no media before it",
-			steps: atOnce(meta(0), avcHeader(0), aacHeader(0), key(0), sound(0), inter(40)),
+			steps: atOnce(meta(0), avcConfig(0), aacHeader(0), key(0), sound(0), inter(40)),
 			want:  []string{"bk M0 V0 A0 K0 a0 P40"},
 		}, {
 			name:  "audio before the first key frame",
 			why:   "it belongs to the first batch, and every key frame is the first media of its batch",
-			steps: atOnce(avcHeader(0), aacHeader(0), sound(0), sound(21), key(40), sound(43)),
+			steps: atOnce(avcConfig(0), aacHeader(0), sound(0), sound(21), key(40), sound(43)),
 			want:  []string{"bk V0 A0 a0 a21", "k [ V40 A40 ] K40 a43"},
 		}, {
 			name:  "key frames",
 			why:   "each opens a key batch with the headers in force at its own time",
-			steps: atOnce(meta(0), avcHeader(0), aacHeader(0), key(0), inter(40), key(80), sound(81), key(120)),
+			steps: atOnce(meta(0), avcConfig(0), aacHeader(0), key(0), inter(40), key(80), sound(81), key(120)),
 			want:  []string{"bk M0 V0 A0 K0 P40", "k [ M80 V80 A80 ] K80 a81", "k [ M120 V120 A120 ] K120"},
 		}, {
 			name:  "interval",
 			why:   "a batch goes when its first tag is 250 ms old, and not before",
-			steps: live(avcHeader(0), key(0), inter(240), inter(250), inter(300), inter(499), inter(550)),
+			steps: live(avcConfig(0), key(0), inter(240), inter(250), inter(300), inter(499), inter(550)),
 			want:  []string{"bk V0 K0 P240 P250", "- P300 P499 P550"},
 		}, {
 			name:  "no key frame for a second",
 			why:   "the first batch goes without one after 1 s of media",
-			steps: live(avcHeader(0), aacHeader(0), inter(0), sound(10), inter(500), sound(600), inter(1000), inter(1010), key(1020)),
+			steps: live(avcConfig(0), aacHeader(0), inter(0), sound(10), inter(500), sound(600), inter(1000), inter(1010), key(1020)),
 			want:  []string{"bk V0 A0 P0 a10 P500 a600", "- P1000 P1010", "k [ V1020 A1020 ] K1020"},
 		}, {
 			name:  "faster than real time",
@@ -149,23 +149,23 @@ func TestBatcher(t *testing.T) {
 		}, {
 			name:  "audio only, then video",
 			why:   "the first picture ends audio's key batches; video's own header and key frame go on",
-			steps: atOnce(join([]flv.Tag{aacHeader(0)}, sounds(0, 1200, 400), []flv.Tag{avcHeader(1200), sound(1250), key(1300), sound(2100), sound(3100)})...),
+			steps: atOnce(join([]flv.Tag{aacHeader(0)}, sounds(0, 1200, 400), []flv.Tag{avcConfig(1200), sound(1250), key(1300), sound(2100), sound(3100)})...),
 			want:  []string{"bk A0 a0 a400 a800 V1200", "k [ A1250 V1250 ] a1250", "k [ A1300 V1300 ] K1300 a2100", "- a3100"},
 		}, {
 			name:  "video that stops",
 			why:   "after ten seconds of audio without a picture, readers could join nowhere: audio opens key batches again",
-			steps: atOnce(join([]flv.Tag{avcHeader(0), aacHeader(0), key(0)}, sounds(0, 12000, 2000), []flv.Tag{key(12000)})...),
+			steps: atOnce(join([]flv.Tag{avcConfig(0), aacHeader(0), key(0)}, sounds(0, 12000, 2000), []flv.Tag{key(12000)})...),
 			want:  []string{"bk V0 A0 K0 a0", "- a2000", "- a4000", "- a6000", "- a8000", "k [ V10000 A10000 ] a10000", "k [ V12000 A12000 ] K12000"},
 		}, {
 			name: "tracks on different bases",
 			why:  "audio far ahead of video's clock is not a video that stopped",
-			steps: atOnce(avcHeader(0), key(0), sound(900000), inter(40), sound(901500), inter(80), sound(903000),
+			steps: atOnce(avcConfig(0), key(0), sound(900000), inter(40), sound(901500), inter(80), sound(903000),
 				inter(120), sound(911000), inter(160), sound(920000)),
 			want: []string{"bk V0 K0 a900000 P40", "- a901500 P80", "- a903000 P120", "- a911000 P160", "- a920000"},
 		}, {
 			name: "a GOP sent faster than it plays",
 			why:  "a batch lies within one segment, and no batch of many seconds could: a second of either track ends it",
-			steps: atOnce(avcHeader(0), key(0), inter(500), inter(999), inter(1000), sound(1000), inter(1990), sound(2000),
+			steps: atOnce(avcConfig(0), key(0), inter(500), inter(999), inter(1000), sound(1000), inter(1990), sound(2000),
 				inter(2500)),
 			want: []string{"bk V0 K0 P500 P999", "- P1000 a1000 P1990", "- a2000 P2500"},
 		}, {
@@ -186,12 +186,12 @@ func TestBatcher(t *testing.T) {
 		}, {
 			name:  "header changes in mid-stream",
 			why:   "the change is passed on where it stood, and the next key batch repeats the new one only",
-			steps: atOnce(avcHeader(0, 1), key(0), avcHeader(40, 2), key(40), key(80)),
+			steps: atOnce(avcConfig(0, 1), key(0), avcConfig(40, 2), key(40), key(80)),
 			want:  []string{"bk V0 K0 V40", "k [ V40 ] K40", "k [ V80 ] K80"},
 		}, {
 			name:  "end of sequence",
 			why:   "it is flagged as a key frame and is none [FLV E.4.3.1, AVCPacketType 2]",
-			steps: atOnce(avcHeader(0), key(0), video(0, 0x17, 2, 0, 0, 0)),
+			steps: atOnce(avcConfig(0), key(0), video(0, 0x17, 2, 0, 0, 0)),
 			want:  []string{"bk V0 K0 x0"},
 		}, {
 			name:  "enhanced video",
@@ -257,7 +257,7 @@ func TestBatcherDue(t *testing.T) {
 	}
 	want("nothing came", -1)
 	add(0, meta(0))
-	add(0, avcHeader(0))
+	add(0, avcConfig(0))
 	want("headers alone wait for media, however long", -1)
 	add(5000, sound(0))
 	want("the first batch waits a second for a key frame from its first media on", 6000)
@@ -322,7 +322,7 @@ func TestBatcherPreludeIsBounded(t *testing.T) {
 	})
 	t.Run("sequence header", func(t *testing.T) {
 		b := NewBatcher(BatcherConfig{})
-		for _, tag := range []flv.Tag{avcHeader(0), avcHeader(0, make([]byte, maxConfig)...), key(0), key(40)} {
+		for _, tag := range []flv.Tag{avcConfig(0), avcConfig(0, make([]byte, maxConfig)...), key(0), key(40)} {
 			if err := b.Add(epoch, tag); err != nil {
 				t.Fatal(err)
 			}
@@ -394,7 +394,7 @@ func checkBatch(t interface{ Fatalf(string, ...any) }, cfg BatcherConfig, b *fra
 			t.Fatalf("a batch is a run of whole tags: %v", err)
 		}
 		p = p[n:]
-		kind, id := classify(tag)
+		kind, id := classify(tag, 4)
 		if at < b.Prelude {
 			if kind != headerTag {
 				t.Fatalf("the prelude holds a tag that is no header")
@@ -463,7 +463,7 @@ func TestBatcherAmplifiesLittle(t *testing.T) {
 		"key frames":        func(i uint32) flv.Tag { return key(i) },
 		"jumps":             func(i uint32) flv.Tag { return inter(i * 5000) },
 		"audio that jumps":  func(i uint32) flv.Tag { return sound(i * 5000) },
-		"headers and keys":  func(i uint32) flv.Tag { return []flv.Tag{avcHeader(i, byte(i)), key(i)}[i%2] },
+		"headers and keys":  func(i uint32) flv.Tag { return []flv.Tag{avcConfig(i, byte(i)), key(i)}[i%2] },
 		"jumping back":      func(i uint32) flv.Tag { return sound(-i * 5000) },
 		"keys of two bytes": func(i uint32) flv.Tag { return video(i, 0x17, 1) },
 	} {
@@ -507,7 +507,7 @@ func TestBatcherAmplifiesLittle(t *testing.T) {
 // rate where that is to be expected: each opens a batch.
 func TestBatcherAllIntra(t *testing.T) {
 	b := NewBatcher(BatcherConfig{})
-	for _, tag := range []flv.Tag{meta(0), avcHeader(0, make([]byte, 1000)...)} {
+	for _, tag := range []flv.Tag{meta(0), avcConfig(0, make([]byte, 1000)...)} {
 		if err := b.Add(epoch, tag); err != nil {
 			t.Fatal(err)
 		}
@@ -532,7 +532,7 @@ func TestBatcherAllIntra(t *testing.T) {
 
 // tagBodies are the fronts of bodies that the batcher tells apart.
 var tagBodies = []flv.Tag{
-	key(0), inter(0), sound(0), meta(0), avcHeader(0), aacHeader(0), key(0), inter(0), sound(0), sound(0),
+	key(0), inter(0), sound(0), meta(0), avcConfig(0), aacHeader(0), key(0), inter(0), sound(0), sound(0),
 	video(0, []byte("\x90hvc1x")...), video(0, []byte("\x93hvc1x")...), video(0, []byte("\xa1hvc1\x00\x00\x00")...),
 	video(0, []byte("\x94hvc1colorInfo")...), video(0, 0x96, 0x00, 'h', 'v', 'c', '1', 1), video(0, 0x96, 0x01, 'h', 'v', 'c', '1', 1),
 	audio(0, []byte("\x90OpusOpusHead")...), audio(0, []byte("\x91Opusx")...), audio(0, []byte("\x94Opus\x01\x02")...),
@@ -618,7 +618,7 @@ func FuzzClassify(f *testing.F) {
 	f.Add(byte(9), []byte("\x97\x00\x00\x01\x00\x00\x00\x03hvc1x"))
 	f.Fuzz(func(t *testing.T, typ byte, body []byte) {
 		tag := flv.Tag{Type: flv.TagType(typ), Data: body}
-		kind, id := classify(tag)
+		kind, id := classify(tag, 4)
 		if (kind == headerTag) != (id != headerID{}) || kind == headerTag && id.tag != tag.Type {
 			t.Errorf("kind %d with id %+v: headers alone have one, of their own type", kind, id)
 		}

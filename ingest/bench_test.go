@@ -46,7 +46,7 @@ func cycle(tb testing.TB, b *Batcher, tags []flv.Tag, at time.Time) {
 
 func warmBatcher(tb testing.TB, tags []flv.Tag) *Batcher {
 	b := NewBatcher(BatcherConfig{})
-	for _, t := range []flv.Tag{meta(0), avcHeader(0, 1, 2, 3), aacHeader(0, 0x12, 0x10)} {
+	for _, t := range []flv.Tag{meta(0), avcConfig(0, 1, 2, 3), aacHeader(0, 0x12, 0x10)} {
 		if err := b.Add(epoch, t); err != nil {
 			tb.Fatal(err)
 		}

@@ -3,6 +3,7 @@ package ingest
 import (
 	"bytes"
 
+	"weir/media/h264"
 	"weir/remux/flv"
 )
 
@@ -15,6 +16,7 @@ const (
 	soundTag                  // coded audio
 	picture                   // a coded picture that depends on others
 	keyPicture                // a coded picture where decoding can start
+	keyLead                   // parameter sets, or the like, of such a picture, which comes next
 )
 
 // headerID tells which header a newer one replaces. The legacy and the
@@ -32,12 +34,14 @@ type headerID struct {
 // string onMetaData [FLV E.4.4, E.5].
 var metadataPrefix = []byte("\x02\x00\x0aonMetaData")
 
-// classify looks no deeper than the headers of a body; what it cannot read is
-// an otherTag, passed on for readers to judge. The id is set for headers only.
-func classify(t flv.Tag) (tagKind, headerID) {
+// classify looks no deeper than the headers of a body, and of H.264 than the NAL
+// units in front of its first slice, behind lengths of lengthSize bytes. What it
+// cannot read is an otherTag, passed on for readers to judge. The id is set for
+// headers only.
+func classify(t flv.Tag, lengthSize int) (tagKind, headerID) {
 	switch t.Type {
 	case flv.TagVideo:
-		return classifyVideo(t.Data)
+		return classifyVideo(t.Data, lengthSize)
 	case flv.TagAudio:
 		return classifyAudio(t.Data)
 	case flv.TagScript:
@@ -48,7 +52,7 @@ func classify(t flv.Tag) (tagKind, headerID) {
 	return otherTag, headerID{}
 }
 
-func classifyVideo(body []byte) (tagKind, headerID) {
+func classifyVideo(body []byte, lengthSize int) (tagKind, headerID) {
 	v, err := flv.ParseVideo(body)
 	if err != nil {
 		return otherTag, headerID{}
@@ -61,13 +65,34 @@ func classifyVideo(body []byte) (tagKind, headerID) {
 		id.codec = v.Codec
 		return headerTag, id
 	case flv.CodedFrames:
-		// The key frames of further tracks are not where readers join.
-		if v.Key() && v.Track == 0 {
-			return keyPicture, headerID{}
-		}
-		return picture, headerID{}
+		return classifyPicture(v, lengthSize), headerID{}
 	}
 	return otherTag, headerID{}
+}
+
+// classifyPicture tells what a message with coded pictures is. Of H.264 that is
+// what the bitstream says, and FLV's key flag only where nothing else can be
+// read: a segment may begin where a batch does.
+func classifyPicture(v flv.Video, lengthSize int) tagKind {
+	if v.Track != 0 { // the key frames of further tracks are not where readers join
+		return picture
+	}
+	if v.Codec != flv.AVC {
+		if v.Key() {
+			return keyPicture
+		}
+		return picture
+	}
+	g := h264.Look(v.Body, lengthSize)
+	switch key := g.RandomAccess(v.Key()); {
+	case !key && g.Found && !g.Picture:
+		return otherTag // units by themselves, of no picture that is known yet
+	case !key:
+		return picture
+	case g.Found && !g.Picture:
+		return keyLead
+	}
+	return keyPicture
 }
 
 func classifyAudio(body []byte) (tagKind, headerID) {

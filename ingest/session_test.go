@@ -20,7 +20,7 @@ import (
 
 // show is a short show: headers, two GOPs of 2 s each.
 func show() []flv.Tag {
-	tags := []flv.Tag{meta(0), avcHeader(0, 1, 2), aacHeader(0, 0x12, 0x10)}
+	tags := []flv.Tag{meta(0), avcConfig(0, 1, 2), aacHeader(0, 0x12, 0x10)}
 	body, _ := gop()
 	for n := range uint32(2) {
 		for _, t := range body {
@@ -52,7 +52,7 @@ func TestPublish(t *testing.T) {
 func TestPublishLines(t *testing.T) {
 	d := newDesk(Config{})
 	l := d.publish(t, "alice")
-	l.send(avcHeader(0, testAVCC...), aacHeader(0, 0x12, 0x10), key(1000), sound(0), key(3000))
+	l.send(avcConfig(0, testAVCC...), aacHeader(0, 0x12, 0x10), key(1000), sound(0), key(3000))
 	l.unpublish()
 	text := d.text.String()
 	if strings.Count(text, "\n") != 2 {
@@ -77,7 +77,7 @@ func TestSlowEncoder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk(Config{Batch: 20 * time.Millisecond})
 		l := d.publish(t, "alice")
-		l.send(avcHeader(0), key(0))
+		l.send(avcConfig(0), key(0))
 		for _, n := range []int{1, 2} {
 			p, err := l.turn(Turn{})
 			if err != nil || p.Next.Sub(time.Now()) != d.cfg.Batch {
@@ -174,7 +174,7 @@ func TestEmptyPublish(t *testing.T) {
 		var err error
 		began := time.Now()
 		for ; err == nil; time.Sleep(5 * time.Second) {
-			err = l.try(meta(0), avcHeader(0), aacHeader(0), video(0), audio(0))
+			err = l.try(meta(0), avcConfig(0), aacHeader(0), video(0), audio(0))
 		}
 		if took := time.Since(began); !errors.Is(err, idle) || took > 40*time.Second {
 			t.Errorf("%v after %v: headers and data are no media", err, took)
@@ -205,7 +205,7 @@ func TestEmptyPublish(t *testing.T) {
 func TestTakenOver(t *testing.T) {
 	d := newDesk(Config{})
 	l := d.publish(t, "alice")
-	l.send(avcHeader(0), key(0))
+	l.send(avcConfig(0), key(0))
 	time.Sleep(2 * d.cfg.Batch)
 	if _, err := l.turn(Turn{}); err != nil {
 		t.Fatal(err)
@@ -250,7 +250,7 @@ func TestSessionEnds(t *testing.T) {
 			}
 			d := newDesk(Config{Log: log, Batch: 10 * time.Millisecond})
 			l := d.publish(t, "alice")
-			l.send(avcHeader(0), key(0))
+			l.send(avcConfig(0), key(0))
 			time.Sleep(2 * d.cfg.Batch)
 			if _, err := l.turn(Turn{}); err != nil {
 				t.Fatal(err)
@@ -287,7 +287,7 @@ func TestCut(t *testing.T) {
 	for _, audioOnly := range []bool{false, true} {
 		d := newDesk(Config{})
 		l := d.publish(t, "alice")
-		l.send(avcHeader(0), aacHeader(0))
+		l.send(avcConfig(0), aacHeader(0))
 		next := func(ts uint32) flv.Tag {
 			switch {
 			case audioOnly:
@@ -342,8 +342,8 @@ func TestPace(t *testing.T) {
 		{"sound alone", "ends, too", func(i uint32) flv.Tag { return sound(5000 * i) }, frame * time.Millisecond, 1 << 30, "clock", time.Minute},
 		{"jumps", "each begins a segment", func(i uint32) flv.Tag { return key(60_000 * i) }, frame * time.Millisecond, 1 << 30, "clock", time.Minute},
 		{"back and forth", "as do these", func(i uint32) flv.Tag { return key(60_000 * (i % 2)) }, frame * time.Millisecond, 1 << 30, "clock", time.Minute},
-		{"configurations", "and these", func(i uint32) flv.Tag { return []flv.Tag{avcHeader(frame*i, byte(i)), key(frame * i)}[i%2] }, frame * time.Millisecond, 1 << 30, "clock", time.Minute},
-		{"repeated headers", "are no other configuration", func(i uint32) flv.Tag { return []flv.Tag{avcHeader(frame*i, 1), key(frame * i)}[i%2] }, frame * time.Millisecond, 10_000, "", time.Hour},
+		{"configurations", "and these", func(i uint32) flv.Tag { return []flv.Tag{avcConfig(frame*i, byte(i)), key(frame * i)}[i%2] }, frame * time.Millisecond, 1 << 30, "clock", time.Minute},
+		{"repeated headers", "are no other configuration", func(i uint32) flv.Tag { return []flv.Tag{avcConfig(frame*i, 1), key(frame * i)}[i%2] }, frame * time.Millisecond, 10_000, "", time.Hour},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -385,7 +385,7 @@ func TestBackPressure(t *testing.T) {
 	const message = 1 << 20
 	d := newDesk(Config{Log: log, MaxMessage: message, Batch: 10 * time.Millisecond})
 	l := d.publish(t, "stuck")
-	tags := []flv.Tag{avcHeader(0)}
+	tags := []flv.Tag{avcConfig(0)}
 	for ts := range uint32(400) {
 		tags = append(tags, video(ts*40, append([]byte{0x27, 1, 0, 0, 0, byte(ts)}, make([]byte, 100_000)...)...))
 	}

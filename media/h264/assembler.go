@@ -97,8 +97,9 @@ func (a *Assembler) Config() *Config {
 func (a *Assembler) Split() bool { return a.split }
 
 // Begin tells that what was given out is used. Where access units are Split
-// the last one is still open, and stays whole; otherwise it ends here.
-func (a *Assembler) Begin() {
+// the last one is still open, and stays whole: its Data so far is returned, in
+// its new place. Otherwise it ends here.
+func (a *Assembler) Begin() (open []byte) {
 	o := &a.open
 	old := a.arena
 	if cap(a.arena) > maxArena {
@@ -107,12 +108,13 @@ func (a *Assembler) Begin() {
 	a.arena = a.arena[:0]
 	if !a.split {
 		o.given = true
-		return
+		return nil
 	}
 	if o.seen && !o.given && o.from >= 0 {
 		a.arena = append(a.arena, old[o.from:]...) // to the front of the same memory, or to new one
-		o.from, o.part.Data = 0, a.arena
+		o.from, o.part.Data = 0, slices.Clip(a.arena)
 	}
+	return o.part.Data
 }
 
 // maxAccessUnit is the size at which an access unit that goes on and on is given

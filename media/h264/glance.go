@@ -1,5 +1,7 @@
 package h264
 
+import "bytes"
+
 // The bounds of a Glance: behind as many NAL units or bytes, a message's own
 // flags must do.
 const (
@@ -15,8 +17,9 @@ type Glance struct {
 	// IDR, Recovery and Intra are of what was met up to that slice: an IDR
 	// slice, a recovery point, a slice that needs no other picture.
 	IDR, Recovery, Intra bool
-	// Sets tells that an SPS came before it.
-	Sets bool
+	// Found tells that a NAL unit was met, Sets that an SPS was, and Parameters
+	// that a parameter set of any kind was, before the slice.
+	Found, Sets, Parameters bool
 }
 
 // RandomAccess tells whether decoding can start with the picture that the
@@ -45,11 +48,14 @@ func Look(p []byte, lengthSize int) (g Glance) {
 		if !ok {
 			return g
 		}
+		g.Found = true
 		switch TypeOf(nal) {
 		case SEI:
 			g.Recovery = g.Recovery || hasRecoveryPoint(nal)
 		case SequenceParams:
-			g.Sets = true
+			g.Sets, g.Parameters = true, true
+		case PictureParams, SPSExtension:
+			g.Parameters = true
 		case Slice, PartitionA, IDR:
 			s := parseSlice(nal, &sets{})
 			g.Picture, g.Begins = true, s.first == 0
@@ -58,6 +64,37 @@ func Look(p []byte, lengthSize int) (g Glance) {
 		}
 	}
 	return g
+}
+
+// InBand returns a record in which the parameter sets of a message are in force,
+// those before its first slice: record itself where it holds them, and a new one
+// where it does not. It allocates nothing where nothing is new.
+func InBand(record, p []byte, lengthSize int) []byte {
+	var in *sets
+	c := newCursor(p, lengthSize)
+	for range maxGlanceUnits {
+		nal, ok := c.next()
+		t := TypeOf(nal)
+		if !ok || t >= Slice && t <= IDR {
+			break
+		}
+		set := t == SequenceParams || t == PictureParams || t == SPSExtension
+		if nal = trimZeros(nal); !set || bytes.Contains(record, nal) {
+			continue
+		}
+		if in == nil {
+			config, err := ReadConfig(record)
+			if err != nil {
+				config = Config{LengthSize: PartLengthSize}
+			}
+			in = newSets(config, nil)
+		}
+		in = in.with(nal)
+	}
+	if in == nil || len(in.config.SPS) == 0 {
+		return record
+	}
+	return in.config.Append(nil)
 }
 
 // cursor walks over the units at a message's beginning. A size of 0 stands for

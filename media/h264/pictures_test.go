@@ -144,7 +144,9 @@ func assemble(a *h264.Assembler, messages [][]byte, begins ...int) (all []h264.P
 			for k := range all {
 				all[k].Data = slices.Clone(all[k].Data) // what is given out is used by now
 			}
-			a.Begin()
+			if open := a.Begin(); len(all) > 0 && open != nil {
+				all[len(all)-1].Data = open
+			}
 		}
 		parts, whole := a.Add(nil, p)
 		if !whole {
