@@ -32,6 +32,9 @@ type reading struct {
 	ok         bool
 	dts        int64
 	begin, end int64
+	// reach is how far the show has come: to end, but where sound is sent long
+	// ahead of its pictures only as far as those.
+	reach int64
 	// keyed tells that the batch's first picture is an IDR picture, so that
 	// nothing after it needs anything before it; or that there is none at all.
 	keyed            bool
@@ -167,7 +170,7 @@ func (r *reading) place() {
 
 // measure finds the place in time of the frames from the first one given.
 func (r *reading) measure(first int) {
-	r.ok, r.dts, r.begin, r.end, r.keyed = false, 0, 0, 0, true
+	r.ok, r.dts, r.begin, r.end, r.reach, r.keyed = false, 0, 0, 0, 0, true
 	pictures := false
 	for i := range r.frames {
 		f := &r.frames[i]
@@ -177,6 +180,9 @@ func (r *reading) measure(first int) {
 			step = r.timeline.Video.Step
 		}
 		r.end = max(r.end, f.PTS+step)
+		if video {
+			r.reach = max(r.reach, f.PTS+step)
+		}
 		if i < first {
 			continue
 		}
@@ -190,6 +196,12 @@ func (r *reading) measure(first int) {
 		if video {
 			r.begin = min(r.begin, f.PTS)
 		}
+	}
+	switch ahead := r.timeline.Audio.Skew; {
+	case ahead <= media.Clock:
+		r.reach = r.end
+	case r.reach == 0:
+		r.reach = r.end - ahead
 	}
 }
 
