@@ -100,7 +100,7 @@ func (c *conn) report(e *ending) {
 	case e.code != "":
 		what = "publish refused"
 		c.cfg.Metrics.refused.WithLabelValues(e.Reason).Inc()
-	case e == drained || e.Reason == "lost":
+	case e == drained || e.Reason == "lost" || e.linger && e.Rule == "": // the last is a login that goes on
 		level = slog.LevelDebug
 	default:
 		c.cfg.Metrics.refused.WithLabelValues(e.Reason).Inc()
