@@ -229,11 +229,13 @@ func (s *Server) ServeTunnel(ctx context.Context, ln net.Listener, transport str
 			return context.WithValue(ctx, httpConnKey{}, h)
 		},
 		ConnState: func(nc net.Conn, state http.ConnState) {
-			if state != http.StateClosed {
-				return
-			}
-			if h, ok := open.LoadAndDelete(nc); ok {
-				h.(*httpConn).close()
+			switch state {
+			case http.StateActive: // the first bytes of a request have come
+				acknowledge(nc)
+			case http.StateClosed:
+				if h, ok := open.LoadAndDelete(nc); ok {
+					h.(*httpConn).close()
+				}
 			}
 		},
 	}
