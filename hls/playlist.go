@@ -25,7 +25,7 @@ func (s *State) LivePlaylist() []byte {
 	return s.media(first, s.Breaks+countBreaks(left), s.Entries[len(left):], "")
 }
 
-// vodPlaylist renders the whole broadcast, or what retention has left of it.
+// VODPlaylist renders the whole broadcast, or what retention has left of it.
 // runs are the entries of the index objects in order, the first of media
 // sequence first. While the broadcast is live the list is an EVENT: it only
 // grows, so that one without its beginning is none.
@@ -96,7 +96,7 @@ func (t tagLines) TagName() string       { return string(t) }
 func (t tagLines) Encode() *bytes.Buffer { return bytes.NewBufferString(string(t)) }
 func (t tagLines) String() string        { return string(t) }
 
-// multivariant renders a multivariant playlist with one rendition at uri (RFC
+// Multivariant renders a multivariant playlist with one rendition at uri (RFC
 // 8216, 4.3.4.2). That segments are independent stands in the media playlists,
 // which are right about it at every moment, and so not here, too.
 func (s *State) Multivariant(uri string) []byte {

@@ -235,14 +235,7 @@ func (s *State) check() error {
 	case min(s.Bandwidth, s.Average, s.Peak, s.Bytes, s.DurationMS, s.FrameRate) < 0:
 		return errors.New("negative sum")
 	}
-	f, err := formatNamed(s.Format)
-	if err != nil {
-		return err
-	}
-	if err := f.Check(s.Carry); err != nil {
-		return err
-	}
-	if _, err := parseTracks(s.Tracks); err != nil {
+	if err := s.checkMedia(); err != nil {
 		return err
 	}
 	for _, e := range s.Entries {
@@ -251,6 +244,19 @@ func (s *State) check() error {
 		}
 	}
 	return nil
+}
+
+// checkMedia checks what the next segment begins from.
+func (s *State) checkMedia() error {
+	f, err := formatNamed(s.Format)
+	if err != nil {
+		return err
+	}
+	if err := f.Check(s.Carry); err != nil {
+		return err
+	}
+	_, err = parseTracks(s.Tracks)
+	return err
 }
 
 // Encode returns the State's stored form, in the version that it has.

@@ -29,7 +29,6 @@ type camera struct {
 	muted    bool    // no pictures
 	bframes  int     // between two others
 	late     float64 // the sound arrives so much later than the pictures, s
-	jitter   float64 // of the stamps of the sound, both ways, ms
 	interval float64 // of batches, s
 }
 

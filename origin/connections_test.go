@@ -3,6 +3,7 @@ package origin
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -65,7 +66,8 @@ func TestConnectionsAreBounded(t *testing.T) {
 	}
 	gone := func(c net.Conn) bool {
 		_, err := io.ReadAll(c)
-		return err == nil || !err.(net.Error).Timeout()
+		var late net.Error
+		return !errors.As(err, &late) || !late.Timeout()
 	}
 
 	var silent []net.Conn

@@ -66,11 +66,7 @@ func (l layout) publicKey(block []byte) []byte {
 }
 
 // sign writes a block's digest by key into it.
-func (l layout) sign(block, key []byte) []byte {
-	digest := l.digest(block)
-	copy(digest, l.hmac(block, key))
-	return digest
-}
+func (l layout) sign(block, key []byte) { copy(l.digest(block), l.hmac(block, key)) }
 
 // hmac is the digest that a block should hold: that of all other bytes.
 func (l layout) hmac(block, key []byte) []byte {

@@ -50,16 +50,6 @@ var Root = sync.OnceValues(func() (string, error) {
 	}
 })
 
-// root is Root for a test.
-func root(t testing.TB) string {
-	t.Helper()
-	dir, err := Root()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return dir
-}
-
 // binary is weir with failpoints: the test binary of cmd/weir. It is built once
 // for each state of the source, by the first of the test processes that want
 // it, and stays in .cache/testweir, which make clean removes.
