@@ -110,13 +110,19 @@ type Bus struct {
 	nodes   *jet.Bucket // leases
 	jobs    *jet.Stream
 
+	roster *roster
+	seen   *snapshot
+
+	life    context.CancelFunc // ends the goroutines of the bus itself
+	alive   func() context.Context
+	running sync.WaitGroup
+
 	mu       sync.Mutex
 	sessions map[string]*Session
-	workers  int           // made so far
-	holding  chan struct{} // nil until the node's lease was asked for, closed when held
+	readers  map[string]uint64 // how far the log of a subject was read here
+	workers  int               // made so far
+	holding  chan struct{}     // nil until the node's lease was asked for, closed when held
 	closed   bool
-	cancel   context.CancelFunc // ends the goroutines of the bus itself
-	running  sync.WaitGroup
 }
 
 // Open connects to NATS, or starts it, and makes sure that streams and buckets
@@ -129,7 +135,11 @@ func Open(ctx context.Context, cfg Config) (*Bus, error) {
 		nodeLease: max(cfg.NodeLease, time.Second),
 		retain:    cfg.Retain,
 		sessions:  make(map[string]*Session),
+		readers:   make(map[string]uint64),
 	}
+	b.roster, b.seen = newRoster(b), newSnapshot(b)
+	life, end := context.WithCancel(context.WithoutCancel(ctx))
+	b.life, b.alive = end, func() context.Context { return life }
 	if cfg.NodeLease == 0 {
 		b.nodeLease = 10 * time.Second
 	}
@@ -156,17 +166,27 @@ func (b *Bus) Close() error {
 	b.mu.Lock()
 	again := b.closed
 	b.closed = true
-	cancel := b.cancel
 	b.mu.Unlock()
 	if again {
 		return nil
 	}
-	if cancel != nil {
-		cancel()
-	}
+	b.life()
 	b.running.Wait()
 	b.conn.Close()
 	return nil
+}
+
+// errandMost bounds whatever is done beside for one key, however long its
+// stream is away: the others do not wait, and it is tried again.
+const errandMost = 10 * time.Second
+
+// background runs f in a goroutine that Close ends and waits for.
+func (b *Bus) background(f func(context.Context)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.closed {
+		b.running.Go(func() { f(b.alive()) })
+	}
 }
 
 // Node is the name of this process in leases, entries and claims: what the

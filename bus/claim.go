@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"weir/bus/internal/jet"
@@ -13,12 +14,18 @@ import (
 // Claim is a rendition of a broadcast that a worker owns for its kind of work,
 // until somebody else does. One goroutine at a time may use it.
 type Claim struct {
-	worker *Worker
-	key    string
-	stream media.Stream
-	head   stateHead
-	state  []byte
-	rev    uint64
+	worker  *Worker
+	key     string
+	stream  media.Stream
+	claimed uint64 // the revision that made it ours
+
+	mu    sync.Mutex // Save and the worker's refresh
+	head  stateHead
+	state []byte
+	rev   uint64
+	born  time.Time // when the bucket was made in which that is
+	wrote time.Time // when that was
+	read  uint64    // how far the log was read then
 }
 
 // Broadcast is the id of the broadcast.
@@ -31,48 +38,101 @@ func (c *Claim) Rendition() string { _, r := c.worker.kind.parse(c.key); return 
 func (c *Claim) Stream() media.Stream { return c.stream }
 
 // State is what the owner before, or Save, saved last; nil if nothing was.
-func (c *Claim) State() []byte { return c.state }
+func (c *Claim) State() []byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.state
+}
 
 // Save is the checkpoint and the fence: it stores state if this worker still
 // owns the claim. An answer that was lost is looked up at the leader; Save
 // returns only when the state is known to be stored, or ErrNotOwner, or when
-// ctx ends. After that, saving the same state again finds out. To save the
-// same state now and then shows that the owner lives though it cannot go on.
+// ctx ends. After that, saving the same state again finds out.
+//
+// Where NATS has lost the claim, or gone back behind it, Save writes it anew:
+// whoever packages a broadcast knows best how far it is.
 func (c *Claim) Save(ctx context.Context, state []byte) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	return c.write(ctx, false, state)
 }
 
 // Close is the last Save. Nobody will claim the broadcast again, and its key
 // goes when the log has forgotten it, too.
 func (c *Claim) Close(ctx context.Context, state []byte) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	return c.write(ctx, true, state)
 }
 
+// refresh saves again what was saved last, which shows that the owner lives,
+// and that it still is the owner.
+func (c *Claim) refresh(ctx context.Context) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.head.Closed {
+		return nil
+	}
+	return c.write(ctx, false, c.state)
+}
+
+// write saves state. c.mu is held.
 func (c *Claim) write(ctx context.Context, closed bool, state []byte) error {
-	head := stateHead{Owner: c.worker.id, Stream: c.stream.String(), Format: c.worker.format(c.head), Closed: closed, Takeovers: c.head.Takeovers}
-	value, err := appendState(head, state)
-	if err != nil {
-		return err
+	head := stateHead{Owner: c.worker.id, Stream: c.stream.String(), Format: c.head.Format, Closed: closed, Takeovers: c.head.Takeovers}
+	if state != nil {
+		head.Format = c.worker.format(c.head)
 	}
 	var ttl time.Duration
 	if closed {
 		ttl = max(c.worker.bus.retain, time.Second)
 	}
-	rev, err := c.worker.claims.Put(ctx, c.key, value, c.rev, ttl)
-	var other *jet.Conflict
-	if errors.As(err, &other) {
-		return fmt.Errorf("save state: %w", ErrNotOwner)
+	for {
+		rev, err := putState(ctx, c.worker.claims, c.key, head, state, c.rev, ttl)
+		var other *jet.Conflict
+		if err == nil {
+			c.head, c.state, c.rev, c.wrote = head, state, rev, time.Now()
+			c.read = c.worker.progress(c.key)
+			return nil
+		}
+		if !errors.As(err, &other) {
+			return fmt.Errorf("save state: %w", err)
+		}
+		if lost, err := c.lost(ctx, other); err != nil || !lost {
+			return fmt.Errorf("save state: %w", errors.Join(ErrNotOwner, err))
+		}
+		c.worker.log.Error("nats has lost a claim, which is written anew", "broadcast", c.Broadcast(), "rendition", c.Rendition())
 	}
+}
+
+// lost tells whether what stands in the place of our revision is older than
+// that: NATS went back, or the bucket was made anew and nobody has claimed the
+// key there. Then ours is to be written over it.
+func (c *Claim) lost(ctx context.Context, other *jet.Conflict) (bool, error) {
+	born, err := c.worker.claims.Born(ctx)
 	if err != nil {
-		return fmt.Errorf("save state: %w", err)
+		return false, err
 	}
-	c.head, c.state, c.rev = head, state, rev
-	return nil
+	it := other.Item()
+	same := born.Equal(c.born)
+	if it.Value == nil {
+		c.rev, c.born = it.Rev, born
+		return !same, nil // else it was closed, and has expired
+	}
+	head, _, err := parseState(it.Value)
+	if err != nil || head.Closed || same && it.Rev > c.rev || !same && head.Owner != "" {
+		return false, err
+	}
+	c.rev, c.born = it.Rev, born
+	return true, nil
 }
 
 // claim takes the key at revision rev. It returns *jet.Conflict if the key has
 // changed since.
 func (w *Worker) claim(ctx context.Context, key string, rev uint64) (*Claim, error) {
+	born, err := w.claims.Born(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("claim: %w", err)
+	}
 	it, err := w.claims.Get(ctx, key)
 	if err != nil {
 		return nil, fmt.Errorf("claim: %w", err)
@@ -92,19 +152,17 @@ func (w *Worker) claim(ctx context.Context, key string, rev uint64) (*Claim, err
 		head.Takeovers++
 	}
 	head.Owner = w.id
-	value, err := appendState(head, state)
-	if err != nil {
-		return nil, err
-	}
-	if rev, err = w.claims.Put(ctx, key, value, rev, 0); err != nil {
+	if rev, err = putState(ctx, w.claims, key, head, state, rev, 0); err != nil {
 		return nil, fmt.Errorf("claim: %w", err)
 	}
-	return &Claim{worker: w, key: key, stream: stream, head: head, state: state, rev: rev}, nil
+	return &Claim{worker: w, key: key, stream: stream, head: head, state: state, claimed: rev, rev: rev, born: born, wrote: time.Now()}, nil
 }
 
 // release gives the claim back, if it is still ours: whoever sees it may take
 // it at once. It looks first, as the last Save may be undecided.
 func (c *Claim) release(ctx context.Context) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	for {
 		it, err := c.worker.claims.Get(ctx, c.key)
 		if err != nil {
@@ -115,11 +173,7 @@ func (c *Claim) release(ctx context.Context) error {
 			return nil // somebody else's, or nobody's any more
 		}
 		head.Owner = ""
-		value, err := appendState(head, state)
-		if err != nil {
-			return err
-		}
-		rev, err := c.worker.claims.Put(ctx, c.key, value, it.Rev, 0)
+		rev, err := putState(ctx, c.worker.claims, c.key, head, state, it.Rev, 0)
 		if err == nil {
 			c.head, c.state, c.rev = head, state, rev
 			return nil

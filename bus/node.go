@@ -62,24 +62,51 @@ func (b *Bus) tellKick(e Registration) {
 	}
 }
 
-// Kick asks the node that runs the session of stream s to end it, and returns
-// when the node has heard. ErrNotLive: there is no such session.
+// Kick ends what is open of stream s: a live session by its node, which has
+// heard when Kick returns; a broadcast that waits for its encoder, or whose end
+// is still to be written, at once. ErrNotLive: there is nothing.
 func (b *Bus) Kick(ctx context.Context, s media.Stream) error {
-	e, err := b.Registration(ctx, s)
+	err := b.kickOpen(ctx, s)
 	if err != nil {
 		return fmt.Errorf("kick %s: %w", s, err)
 	}
-	if e.State != Live {
-		return fmt.Errorf("kick %s: %w", s, ErrNotLive)
-	}
-	answer, err := b.conn.Request(ctx, kickSubject(e.Node), []byte(e.Session))
-	if err != nil {
-		return fmt.Errorf("kick %s: ask node %s: %w", s, e.Node, err)
-	}
-	if string(answer) != e.Session {
-		return fmt.Errorf("kick %s: %w", s, ErrNotLive)
-	}
 	return nil
+}
+
+func (b *Bus) kickOpen(ctx context.Context, s media.Stream) error {
+	e, err := b.Registration(ctx, s)
+	if err != nil {
+		return err
+	}
+	switch e.State {
+	case Live:
+		answer, err := b.conn.Request(ctx, kickSubject(e.Node), []byte(e.Session))
+		if errors.Is(err, jet.ErrNoResponders) {
+			return b.finish(ctx, e) // its node is gone, or does not know it
+		}
+		if err != nil {
+			return fmt.Errorf("ask node %s: %w", e.Node, err)
+		}
+		if string(answer) != e.Session {
+			return ErrNotLive
+		}
+		return nil
+	case Waiting:
+		return b.finish(ctx, e)
+	}
+	all, err := b.Ownerships(ctx)
+	if err != nil {
+		return err
+	}
+	err = ErrNotLive
+	for _, o := range all {
+		if o.Stream == s && !o.Closed {
+			if err = b.settle(ctx, s, o.Broadcast, o.Rendition); err != nil {
+				return err
+			}
+		}
+	}
+	return err
 }
 
 // ping asks whether the holder of a lease is there. jet.ErrNoResponders: it
@@ -122,10 +149,8 @@ func (b *Bus) hold(ctx context.Context) error {
 	if b.holding == nil {
 		b.holding = make(chan struct{})
 		held, once := b.holding, sync.Once{}
-		life, cancel := context.WithCancel(context.WithoutCancel(ctx))
-		b.cancel = cancel
 		l := lease{bus: b, key: nodePrefix + b.node, ttl: b.nodeLease, load: b.nodeLoad}
-		b.running.Go(func() { l.run(life, func() { once.Do(func() { close(held) }) }) })
+		b.running.Go(func() { l.run(b.alive(), func() { once.Do(func() { close(held) }) }) })
 	}
 	held := b.holding
 	b.mu.Unlock()

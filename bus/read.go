@@ -41,8 +41,20 @@ func (b *Bus) Read(ctx context.Context, broadcast, rendition string, after frame
 			OptStartSeq:   r.pos + 1,
 		}
 	}
+	message := func(m jet.Message) error {
+		err := r.message(m)
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.readers[subject] = m.Seq
+		return err
+	}
+	defer func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		delete(b.readers, subject)
+	}()
 	for {
-		err := stream.Follow(ctx, jet.Follower{Start: start, Message: r.message})
+		err := stream.Follow(ctx, jet.Follower{Start: start, Message: message})
 		if !errors.Is(err, errRewritten) {
 			return fmt.Errorf("read log: %w", err)
 		}

@@ -94,34 +94,27 @@ func (b *Bus) decide(ctx context.Context, e *Registration) error {
 
 // Streams lists the registry.
 func (b *Bus) Streams(ctx context.Context) ([]Registration, error) {
-	var all []Registration
-	err := b.streams.List(ctx, "", func(c jet.Change) error {
-		e, err := parseRegistration(c.Key, c.Item)
-		if err != nil {
-			b.log.Warn("registry entry skipped", "err", err)
-			return nil
-		}
-		all = append(all, e)
-		return nil
-	})
+	all, err := listed(ctx, b.seen, b.seen.streams)
 	if err != nil {
 		return nil, fmt.Errorf("list streams: %w", err)
 	}
 	return all, nil
 }
 
+func registrationOf(c jet.Change) (Registration, error) { return parseRegistration(c.Key, c.Item) }
+
 // Watch calls fn with every entry of the registry as it stands, and then with
 // each change, until fn fails or ctx ends. An entry that has gone comes with
 // an empty Broadcast.
 func (b *Bus) Watch(ctx context.Context, fn func(Registration) error) error {
-	return b.streams.Watch(ctx, "", func(c jet.Change) error {
-		e, err := parseRegistration(c.Key, c.Item)
+	return b.streams.Watch(ctx, jet.Watcher{Change: func(c jet.Change) error {
+		e, err := registrationOf(c)
 		if err != nil {
 			b.log.Warn("registry entry skipped", "err", err)
 			return nil
 		}
 		return fn(e)
-	}, func() error { return nil })
+	}})
 }
 
 // lose decides that the session which e names is lost, and writes it into the

@@ -38,6 +38,8 @@ type Session struct {
 	broadcast string
 	epoch     uint64
 	id        string
+	since     time.Time // as the registry has it
+	rev       uint64 // of the registry's entry that named it first
 	source    *Writer
 
 	mu      sync.Mutex
@@ -96,7 +98,7 @@ func (s *Session) register(ctx context.Context, now time.Time, c IfLive) (Regist
 		if err == nil {
 			s.bus.mu.Lock()
 			defer s.bus.mu.Unlock()
-			s.broadcast, s.epoch, s.registered = e.Broadcast, e.Epoch, true
+			s.broadcast, s.epoch, s.registered, s.since, s.rev = e.Broadcast, e.Epoch, true, e.Since, e.rev
 			s.began, s.rounds = time.Now(), rounds
 			s.stored.Store(s.began.UnixNano())
 			return before, nil

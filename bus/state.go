@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -75,6 +76,34 @@ func (k Kind) parse(key string) (broadcast, rendition string) {
 // whose owner ends it.
 func stateKey(broadcast string) string { return Segment.key(broadcast, Source) }
 
+// claimHeader carries a state entry's head beside it, for those who watch
+// entries and not their States.
+const claimHeader = "Weir-Claim"
+
+// putState writes a state entry at a revision.
+func putState(ctx context.Context, k *jet.Bucket, key string, h stateHead, state []byte, rev uint64, ttl time.Duration) (uint64, error) {
+	value, err := appendState(h, state)
+	if err != nil {
+		return 0, err
+	}
+	line, _, _ := bytes.Cut(value, []byte{'\n'})
+	return k.Write(ctx, jet.Write{Subject: k.Subject(key), Header: jet.Header{Name: claimHeader, Value: string(line)}, Data: value, After: rev, TTL: ttl})
+}
+
+// headOf is the head of an entry of which only headers came. Releases before
+// this one wrote none.
+func headOf(ctx context.Context, k *jet.Bucket, c jet.Change) (h stateHead, err error) {
+	if line := c.Header.Get(claimHeader); line != "" {
+		h, _, err = parseState([]byte(line))
+		return h, err
+	}
+	it, err := k.Get(ctx, c.Key)
+	if err == nil {
+		h, _, err = parseState(it.Value)
+	}
+	return h, err
+}
+
 func appendState(h stateHead, state []byte) ([]byte, error) {
 	line, err := json.Marshal(h)
 	if err != nil {
@@ -100,11 +129,7 @@ func parseState(value []byte) (stateHead, []byte, error) {
 // Announce makes a rendition of a broadcast claimable by workers of a kind, if
 // it is not known to them yet.
 func (b *Bus) Announce(ctx context.Context, k Kind, s media.Stream, broadcast, rendition string) error {
-	value, err := appendState(stateHead{Stream: s.String()}, nil)
-	if err != nil {
-		return err
-	}
-	if _, err := k.bucket(b).Put(ctx, k.key(broadcast, rendition), value, 0, 0); jet.IgnoreConflict(err) != nil {
+	if _, err := putState(ctx, k.bucket(b), k.key(broadcast, rendition), stateHead{Stream: s.String()}, nil, 0, 0); jet.IgnoreConflict(err) != nil {
 		return fmt.Errorf("announce broadcast: %w", err)
 	}
 	return nil
@@ -124,16 +149,7 @@ type Ownership struct {
 // Ownerships lists who packages what. Those without an owner, and not closed,
 // are work that waits for a worker.
 func (b *Bus) Ownerships(ctx context.Context) ([]Ownership, error) {
-	var all []Ownership
-	err := b.state.List(ctx, "", func(c jet.Change) error {
-		o, err := ownershipOf(c)
-		if err != nil {
-			b.log.Warn("state entry skipped", "key", c.Key, "err", err)
-			return nil
-		}
-		all = append(all, o)
-		return nil
-	})
+	all, err := listed(ctx, b.seen, b.seen.states)
 	if err != nil {
 		return nil, fmt.Errorf("list ownerships: %w", err)
 	}
@@ -167,19 +183,17 @@ type WorkerLoad struct {
 
 // Workers lists the workers of a kind that hold a lease.
 func (b *Bus) Workers(ctx context.Context, k Kind) ([]WorkerLoad, error) {
-	var all []WorkerLoad
-	err := b.nodes.List(ctx, workerPrefix, func(c jet.Change) error {
-		w := WorkerLoad{Node: strings.TrimPrefix(c.Key, workerPrefix)}
-		if err := json.Unmarshal(c.Value, &w.Load); err != nil {
-			return fmt.Errorf("read lease %s: %w", c.Key, err)
-		}
-		if cmp.Or(w.Kind, Segment) == k {
-			all = append(all, w)
-		}
-		return nil
-	})
+	all, err := listed(ctx, b.seen, b.seen.leases)
 	if err != nil {
 		return nil, fmt.Errorf("list workers: %w", err)
 	}
-	return all, nil
+	return slices.DeleteFunc(all, func(w WorkerLoad) bool { return cmp.Or(w.Kind, Segment) != k }), nil
+}
+
+func workerLoadOf(c jet.Change) (WorkerLoad, error) {
+	w := WorkerLoad{Node: strings.TrimPrefix(c.Key, workerPrefix)}
+	if err := json.Unmarshal(c.Value, &w.Load); err != nil {
+		return WorkerLoad{}, fmt.Errorf("read lease: %w", err)
+	}
+	return w, nil
 }

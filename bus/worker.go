@@ -28,6 +28,10 @@ type WorkConfig struct {
 	Stall time.Duration
 }
 
+// outrun is how long the watch may be behind what we have written ourselves. An
+// older revision that comes later says that NATS went back.
+const outrun = 5 * time.Second
+
 // claimSpread is how long a fully loaded worker leaves an unowned broadcast to
 // others; one that is idle takes it at once.
 const claimSpread = 100 * time.Millisecond
@@ -41,14 +45,19 @@ type Worker struct {
 	claims *jet.Bucket
 	cfg    WorkConfig
 	log    *slog.Logger
-	roster *roster
 	wake   chan struct{}
 
-	mu    sync.Mutex
-	keys  map[string]*stateView
-	owned map[string]bool                    // being claimed, or running
-	leave map[string]context.CancelCauseFunc // of the running ones
-	taken WorkerStats
+	mu      sync.Mutex
+	keys    map[string]*stateView
+	owned   map[string]bool         // being claimed, or running
+	running map[string]*claimAtWork // of those
+	taken   WorkerStats
+}
+
+// claimAtWork is a claim whose handler runs.
+type claimAtWork struct {
+	claim *Claim
+	leave context.CancelCauseFunc
 }
 
 // stateView is what the worker knows of a state entry.
@@ -90,12 +99,12 @@ func (b *Bus) Work(k Kind, cfg WorkConfig) *Worker {
 	}
 	w := &Worker{
 		bus: b, kind: k, id: b.workerID(), claims: k.bucket(b), cfg: cfg, log: b.log,
-		wake:  make(chan struct{}, 1),
-		keys:  make(map[string]*stateView),
-		owned: make(map[string]bool),
-		leave: make(map[string]context.CancelCauseFunc),
+		wake:    make(chan struct{}, 1),
+		keys:    make(map[string]*stateView),
+		owned:   make(map[string]bool),
+		running: make(map[string]*claimAtWork),
 	}
-	w.roster = newRoster(b, workerPrefix, w.id, w.stir)
+	b.roster.tell(w.stir)
 	return w
 }
 
@@ -142,12 +151,11 @@ func (w *Worker) Run(ctx context.Context, handle func(ctx context.Context, c *Cl
 	var once sync.Once
 	l := lease{bus: w.bus, key: workerPrefix + w.id, ttl: w.cfg.Lease, load: w.load}
 	work, stop := context.WithCancel(ctx)
-	failed := make(chan error, 2)
+	failed := make(chan error, 1)
 	var parts, handlers sync.WaitGroup
 	parts.Go(func() { l.run(life, func() { once.Do(func() { close(held) }) }) })
-	parts.Go(func() { failed <- w.roster.run(life) })
 	parts.Go(func() { failed <- w.watch(life) })
-	parts.Go(func() { w.roster.probe(life) })
+	parts.Go(func() { w.bus.roster.probe(life, l.key) })
 	parts.Go(func() { w.watchStalls(life) })
 
 	select {
@@ -160,7 +168,6 @@ func (w *Worker) Run(ctx context.Context, handle func(ctx context.Context, c *Cl
 	handlers.Wait()
 	end()
 	parts.Wait()
-	w.roster.requests.Wait()
 	leave()
 	if err != nil {
 		return fmt.Errorf("run worker: %w", err)
@@ -196,48 +203,62 @@ func (w *Worker) stir() {
 	}
 }
 
-// watch follows the state entries.
+// watch follows the heads of the state entries: their States are their
+// owners'.
 func (w *Worker) watch(ctx context.Context) error {
-	return w.claims.Watch(ctx, w.kind.prefix(), func(c jet.Change) error {
-		if c.Value == nil {
+	return w.claims.Watch(ctx, jet.Watcher{Prefix: w.kind.prefix(), Headers: true, Change: func(c jet.Change) error {
+		if c.Gone {
 			w.forget(ctx, c.Key)
 			return nil
 		}
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		head, _, err := parseState(c.Value)
+		head, err := headOf(ctx, w.claims, c)
 		if err != nil {
 			w.log.Warn("state entry skipped", "key", c.Key, "err", err)
 			return nil
 		}
+		w.mu.Lock()
+		defer w.mu.Unlock()
 		w.learn(c.Key, head, c.Rev)
 		return nil
-	}, func() error { return nil })
+	}})
 }
 
-// forget takes note that an entry has gone. Nobody owns what is not there; but
-// that it has gone may be a mistake of a watch that was interrupted.
+// forget takes note that an entry has gone. If we run it, its claim finds out
+// why: NATS may have lost it.
 func (w *Worker) forget(ctx context.Context, key string) {
 	w.mu.Lock()
 	delete(w.keys, key)
-	leave := w.leave[key]
+	r := w.running[key]
 	w.mu.Unlock()
-	if leave == nil {
-		return
-	}
-	if it, err := w.claims.Get(ctx, key); err == nil && it.Value == nil {
-		leave(ErrNotOwner)
+	if r != nil {
+		w.refresh(ctx, r)
 	}
 }
 
-// learn takes note of an entry. w.mu is held.
+// refresh saves a claim again, beside. One that is not ours any more is left.
+func (w *Worker) refresh(ctx context.Context, r *claimAtWork) {
+	w.bus.background(func(life context.Context) {
+		life, cancel := context.WithTimeout(life, errandMost)
+		defer cancel()
+		defer context.AfterFunc(ctx, cancel)()
+		if err := r.claim.refresh(life); errors.Is(err, ErrNotOwner) {
+			r.leave(ErrNotOwner)
+		}
+	})
+}
+
+// learn takes note of an entry. w.mu is held. An owner whose entry names
+// another is told to leave: two would do the same work.
 func (w *Worker) learn(key string, head stateHead, rev uint64) {
 	v := w.keys[key]
 	if v == nil {
 		v = &stateView{}
 		w.keys[key] = v
 	}
-	if rev <= v.rev {
+	if r := w.running[key]; r != nil && head.Owner != w.id && rev > r.claim.claimed {
+		r.leave(ErrNotOwner)
+	}
+	if rev == v.rev || rev < v.rev && time.Since(v.changed) < outrun {
 		return // we know it already, from having written it
 	}
 	v.stateHead, v.rev, v.changed, v.stuck, v.tail = head, rev, time.Now(), false, 0
@@ -271,7 +292,7 @@ func (w *Worker) schedule(ctx context.Context, handlers *sync.WaitGroup, handle 
 		case <-w.wake:
 		case <-timer.C:
 		}
-		ready, next := w.scan(ctx, time.Now())
+		ready, next := w.scan(time.Now())
 		for _, d := range ready {
 			handlers.Go(func() { w.own(ctx, d, handle) })
 		}
@@ -288,7 +309,7 @@ type decision struct {
 
 // scan marks the entries that are to be claimed at now as owned, and returns
 // them, and when to look again.
-func (w *Worker) scan(ctx context.Context, now time.Time) (ready []decision, next time.Duration) {
+func (w *Worker) scan(now time.Time) (ready []decision, next time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	next = rescan
@@ -296,7 +317,7 @@ func (w *Worker) scan(ctx context.Context, now time.Time) (ready []decision, nex
 		if v.Closed || w.owned[key] || v.Format != 0 && !slices.Contains(w.cfg.Formats, v.Format) {
 			continue
 		}
-		if !w.available(v) && !w.roster.isDead(ctx, v.Owner) {
+		if !w.available(v) && !w.bus.roster.isDead(workerPrefix+v.Owner) {
 			v.free = time.Time{}
 			continue
 		}
@@ -370,11 +391,11 @@ func (w *Worker) handle(ctx context.Context, c *Claim, handle func(context.Conte
 	ctx, leave := context.WithCancelCause(ctx)
 	defer leave(nil)
 	w.mu.Lock()
-	w.leave[c.key] = leave
+	w.running[c.key] = &claimAtWork{c, leave}
 	w.mu.Unlock()
 	err := handle(ctx, c)
 	w.mu.Lock()
-	delete(w.leave, c.key)
+	delete(w.running, c.key)
 	w.mu.Unlock()
 	if cause := context.Cause(ctx); errors.Is(cause, ErrNotOwner) {
 		return cause
@@ -433,13 +454,45 @@ func (w *Worker) outdated(key string, rev uint64, d time.Duration) {
 }
 
 // watchStalls looks for owners that answer but make no commits though the log
-// grows.
+// grows, and shows of what runs here that it goes on.
 func (w *Worker) watchStalls(ctx context.Context) {
 	for jet.Sleep(ctx, max(w.cfg.Stall/4, 10*time.Millisecond)) == nil {
+		for _, r := range w.unsaved() {
+			w.refresh(ctx, r)
+		}
 		for _, key := range w.idle() {
-			w.lookAtTail(ctx, key)
+			w.bus.background(func(life context.Context) {
+				life, cancel := context.WithTimeout(life, errandMost)
+				defer cancel()
+				w.lookAtTail(life, key)
+			})
 		}
 	}
+}
+
+// progress is how far the log of an entry was read here.
+func (w *Worker) progress(key string) uint64 {
+	subject, _ := w.bus.topic(w.kind.parse(key))
+	w.bus.mu.Lock()
+	defer w.bus.mu.Unlock()
+	return w.bus.readers[subject]
+}
+
+// unsaved are the claims of which the log is read, and of which there is
+// nothing to be saved for long: of a stream that makes no segments.
+func (w *Worker) unsaved() (all []*claimAtWork) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for key, r := range w.running {
+		if !r.claim.mu.TryLock() {
+			continue // it is being saved
+		}
+		if time.Since(r.claim.wrote) > w.cfg.Stall/4 && w.progress(key) > r.claim.read {
+			all = append(all, r)
+		}
+		r.claim.mu.Unlock()
+	}
+	return all
 }
 
 // idle returns the entries of others that have not changed for a stall.

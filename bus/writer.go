@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 
@@ -39,6 +40,13 @@ func (s *Session) writer(rendition string) *Writer {
 	w := &Writer{session: s, rendition: rendition}
 	w.subject, w.shard = s.bus.topic(s.broadcast, rendition)
 	return w
+}
+
+// renditions are the names of the writers.
+func (s *Session) renditions() (names []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Sorted(maps.Keys(s.writers))
 }
 
 // renditionName is one token of a subject, and of an object's key.

@@ -53,6 +53,9 @@ type Conn struct {
 	revived   time.Time                // when the embedded JetStream was last started anew
 	connected time.Time                // when the connection was last made; zero while there is none
 	lost      chan struct{}            // closed when the connection is lost
+	away      time.Time                // since when there is none that was there before
+	told      time.Time                // when we last said why
+	answered  time.Time                // when JetStream last answered a write, or we last changed servers
 	closing   bool
 }
 
@@ -69,10 +72,12 @@ func Connect(cfg Config) (*Conn, error) {
 		nats.ReconnectBufSize(-1),
 		nats.RetryOnFailedConnect(true),
 		nats.Timeout(2 * time.Second),
+		nats.IgnoreAuthErrorAbort(), // a server that is being reconfigured refuses everybody for a moment
 		nats.PingInterval(2 * time.Second),
 		nats.MaxPingsOutstanding(2),
 		nats.ConnectHandler(func(*nats.Conn) { c.gained() }),
 		nats.ReconnectHandler(func(*nats.Conn) { c.gained() }),
+		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { c.refused(err) }),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { c.dropped(err) }),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { c.log.Warn("nats", "err", err) }),
 	}
@@ -106,12 +111,68 @@ func (c *Conn) gained() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.connected = time.Now()
+	if !c.away.IsZero() {
+		c.log.Info("nats is connected again", "server", c.nc.ConnectedServerName(), "after", time.Since(c.away).Round(time.Millisecond).String())
+	}
+	c.away, c.told = time.Time{}, time.Time{}
+}
+
+// complainEvery is how often a connection that cannot be made says why.
+const complainEvery = 10 * time.Second
+
+// refused says why no connection can be made, which is tried again all the
+// same.
+func (c *Conn) refused(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closing || time.Since(c.told) < complainEvery {
+		return
+	}
+	c.told = time.Now()
+	c.log.Warn("nats cannot be reached, and is tried again", "err", err)
+}
+
+// silentMost is how long JetStream may leave writes unanswered before another
+// server is asked: the one we are connected to may be cut off from the rest. It
+// is longer than most elections.
+const silentMost = 6 * time.Second
+
+// heard takes note of an answer.
+func (c *Conn) heard() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.answered = time.Now()
+}
+
+// leaveSilent connects to another server where JetStream has not answered a
+// write that was first tried at began, nor any other for a while.
+func (c *Conn) leaveSilent(began time.Time) {
+	c.mu.Lock()
+	latest := began
+	if c.answered.After(latest) {
+		latest = c.answered
+	}
+	silent := c.server == nil && !c.connected.IsZero() && time.Since(latest) > silentMost
+	if silent {
+		c.answered = time.Now()
+	}
+	c.mu.Unlock()
+	if !silent || len(c.nc.Servers()) < 2 {
+		return
+	}
+	c.log.Warn("jetstream does not answer: another server is asked", "server", c.nc.ConnectedServerName())
+	if err := c.nc.ForceReconnect(); err != nil {
+		c.log.Debug("not reconnected", "err", err)
+	}
 }
 
 func (c *Conn) dropped(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.connected = time.Time{}
+	if c.away.IsZero() {
+		c.away = time.Now()
+	}
 	close(c.lost)
 	c.lost = make(chan struct{})
 	if err != nil && !c.closing {

@@ -82,3 +82,12 @@ func hopeless(err error) bool {
 	}
 	return api.Code == 400
 }
+
+// Born is when the stream was made that goes by this name now.
+func (s *Stream) Born(ctx context.Context) (time.Time, error) {
+	now, err := s.conn.js.Stream(ctx, s.CachedInfo().Config.Name)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("look at stream: %w", err)
+	}
+	return now.CachedInfo().Created, nil
+}

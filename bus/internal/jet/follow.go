@@ -37,20 +37,19 @@ type Follower struct {
 	Start func(*jetstream.StreamInfo) jetstream.ConsumerConfig
 	// Message takes the messages, in order and without holes.
 	Message func(Message) error
-	// Begun is called when a consumer is there. Optional.
-	Begun func(context.Context) error
-	// Silence is called whenever no message has come for a while, though the
-	// consumer lives. Optional.
-	Silence func(context.Context) error
+	// Idle is called when nothing has come for a moment: once after the last
+	// message, and again each time until it is not needed any more. Optional.
+	Idle func(context.Context, jetstream.Consumer) error
 }
 
 const (
 	// heartbeat is the rhythm of a consumer that has nothing to deliver. One
 	// that has missed two is given up.
 	heartbeat = time.Second
-	// silent is how long a while is: long enough for a consumer that is dead to
-	// be given up before.
-	silent = 3 * heartbeat
+	// moment is how long nothing comes before a follower is idle. It is asked at
+	// most idleMost times in a row: a second of silence says all.
+	moment   = 250 * time.Millisecond
+	idleMost = 20
 )
 
 // Follow reads a stream until a function of f fails or ctx ends; their error
@@ -120,13 +119,8 @@ func (s *Stream) consume(ctx context.Context, f Follower) error {
 		return fmt.Errorf("start a consumer: %w", err)
 	}
 	defer messages.Stop()
-	if f.Begun != nil {
-		if err := f.Begun(ctx); err != nil {
-			return handlerError{err}
-		}
-	}
 	for n := uint64(1); ; n++ {
-		r, err := f.next(ctx, messages, n)
+		r, err := f.next(ctx, c, messages, n)
 		if err != nil {
 			return err
 		}
@@ -153,16 +147,16 @@ func (s *Stream) begin(ctx context.Context, f Follower) (jetstream.Consumer, err
 }
 
 // next waits for the consumer's n-th message.
-func (f Follower) next(ctx context.Context, messages jetstream.MessagesContext, n uint64) (Message, error) {
-	for {
+func (f Follower) next(ctx context.Context, c jetstream.Consumer, messages jetstream.MessagesContext, n uint64) (Message, error) {
+	for idle := 0; ; idle++ {
 		wait, cancel := ctx, func() {}
-		if f.Silence != nil {
-			wait, cancel = context.WithTimeout(ctx, silent)
+		if f.Idle != nil && idle < idleMost {
+			wait, cancel = context.WithTimeout(ctx, moment)
 		}
 		m, err := messages.Next(jetstream.NextContext(wait))
 		cancel()
-		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil && f.Silence != nil {
-			if err := f.Silence(ctx); err != nil {
+		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil && f.Idle != nil {
+			if err := f.Idle(ctx, c); err != nil {
 				return Message{}, handlerError{err}
 			}
 			continue

@@ -12,6 +12,10 @@ import (
 // partBytes and its header; a State has at most 16 kB.
 const maxPayload = 1 << 20
 
+// syncEvery is how often what was written goes to the disk itself. NATS'
+// default of two minutes is what a power cut takes back.
+const syncEvery = time.Second
+
 // startServer starts a NATS server inside this process that listens nowhere
 // and keeps JetStream under dir.
 func startServer(dir string) (*server.Server, error) {
@@ -29,6 +33,7 @@ func startServer(dir string) (*server.Server, error) {
 		JetStreamMaxMemory:     anyStore,
 		JetStreamMaxStore:      anyStore,
 		DisableJetStreamBanner: true,
+		SyncInterval:           syncEvery,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("start nats: %w", err)

@@ -3,128 +3,142 @@ package jet
 import (
 	"context"
 	"errors"
-	"maps"
 	"strings"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Change is what a watcher learns of a key. Value is nil when the key is gone.
+// Change is what a watcher learns of a key. Where Gone, there is none (any
+// more). Value is nil where headers only are watched.
 type Change struct {
 	Key string
 	Item
+	Gone   bool
+	Header nats.Header
 	Stored time.Time // by the server's clock
 }
 
-// Watch calls fn with every key of the bucket that begins with prefix as it
-// stands, then synced, then fn again with each change, until fn or synced
-// fail or ctx ends. After any trouble it looks at all keys anew, so that no
-// deletion is missed, and calls synced again.
-func (k *Bucket) Watch(ctx context.Context, prefix string, fn func(Change) error, synced func() error) error {
-	w := watcher{fn: fn, synced: synced, bucket: k, filter: k.prefix + prefix + ">", known: make(map[string]bool)}
-	return k.Follow(ctx, Follower{
-		Start: func(*jetstream.StreamInfo) jetstream.ConsumerConfig {
-			return jetstream.ConsumerConfig{FilterSubject: w.filter, DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy}
-		},
-		Begun:   w.look,
-		Message: w.message,
-		Silence: w.quiet,
-	})
+// Watcher is whoever watches keys. An error of its functions ends that.
+type Watcher struct {
+	Prefix string // of the keys; empty: all
+	// Headers: values are not wanted.
+	Headers bool
+	Change  func(Change) error
+	// Synced is called when all keys that there were have come. Optional.
+	Synced func() error
 }
 
-// watcher is a watch under way.
-type watcher struct {
-	fn     func(Change) error
-	synced func() error
+// Watch tells w of every key of the bucket as it stands, and then of each
+// change, until ctx ends or w fails. After any trouble it looks at all keys
+// anew, so that no deletion is missed, and is synced again.
+func (k *Bucket) Watch(ctx context.Context, w Watcher) error {
+	x := watch{Watcher: w, bucket: k, known: make(map[string]bool)}
+	if x.Synced == nil {
+		x.Synced = func() error { return nil }
+	}
+	return k.Follow(ctx, Follower{Start: x.start, Message: x.message, Idle: x.idle})
+}
+
+// watch is a Watcher at work.
+type watch struct {
+	Watcher
 	bucket *Bucket
-	filter string
-	known  map[string]bool // keys that are there
+	known  map[string]bool // keys that are there; true: seen since looking began
 
-	// While the keys are looked at (anew): those that must come, and those
-	// that were known but have not come.
-	looking bool
-	coming  map[string]bool
-	missing map[string]bool
+	// While the keys are looked at (anew): the sequence that the stream had then.
+	// A consumer delivers in order, so that with it, or a later one, all have
+	// come; but for a key that was written before its turn, whose turn is later
+	// then. So the stream is asked once more when that has come.
+	looking, again bool
+	until          uint64
 }
 
-// look begins to look at all keys. It asks which there are: the number of
-// messages that a consumer has pending does not tell, one of a key that is
-// written meanwhile is taken off it before its successor is put on.
-func (w *watcher) look(ctx context.Context) error {
-	w.looking, w.coming, w.missing = true, make(map[string]bool), maps.Clone(w.known)
-	var info *jetstream.StreamInfo
-	for try := 0; ; try++ {
-		attempt, cancel := context.WithTimeout(ctx, time.Second)
-		var err error
-		info, err = w.bucket.Info(attempt, jetstream.WithSubjectFilter(w.filter))
-		cancel()
-		if err == nil {
-			break
-		}
-		if Pause(ctx, try) != nil {
-			return nil // the consumer ends with ctx, too
-		}
+func (w *watch) start(info *jetstream.StreamInfo) jetstream.ConsumerConfig {
+	w.looking, w.again, w.until = true, true, info.State.LastSeq
+	for key := range w.known {
+		w.known[key] = false
 	}
-	for subject := range info.State.Subjects {
-		w.coming[strings.TrimPrefix(subject, w.bucket.prefix)] = true
+	return jetstream.ConsumerConfig{
+		FilterSubject: w.bucket.prefix + w.Prefix + ">",
+		DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy,
+		HeadersOnly:   w.Headers,
 	}
-	return w.check()
 }
 
-func (w *watcher) message(m Message) error {
-	c := Change{Key: strings.TrimPrefix(m.Subject, w.bucket.prefix), Item: Item{Rev: m.Seq}, Stored: m.Stored}
-	if tombstone(m.Header) {
+func (w *watch) message(m Message) error {
+	c := Change{Key: strings.TrimPrefix(m.Subject, w.bucket.prefix), Header: m.Header, Stored: m.Stored}
+	c.Rev, c.Gone = m.Seq, tombstone(m.Header)
+	if c.Gone {
 		delete(w.known, c.Key)
 	} else {
-		c.Value, w.known[c.Key] = m.Data, true
+		w.known[c.Key] = true
+		if !w.Headers {
+			c.Value = m.Data
+		}
 	}
-	if err := w.fn(c); err != nil || !w.looking {
+	if err := w.Change(c); err != nil || !w.looking || m.Seq < w.until {
 		return err
 	}
-	delete(w.coming, c.Key)
-	delete(w.missing, c.Key)
-	return w.check()
-}
-
-func (w *watcher) check() error {
-	if len(w.coming) > 0 {
-		return nil
+	if w.again {
+		w.again = false
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		now, err := w.bucket.conn.js.Stream(ctx, w.bucket.CachedInfo().Config.Name)
+		if err != nil {
+			return nil // idle will tell
+		}
+		if w.until = now.CachedInfo().State.LastSeq; m.Seq < w.until {
+			return nil
+		}
 	}
-	return w.sync()
+	return w.sync(context.Background())
 }
 
-// quiet asks for what does not come: the mark of a deletion may have expired
-// before it was delivered, and the consumer's server may be behind the leader.
-func (w *watcher) quiet(ctx context.Context) error {
+// idle is asked when nothing comes: the last message may be one of no interest,
+// or the mark of a deletion that has expired. What a consumer still has to
+// deliver is known to it. That count was seen too low while keys were written,
+// for as long as that takes: not for as long as nothing has come.
+func (w *watch) idle(ctx context.Context, c jetstream.Consumer) error {
 	if !w.looking {
 		return nil
 	}
-	for key := range w.coming {
-		m, err := w.bucket.Last(ctx, w.bucket.Subject(key))
-		if err != nil {
-			return nil // the consumer ends with ctx, too
-		}
-		if it := itemOf(m); it.Value != nil {
-			w.known[key] = true
-			delete(w.missing, key)
-			if err := w.fn(Change{key, it, m.Time}); err != nil {
-				return err
-			}
-		}
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	info, err := c.Info(ctx)
+	if err != nil || info.NumPending > 0 {
+		return nil // asked again, or given up with its consumer
 	}
-	return w.sync()
+	return w.sync(ctx)
 }
 
-func (w *watcher) sync() error {
-	for key := range w.missing {
-		delete(w.known, key)
-		if err := w.fn(Change{Key: key}); err != nil {
+// sync ends looking. What was known and has not come is gone, if the leader
+// says so.
+func (w *watch) sync(ctx context.Context) error {
+	w.looking = false
+	for key, seen := range w.known {
+		if seen {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(ctx, time.Second)
+		m, err := w.bucket.Last(ctx, w.bucket.Subject(key))
+		cancel()
+		if err != nil {
+			continue // the next trouble looks again
+		}
+		c := Change{Key: key, Item: itemOf(m), Gone: itemOf(m).Value == nil}
+		if m != nil {
+			c.Header, c.Stored = m.Header, m.Time
+		}
+		if c.Gone {
+			delete(w.known, key)
+		}
+		if err := w.Change(c); err != nil {
 			return err
 		}
 	}
-	w.looking, w.coming, w.missing = false, nil, nil
-	return w.synced()
+	return w.Synced()
 }
 
 // errSynced ends a watch that wanted the present only.
@@ -132,14 +146,20 @@ var errSynced = errors.New("synced")
 
 // List calls fn with every key of the bucket that begins with prefix.
 func (k *Bucket) List(ctx context.Context, prefix string, fn func(Change) error) error {
-	err := k.Watch(ctx, prefix, func(c Change) error {
-		if c.Value == nil {
-			return nil
+	all := make(map[string]Change)
+	err := k.Watch(ctx, Watcher{Prefix: prefix, Change: func(c Change) error {
+		if all[c.Key] = c; c.Gone {
+			delete(all, c.Key)
 		}
-		return fn(c)
-	}, func() error { return errSynced })
-	if errors.Is(err, errSynced) {
 		return nil
+	}, Synced: func() error { return errSynced }})
+	if !errors.Is(err, errSynced) {
+		return err
 	}
-	return err
+	for _, c := range all {
+		if err := fn(c); err != nil {
+			return err
+		}
+	}
+	return nil
 }

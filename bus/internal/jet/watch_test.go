@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -40,48 +39,133 @@ func bucketForTest(t *testing.T) *Bucket {
 	return NewBucket(s, "test")
 }
 
-// TestWatcherIsQuiet: a consumer lives, and does not deliver all that there
-// is, as its server is behind the leader. The leader is asked for the rest.
-func TestWatcherIsQuiet(t *testing.T) {
+// put writes a key.
+func put(t *testing.T, k *Bucket, key string, rev uint64) uint64 {
+	t.Helper()
+	rev, err := k.Put(within(t, 5*time.Second), key, []byte("x"), rev, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rev
+}
+
+// list returns the keys of a bucket.
+func list(t *testing.T, k *Bucket, prefix string) (keys []string) {
+	t.Helper()
+	err := k.List(within(t, 5*time.Second), prefix, func(c Change) error { keys = append(keys, c.Key); return nil })
+	if err != nil {
+		t.Fatalf("list: %v", err)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// TestListEnds: a list ends by the last sequence there was, whatever became of
+// that: a key, one of no interest, a mark, a mark that has expired.
+func TestListEnds(t *testing.T) {
 	t.Parallel()
 	k := bucketForTest(t)
-	for i := range 3 {
-		if _, err := k.Put(within(t, time.Second), fmt.Sprint("k", i), []byte("x"), 0, 0); err != nil {
-			t.Fatal(err)
+	if got := list(t, k, ""); len(got) != 0 {
+		t.Errorf("an empty bucket lists %q", got)
+	}
+	put(t, k, "a.1", 0)
+	put(t, k, "a.2", 0)
+	b := put(t, k, "b.1", 0)
+	if got := list(t, k, "a."); !slices.Equal(got, []string{"a.1", "a.2"}) {
+		t.Errorf("behind another's key: %q", got)
+	}
+	if _, err := k.Write(within(t, 5*time.Second), Write{Subject: k.Subject("b.1"), Remove: true, After: b, TTL: time.Second}); err != nil {
+		t.Fatal(err)
+	}
+	for range 8 { // while the mark expires
+		if got := list(t, k, ""); !slices.Equal(got, []string{"a.1", "a.2"}) {
+			t.Errorf("behind a mark: %q", got)
+		}
+		time.Sleep(300 * time.Millisecond)
+	}
+}
+
+// TestListWhileMarksExpire: keys are written and marks expire all the time. No
+// list hangs, none is short. Before lists ended by the last sequence, one in
+// twelve did not end at all.
+func TestListWhileMarksExpire(t *testing.T) {
+	t.Parallel()
+	k := bucketForTest(t)
+	const keys = 50
+	for i := range keys {
+		put(t, k, fmt.Sprint("k", i), 0)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		rev := uint64(1)
+		for i := 0; ctx.Err() == nil; i++ {
+			key := fmt.Sprint("gone", i)
+			r, err := k.Put(ctx, key, []byte("x"), 0, 0)
+			if err == nil {
+				_, _ = k.Write(ctx, Write{Subject: k.Subject(key), Remove: true, After: r, TTL: time.Second})
+			}
+			if i%2 == 0 {
+				if r, err := k.Put(ctx, "k0", []byte("y"), rev, 0); err == nil {
+					rev = r
+				}
+			}
+			_ = Sleep(ctx, 100*time.Millisecond)
+		}
+	}()
+	for end := time.Now().Add(6 * time.Second); time.Now().Before(end); {
+		n := 0
+		for _, key := range list(t, k, "") {
+			if key[0] == 'k' {
+				n++
+			}
+		}
+		if n != keys {
+			t.Errorf("%d keys of %d are listed", n, keys)
 		}
 	}
-	values := make(map[string]string)
-	synced := 0
-	w := watcher{
-		bucket: k, filter: k.Subject(">"),
-		known: map[string]bool{"k1": true, "gone": true, "expired": true},
-		fn: func(c Change) error {
-			values[c.Key] = string(c.Value)
+	cancel()
+	<-done
+}
+
+// TestWatchIsInterrupted: what was deleted while nobody watched is told.
+func TestWatchIsInterrupted(t *testing.T) {
+	t.Parallel()
+	k := bucketForTest(t)
+	put(t, k, "a", 0)
+	b := put(t, k, "b", 0)
+	gone, synced := make(chan string, 10), make(chan bool, 10)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() {
+		done <- k.Watch(ctx, Watcher{Headers: true, Change: func(c Change) error {
+			if c.Gone {
+				gone <- c.Key
+			} else if c.Value != nil {
+				t.Errorf("%s came with a value", c.Key)
+			}
 			return nil
-		},
-		synced: func() error { synced++; return nil },
-	}
-	ctx := within(t, 5*time.Second)
-	if err := w.look(ctx); err != nil {
+		}, Synced: func() error { synced <- true; return nil }})
+	}()
+	<-synced
+	if err := k.Purge(within(t, 5*time.Second), jetstream.WithPurgeSubject(k.Subject("b"))); err != nil {
 		t.Fatal(err)
 	}
-	w.coming["expired"] = true // its mark was there when the keys were looked at
-	if err := w.message(Message{Subject: k.Subject("k0"), Data: []byte("x")}); err != nil {
-		t.Fatal(err)
-	}
-	if synced != 0 {
-		t.Error("in sync with one key of three")
-	}
-	for range 2 { // the second time there is nothing to do
-		if err := w.quiet(ctx); err != nil {
-			t.Fatal(err)
+	// Whoever is connected anew looks anew.
+	k.conn.mu.Lock()
+	close(k.conn.lost)
+	k.conn.lost = make(chan struct{})
+	k.conn.mu.Unlock()
+	select {
+	case key := <-gone:
+		if key != "b" {
+			t.Errorf("%s is gone, want b (revision %d)", key, b)
 		}
+	case <-time.After(10 * time.Second):
+		t.Error("nobody was told that b is gone")
 	}
-	want := map[string]string{"k0": "x", "k1": "x", "k2": "x", "gone": "", "expired": ""}
-	if !maps.Equal(values, want) || synced != 1 {
-		t.Errorf("in sync %d times with %q, want once with %q", synced, values, want)
-	}
-	if keys := slices.Sorted(maps.Keys(w.known)); !slices.Equal(keys, []string{"k0", "k1", "k2"}) {
-		t.Errorf("known are %q", keys)
-	}
+	cancel()
+	<-done
 }

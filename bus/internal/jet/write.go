@@ -83,6 +83,7 @@ func (s *Stream) Write(ctx context.Context, w Write) (uint64, error) {
 	for try := 0; ; try++ {
 		seq, err := s.attempt(ctx, w, timeout)
 		if err == nil {
+			s.conn.heard()
 			return seq, nil
 		}
 		if errors.Is(err, nats.ErrMaxPayload) || errors.Is(err, nats.ErrConnectionClosed) {
@@ -93,6 +94,7 @@ func (s *Stream) Write(ctx context.Context, w Write) (uint64, error) {
 			case errors.Is(err, context.DeadlineExceeded):
 				timeout = min(2*timeout, maxAttemptTimeout)
 				s.conn.revive(began)
+				s.conn.leaveSilent(began)
 			case errors.Is(err, nats.ErrReconnectBufExceeded):
 				try = 0 // not connected: nothing was sent, so look again soon
 			}
