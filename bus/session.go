@@ -39,7 +39,7 @@ type Session struct {
 	epoch     uint64
 	id        string
 	since     time.Time // as the registry has it
-	rev       uint64 // of the registry's entry that named it first
+	rev       uint64    // of the registry's entry that named it first
 	source    *Writer
 
 	mu      sync.Mutex

@@ -172,9 +172,18 @@ func (c *Cutter) push(b *framelog.Batch) *Cut {
 	return cut
 }
 
-// behind tells whether the batch is at or before the position.
+// behind tells whether the batch is at or before the position. Other batches
+// have sequences that were read already in a log that was made anew, and in one
+// that has gone back: there the numbers tell.
 func (c *Cutter) behind(b *framelog.Batch) bool {
-	return b.Seq <= c.position.Seq && (b.Log == c.position.Log || c.position.Log == "")
+	at := &c.position
+	switch {
+	case b.Seq > at.Seq || at.Log != "" && b.Log != at.Log:
+		return false
+	case at.Log == "": // a release before this one noted no number
+		return true
+	}
+	return b.Epoch < at.Epoch || b.Epoch == at.Epoch && b.Last <= at.Number
 }
 
 // endSession closes what is open: the session, and with Final the broadcast.

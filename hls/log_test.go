@@ -54,3 +54,23 @@ func TestBeginAgedOut(t *testing.T) {
 		t.Errorf("the first segment is dated %v, want %v, when the log got it", time.UnixMilli(e.WallMS).UTC(), stored)
 	}
 }
+
+// A log that goes back gives other batches the sequences that were read.
+func TestLogGoesBack(t *testing.T) {
+	rec := synthetic.Record(t, synthetic.New(60))
+	back := index(rec.Batches, 30)
+	var whole, out output
+	undisturbed, c := newCutter(t, settings), newCutter(t, settings)
+	for i, b := range rec.Batches {
+		b.Log, b.Number, b.Last = "one", uint64(i+1), uint64(i+1)
+		whole.take(undisturbed.Push(b)...)
+		again := *b
+		if i >= back {
+			again.First, again.Seq = again.First-60, again.Seq-60
+		}
+		out.take(c.Push(&again)...)
+	}
+	if got, want := c.State(), undisturbed.State(); got.Next() != want.Next() || got.DurationMS != want.DurationMS || len(out.bodies) != len(whole.bodies) {
+		t.Errorf("%d segments of %d ms, want %d of %d", got.Next(), got.DurationMS, want.Next(), want.DurationMS)
+	}
+}

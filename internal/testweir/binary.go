@@ -143,14 +143,18 @@ func sourceSum(dir string) (sum [sha256.Size]byte, err error) {
 		switch {
 		case err != nil:
 			return err
-		case e.IsDir() && path != dir && (strings.HasPrefix(name, ".") || noSource[name]):
-			return fs.SkipDir
-		case !e.Type().IsRegular():
+		case !e.Type().IsRegular() && !e.IsDir():
 			return nil
 		}
 		rel, err := filepath.Rel(dir, path)
 		if err != nil {
 			return err
+		}
+		if e.IsDir() {
+			if path != dir && strings.HasPrefix(name, ".") || noSource[rel] {
+				return fs.SkipDir
+			}
+			return nil
 		}
 		fmt.Fprintln(h, rel)
 		return hashFile(h, path)
@@ -159,7 +163,7 @@ func sourceSum(dir string) (sum [sha256.Size]byte, err error) {
 	return sum, err
 }
 
-// noSource are the directories that nothing is built from.
+// noSource are the directories at the top that nothing is built from.
 var noSource = map[string]bool{"bin": true, "docs": true, "testdata": true, "internal": true, "infra": true, "node_modules": true, "weir-data": true}
 
 func hashFile(h hash.Hash, path string) error {

@@ -61,7 +61,8 @@ const (
 	attemptTimeout    = 500 * time.Millisecond
 	maxAttemptTimeout = time.Second
 	// tailLost is how long the leader may know less of a subject than we were
-	// told before that is believed: a new leader may still be catching up.
+	// told before that is believed: a new leader may still be catching up. A
+	// server that is alone has nobody to catch up with.
 	tailLost = 5 * time.Second
 )
 
@@ -117,7 +118,8 @@ func (s *Stream) Write(ctx context.Context, w Write) (uint64, error) {
 		case last != nil && last.Sequence < w.After:
 			if behind.IsZero() {
 				behind = time.Now()
-			} else if time.Since(behind) > tailLost {
+			}
+			if s.CachedInfo().Config.Replicas <= 1 || time.Since(behind) > tailLost {
 				return 0, &Conflict{last}
 			}
 		}
