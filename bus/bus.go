@@ -151,7 +151,10 @@ func Open(ctx context.Context, cfg Config) (*Bus, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open bus: %w", err)
 	}
-	if err := b.lay(ctx, cfg); err != nil {
+	stop := b.conn.TellWaiting()
+	err = b.lay(ctx, cfg)
+	stop()
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open bus: %w", err), b.Close())
 	}
 	if err := b.answer(); err != nil {

@@ -41,7 +41,7 @@ func failingSegment(plan string) {
 		store, err = c.storeFlags.open(ctx, "")
 	}
 	if err == nil {
-		err = c.run(ctx, newFailing(store, plan), logFlags{}.logger(os.Stderr))
+		err = c.run(ctx, newFailing(store, plan), logFlags{}.logger(os.Stderr, false))
 	}
 	fmt.Fprintln(os.Stderr, "child:", err)
 	os.Exit(exitFailed)

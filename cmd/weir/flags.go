@@ -172,6 +172,7 @@ type logFlags struct {
 // natsAddress says where the frame log is.
 type natsAddress struct {
 	NATS      string `name:"nats" help:"NATS servers, as in nats://host:4222. ${nats_absent}" placeholder:"URL"`
+	NATSFile  string `name:"nats-file" help:"File with what --nats would be: for URLs with a password." placeholder:"FILE"`
 	NATSCreds string `name:"nats-creds" help:"NATS credentials file." placeholder:"FILE"`
 	NATSCA    string `name:"nats-ca" help:"PEM file with the authority of the NATS servers' certificates." placeholder:"FILE"`
 }

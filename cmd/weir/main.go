@@ -73,8 +73,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "weir: %v\nTry: weir --help\n", err)
 		return exitUsage
 	}
-	log := c.Log.logger(stderr)
+	// What others say is printed, but it does not command the terminal.
+	log := c.Log.logger(printable{stderr}, isTerminal(stderr))
+	stdout, stderr = printable{stdout}, printable{stderr}
 	slog.SetDefault(log)
+	warnOfSecrets(args, log)
 	parsed.BindTo(ctx, (*context.Context)(nil))
 	parsed.BindTo(stdout, (*io.Writer)(nil))
 	parsed.Bind(log)
@@ -152,14 +155,19 @@ func report(err error, stderr io.Writer) int {
 	return code
 }
 
-func (f logFlags) logger(w io.Writer) *slog.Logger {
+// logger logs to w, which people read or programs.
+func (f logFlags) logger(w io.Writer, people bool) *slog.Logger {
 	options := &slog.HandlerOptions{Level: f.Level}
 	handler := func(w io.Writer) slog.Handler { return slog.NewJSONHandler(w, options) }
-	if f.Format == "text" || f.Format == "auto" && isTerminal(w) {
+	if f.Format == "text" || f.Format == "auto" && people {
 		options.ReplaceAttr = clockTime
 		handler = func(w io.Writer) slog.Handler { return slog.NewTextHandler(w, options) }
 	}
-	if l, ok := w.(*lines); ok {
+	under := w
+	if p, ok := w.(printable); ok {
+		under = p.w
+	}
+	if l, ok := under.(*lines); ok {
 		l.onDrop(func(n int) []byte {
 			var line bytes.Buffer
 			slog.New(handler(&line)).Warn("log lines were dropped: who reads them is too slow, or had gone", "lines", n)

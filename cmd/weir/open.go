@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,17 +18,53 @@ import (
 // What several verbs open by their flags.
 
 func (f *natsFlags) open(ctx context.Context, data string, log *slog.Logger) (*bus.Bus, error) {
-	if f.NATS == "" && data == "" {
+	if f.NATS == "" && f.NATSFile == "" && data == "" {
 		return nil, usagef("--nats is missing: this stage shares a NATS server with the others (weir serve embeds one)")
 	}
+	servers, err := f.servers()
+	if err != nil {
+		return nil, err
+	}
 	b, err := bus.Open(ctx, bus.Config{
-		URL: f.NATS, Dir: filepath.Join(data, "nats"), Creds: f.NATSCreds, CA: f.NATSCA,
+		URL: servers, Dir: filepath.Join(data, "nats"), Creds: f.NATSCreds, CA: f.NATSCA,
 		Node: f.Node, Retain: f.Retain, Replicas: f.Replicas, Shards: f.Shards, MaxBytes: int64(f.LogMax), NewMaxBytes: bus.DefaultNewMaxBytes, Log: log,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open the frame log: %w", err)
 	}
 	return b, nil
+}
+
+// servers are the NATS servers' URLs, with commas between. What is wrong with
+// one is not repeated: a password may be in it.
+func (f *natsAddress) servers() (string, error) {
+	text := f.NATS
+	if f.NATSFile != "" {
+		var err error
+		if text, err = readSecret("--nats-file", f.NATSFile); err != nil {
+			return "", err
+		}
+	}
+	for i, server := range strings.Split(text, ",") {
+		u, err := url.Parse(strings.TrimSpace(server))
+		if text != "" && (err != nil || u.Host == "") {
+			return "", usagef("--nats: server %d is no URL as in nats://host:4222 (of a password, what is special in URLs is written as %%40 and the like)", i+1)
+		}
+	}
+	return text, nil
+}
+
+// readSecret reads a file whose text is one.
+func readSecret(flag, name string) (string, error) {
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return "", usagef("%s: %v", flag, err)
+	}
+	secret := strings.TrimSpace(string(text))
+	if secret == "" {
+		return "", usagef("%s: the file is empty", flag)
+	}
+	return secret, nil
 }
 
 func closeBus(b *bus.Bus, log *slog.Logger) {
@@ -68,15 +105,7 @@ func (f *adminFlags) token() (string, error) {
 	if f.AdminTokenFile == "" {
 		return f.AdminToken, nil
 	}
-	text, err := os.ReadFile(f.AdminTokenFile)
-	if err != nil {
-		return "", usagef("--admin-token-file: %v", err)
-	}
-	token := strings.TrimSpace(string(text))
-	if token == "" {
-		return "", usagef("--admin-token-file: the file is empty")
-	}
-	return token, nil
+	return readSecret("--admin-token-file", f.AdminTokenFile)
 }
 
 // operator asks the running weir as an operator: by the socket of this user's

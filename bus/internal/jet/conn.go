@@ -5,10 +5,12 @@
 package jet
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"sync"
 	"time"
 
@@ -56,6 +58,7 @@ type Conn struct {
 	away      time.Time                // since when there is none that was there before
 	told      time.Time                // when we last said why
 	answered  time.Time                // when JetStream last answered a write, or we last changed servers
+	trouble   error                    // why the streams are not there yet
 	closing   bool
 }
 
@@ -192,6 +195,54 @@ func (c *Conn) Close() {
 		c.server.Shutdown()
 		c.server.WaitForShutdown()
 	}
+}
+
+// The first time that a wait is told of, and the time between two.
+const (
+	waitTold  = 1500 * time.Millisecond
+	waitAgain = 10 * time.Second
+)
+
+// TellWaiting logs what is waited for until stop is called.
+func (c *Conn) TellWaiting() (stop func()) {
+	began := time.Now()
+	ctx, cancel := context.WithCancel(context.Background())
+	told := make(chan struct{})
+	go func() {
+		defer close(told)
+		for wait := waitTold; Sleep(ctx, wait) == nil; wait = waitAgain {
+			c.mu.Lock()
+			err := c.trouble
+			c.mu.Unlock()
+			if !c.nc.IsConnected() {
+				err = errors.Join(errors.New("not connected"), c.nc.LastError())
+			}
+			c.log.Warn("waiting for NATS, trying again", "servers", servers(c.nc.Servers()), "error", err, "for", time.Since(began).Round(time.Second))
+		}
+	}()
+	return func() { cancel(); <-told }
+}
+
+// servers are addresses without what may be a secret in them.
+func servers(urls []string) (hosts []string) {
+	for _, text := range urls {
+		if u, err := url.Parse(text); err == nil {
+			hosts = append(hosts, u.Host)
+		}
+	}
+	return hosts
+}
+
+// refusal is why a connection that nobody closed will not be made again: the
+// server does not take our credentials. Nil: it will.
+func (c *Conn) refusal() error {
+	c.mu.Lock()
+	closing := c.closing
+	c.mu.Unlock()
+	if closing || !c.nc.IsClosed() {
+		return nil
+	}
+	return fmt.Errorf("nats refuses us: %w (see the credentials)", cmp.Or(c.nc.LastError(), nats.ErrConnectionClosed))
 }
 
 // Embedded tells whether the server is in this process.

@@ -22,6 +22,12 @@ func (c *Conn) Ensure(ctx context.Context, want jetstream.StreamConfig, fresh fu
 			c.laid = append(c.laid, s.CachedInfo().Config)
 			return &Stream{s, c}, nil
 		}
+		c.mu.Lock()
+		c.trouble = err
+		c.mu.Unlock()
+		if refused := c.refusal(); refused != nil {
+			return nil, refused
+		}
 		if hopeless(err) {
 			return nil, fmt.Errorf("set up stream %s: %w", want.Name, err)
 		}
@@ -73,9 +79,10 @@ func hopeless(err error) bool {
 		noSuitablePeers     = 10005
 		insufficientStorage = 10047
 		invalidConfig       = 10052
+		notClustered        = 10074 // one server keeps no copies
 	)
 	switch api.ErrorCode {
-	case insufficientStorage, invalidConfig:
+	case insufficientStorage, invalidConfig, notClustered:
 		return true
 	case noSuitablePeers, jetstream.JSErrCodeStreamNameInUse:
 		return false

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"strings"
+	"unicode"
+)
+
+// printable writes text so that a terminal shows all of it and obeys none:
+// names and errors come from others, and may hold escape sequences (ECMA-48, 5).
+type printable struct{ w io.Writer }
+
+func (p printable) Write(text []byte) (int, error) {
+	if !slices.ContainsFunc([]rune(string(text)), commands) {
+		return p.w.Write(text)
+	}
+	var b strings.Builder
+	for _, r := range string(text) {
+		if commands(r) {
+			fmt.Fprintf(&b, `\u%04x`, r)
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	if _, err := io.WriteString(p.w, b.String()); err != nil {
+		return 0, err
+	}
+	return len(text), nil
+}
+
+// commands tells whether a terminal takes r for a command: C0 and C1 controls,
+// and what turns the direction of writing.
+func commands(r rune) bool {
+	if r == '\n' || r == '\t' {
+		return false
+	}
+	return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r)
+}
+
+// secretFlags are those whose value is a secret, or may hold one.
+var secretFlags = map[string]func(value string) bool{
+	"--admin-token": func(string) bool { return true },
+	"--nats":        func(url string) bool { return strings.Contains(url, "@") },
+}
+
+// warnOfSecrets tells of secrets on the command line: every user of the machine
+// sees it.
+func warnOfSecrets(args []string, log *slog.Logger) {
+	for i, arg := range args {
+		flag, value, inline := strings.Cut(arg, "=")
+		if !inline && i+1 < len(args) {
+			value = args[i+1]
+		}
+		if secret := secretFlags[flag]; secret != nil && secret(value) {
+			variable := "WEIR_" + strings.ToUpper(strings.ReplaceAll(strings.TrimPrefix(flag, "--"), "-", "_"))
+			log.Warn("a secret stands on the command line, where every user of this machine sees it; give it by a file or a variable",
+				"flag", flag, "file", flag+"-file", "variable", variable)
+		}
+	}
+}
