@@ -56,8 +56,8 @@ type Config struct {
 	Registry Registry
 	// Playlists names playlists; nil names none (a process without a store).
 	Playlists Playlists
-	// Ready reports why the process can take no work; nil is always ready.
-	Ready func(context.Context) error
+	// Parts are what the process needs to take work; none: it is always ready.
+	Parts []Part
 	// Metrics answers /metrics; nil answers 404.
 	Metrics http.Handler
 	// Access says who may see and change what.
@@ -73,7 +73,6 @@ const (
 	// answerTimeout bounds how long a request may wait for the bus, so that
 	// its client, which waits for askTimeout, hears why.
 	answerTimeout = 5 * time.Second
-	readyTimeout  = 2 * time.Second
 )
 
 // Handler answers the API. Use New.
@@ -81,7 +80,7 @@ type Handler struct {
 	cfg   Config
 	mux   *http.ServeMux
 	known snapshot
-	ready change
+	ready *readiness
 	asked change
 }
 
@@ -97,7 +96,7 @@ func New(cfg Config) *Handler {
 		}
 		return cfg.Registry.Streams(ctx)
 	}
-	h.ready = change{log: cfg.Log, bad: "not ready", good: "ready again"}
+	h.ready = newReadiness(cfg.Parts, cfg.Log)
 	h.asked = change{log: cfg.Log, bad: "the registry does not answer", good: "the registry answers again"}
 	for _, e := range h.endpoints() {
 		h.mux.HandleFunc(e.method+" "+e.path, e.serve)

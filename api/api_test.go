@@ -162,27 +162,37 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-// Why a process is not ready stands in its log, once for each time that it
-// begins, and nowhere else: the port may be open to the world.
+// The probe is told of each part. Why one is not ready stands in the log, once
+// for each time that it begins, and nowhere else: the port may be open to the
+// world.
 func TestReady(t *testing.T) {
-	var reason error
+	var nats, store error
 	var log bytes.Buffer
-	h := New(Config{Ready: func(context.Context) error { return reason }, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	h := New(Config{Log: slog.New(slog.NewTextHandler(&log, nil)), Parts: []Part{
+		{Name: "nats", Optional: true, Check: func(context.Context) error { return nats }},
+		{Name: "store", Check: func(context.Context) error { return store }},
+	}})
 	check := func(code int, want string) {
 		t.Helper()
+		h.ready.asked = time.Time{} // a second later
 		for range 3 {
 			if res := ask(h, "GET", "/readyz"); res.StatusCode != code || body(t, res) != want {
 				t.Errorf("got %d, want %d %q", res.StatusCode, code, want)
 			}
 		}
 	}
-	check(200, "ready\n")
-	reason = errors.New("no answer from nats://secret@bus")
-	check(503, "not ready\n")
-	reason = nil
-	check(200, "ready\n")
-	if bad, good := strings.Count(log.String(), "no answer"), strings.Count(log.String(), "ready again"); bad != 1 || good != 1 {
-		t.Errorf("the reason is logged %d times, and its end %d times: %q", bad, good, log.String())
+	check(200, "ready\nnats: ok\nstore: ok\n")
+	store = errors.New("no answer from s3://secret@bucket")
+	check(503, "not ready\nnats: ok\nstore: not ready\n")
+	store, nats = nil, errors.New("no answer from nats://secret@bus")
+	check(200, "ready\nnats: away\nstore: ok\n")
+	nats = nil
+	check(200, "ready\nnats: ok\nstore: ok\n")
+	if bad, good := strings.Count(log.String(), "no answer"), strings.Count(log.String(), "ready again"); bad != 2 || good != 2 {
+		t.Errorf("reasons are logged %d times, and their ends %d times: %q", bad, good, log.String())
+	}
+	if res := ask(New(Config{Log: quiet()}), "GET", "/readyz"); res.StatusCode != 200 || body(t, res) != "ready\n" {
+		t.Error("what needs nothing is not ready")
 	}
 }
 

@@ -96,7 +96,7 @@ func TestOpenAPI(t *testing.T) {
 	}
 	ill := well
 	ill.Registry = known{err: errors.New("away")}
-	ill.Ready = func(context.Context) error { return errors.New("away") }
+	ill.Parts = []Part{{Name: "nats", Check: func(context.Context) error { return errors.New("away") }}}
 	well.Access = Access{Token: "s3cret", Public: true}
 	ill.Access = well.Access
 	operator := func(r *http.Request) { r.Header.Set("Authorization", "Bearer s3cret") }

@@ -52,22 +52,3 @@ func (h *Handler) scale(w http.ResponseWriter, r *http.Request) {
 	}
 	writeJSON(w, s)
 }
-
-// serveReady answers the readiness probe. Why it is not ready goes to the log:
-// the port may be open to the world.
-func (h *Handler) serveReady(w http.ResponseWriter, r *http.Request) {
-	if h.cfg.Ready != nil {
-		ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
-		defer cancel()
-		err := h.cfg.Ready(ctx)
-		if err != nil && r.Context().Err() != nil {
-			return // the client has gone
-		}
-		if h.ready.report(err); err != nil {
-			w.Header().Set("Retry-After", "1")
-			text(w, http.StatusServiceUnavailable, "not ready")
-			return
-		}
-	}
-	text(w, http.StatusOK, "ready")
-}

@@ -38,20 +38,20 @@ func (f *rtmpFlags) stages(ctx context.Context, b *bus.Bus, metrics prometheus.R
 }
 
 func (c *ingestCmd) Run(ctx context.Context, log *slog.Logger) error {
-	b, err := c.natsFlags.open(ctx, "", log)
+	if err := c.natsFlags.check(""); err != nil {
+		return err
+	}
+	metrics, nats := newMetrics(), new(late)
+	ops, err := c.opsFlags.stage(ctx, nats, nil, metrics, log)
 	if err != nil {
 		return err
 	}
-	defer closeBus(b, log)
-	metrics := newMetrics()
-	stages, err := c.stages(ctx, b, metrics, log)
-	if err != nil {
-		return err
-	}
-	ops, err := c.opsFlags.stage(ctx, b, metrics, log)
-	if err != nil {
-		return err
-	}
-	log.Info("ingest is ready", "rtmp", c.RTMP, "node", b.Node())
-	return runStages(ctx, append(stages, ops))
+	work := c.natsFlags.work("ingest", "", nats, log, func(ctx context.Context, b *bus.Bus) ([]stage, error) {
+		stages, err := c.stages(ctx, b, metrics, log)
+		if err == nil {
+			log.Info("ingest is ready", "rtmp", c.RTMP, "node", b.Node())
+		}
+		return stages, err
+	})
+	return runStages(ctx, []stage{work, ops})
 }

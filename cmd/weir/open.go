@@ -18,8 +18,8 @@ import (
 // What several verbs open by their flags.
 
 func (f *natsFlags) open(ctx context.Context, data string, log *slog.Logger) (*bus.Bus, error) {
-	if f.NATS == "" && f.NATSFile == "" && data == "" {
-		return nil, usagef("--nats is missing: this stage shares a NATS server with the others (weir serve embeds one)")
+	if err := f.check(data); err != nil {
+		return nil, err
 	}
 	servers, err := f.servers()
 	if err != nil {
@@ -33,6 +33,15 @@ func (f *natsFlags) open(ctx context.Context, data string, log *slog.Logger) (*b
 		return nil, fmt.Errorf("open the frame log: %w", err)
 	}
 	return b, nil
+}
+
+// check tells what is wrong with the flags, before anything is begun.
+func (f *natsFlags) check(data string) error {
+	if f.NATS == "" && f.NATSFile == "" && data == "" {
+		return usagef("--nats is missing: this stage shares a NATS server with the others (weir serve embeds one)")
+	}
+	_, err := f.servers()
+	return err
 }
 
 // servers are the NATS servers' URLs, with commas between. What is wrong with

@@ -23,24 +23,25 @@ func (c *originCmd) Run(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	tellRefusals(store, log)
-	b, err := c.natsFlags.open(ctx, "", log)
-	if err != nil {
+	if err := c.natsFlags.check(""); err != nil {
 		return err
 	}
-	defer closeBus(b, log)
-	metrics := newMetrics()
+	metrics, nats := newMetrics(), new(late)
 	registerStore(metrics, store)
-	stages, err := c.httpFlags.stages(ctx, viewing{bus: b, store: store, segment: c.Segment}, metrics, log)
+	stages, err := c.httpFlags.stages(ctx, viewing{nats: nats, parts: parts(nats, store, true), store: store, segment: c.Segment}, metrics, log)
 	if err != nil {
 		return err
 	}
 	log.Info("origin is ready", "http", c.HTTP)
-	return runStages(ctx, stages)
+	return runStages(ctx, append(stages, c.natsFlags.work("bus", "", nats, log, func(context.Context, *bus.Bus) ([]stage, error) {
+		return []stage{{"bus", func(ctx context.Context) error { <-ctx.Done(); return nil }}}, nil
+	})))
 }
 
 // viewing is what viewers are shown.
 type viewing struct {
-	bus     *bus.Bus
+	nats    *late
+	parts   []api.Part
 	store   storage.Store
 	segment time.Duration
 	publish api.Publish
@@ -54,7 +55,7 @@ func (f *httpFlags) stages(ctx context.Context, v viewing, metrics *prometheus.R
 		return nil, err
 	}
 	ask := api.Config{
-		Registry: registry{v.bus}, Playlists: origin.NewEntries(v.store, f.BaseURL.url), Ready: v.bus.Ready,
+		Registry: registry{v.nats}, Playlists: origin.NewEntries(v.store, f.BaseURL.url), Parts: v.parts,
 		Metrics: promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}), Access: api.Access{Token: token, Public: f.AdminHTTP != f.HTTP},
 		Publish: v.publish, Version: version, Log: log,
 	}

@@ -63,12 +63,13 @@ func (c *segmentCmd) run(ctx context.Context, store storage.Store, log *slog.Log
 	if err := c.limit(); err != nil {
 		return err
 	}
-	b, err := c.natsFlags.open(ctx, "", log)
-	if err != nil {
+	if err := c.natsFlags.check(""); err != nil {
 		return err
 	}
-	defer closeBus(b, log)
-	metrics := newMetrics()
+	if _, err := c.settings(); err != nil {
+		return err
+	}
+	metrics, nats := newMetrics(), new(late)
 	registerStore(metrics, store)
 	ctx, done := context.WithCancel(ctx)
 	defer done()
@@ -76,16 +77,18 @@ func (c *segmentCmd) run(ctx context.Context, store storage.Store, log *slog.Log
 	if c.Once {
 		once = done
 	}
-	worker, err := c.segmentFlags.stage(b, store, metrics, log, once)
+	ops, err := c.opsFlags.stage(ctx, nats, store, metrics, log)
 	if err != nil {
 		return err
 	}
-	ops, err := c.opsFlags.stage(ctx, b, metrics, log)
-	if err != nil {
-		return err
-	}
-	log.Info("segmenter is ready", "node", b.Node())
-	return runStages(ctx, []stage{worker, ops})
+	work := c.natsFlags.work("segment", "", nats, log, func(_ context.Context, b *bus.Bus) ([]stage, error) {
+		worker, err := c.segmentFlags.stage(b, store, metrics, log, once)
+		if err == nil {
+			log.Info("segmenter is ready", "node", b.Node())
+		}
+		return []stage{worker}, err
+	})
+	return runStages(ctx, []stage{work, ops})
 }
 
 // limit bounds how much the process takes on.

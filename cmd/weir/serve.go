@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"weir/api"
+	"weir/bus"
 	"weir/storage"
 )
 
@@ -24,6 +25,9 @@ func (c *serveCmd) Run(ctx context.Context, log *slog.Logger) error {
 // run serves until ctx is done. more are stages to end before all others.
 func (c *serveFlags) run(ctx context.Context, log *slog.Logger, more ...stage) error {
 	if _, err := c.settings(); err != nil {
+		return err
+	}
+	if err := c.natsFlags.check(c.Data); err != nil {
 		return err
 	}
 	c.Store = c.Keep.Tag(c.Store)
@@ -43,37 +47,36 @@ func (c *serveFlags) run(ctx context.Context, log *slog.Logger, more ...stage) e
 	if c.Store == "" {
 		store = room.Before(store)
 	}
-	b, err := c.natsFlags.open(ctx, c.Data, log)
-	if err != nil {
-		return err
-	}
-	defer closeBus(b, log)
-	if c.NATS == "" {
-		b.HoldWhile(room.Full)
-	}
-	metrics := newMetrics()
+	metrics, nats := newMetrics(), new(late)
 	registerDisk(metrics, room)
 	registerStore(metrics, store)
-	stages, err := c.rtmpFlags.stages(ctx, b, metrics, log)
-	if err != nil {
-		return err
-	}
-	worker, err := c.segmentFlags.stage(b, store, metrics, log, nil)
-	if err != nil {
-		return err
-	}
-	view := viewing{bus: b, store: store, segment: c.Segment, publish: api.Publish{Port: port(c.RTMP), Open: true}, data: c.Data}
+	view := viewing{nats: nats, parts: parts(nats, store, false), store: store, segment: c.Segment,
+		publish: api.Publish{Port: port(c.RTMP), Open: true}, data: c.Data}
 	web, err := c.httpFlags.stages(ctx, view, metrics, log)
 	if err != nil {
 		return err
 	}
-	log.Info("weir is ready", "publish", "rtmp://"+api.URLHost(c.RTMP, api.RTMPPort)+"/live/NAME", "watch", c.page())
-	return runStages(ctx, slices.Concat(more, stages, []stage{worker}, web, []stage{{"disk", room.Run}}))
+	work := c.natsFlags.work("serve", c.Data, nats, log, func(ctx context.Context, b *bus.Bus) ([]stage, error) {
+		if c.NATS == "" && c.NATSFile == "" {
+			b.HoldWhile(room.Full)
+		}
+		stages, err := c.rtmpFlags.stages(ctx, b, metrics, log)
+		if err != nil {
+			return nil, err
+		}
+		worker, err := c.segmentFlags.stage(b, store, metrics, log, nil)
+		if err != nil {
+			return nil, err
+		}
+		log.Info("weir is ready", "publish", "rtmp://"+api.URLHost(c.RTMP, api.RTMPPort)+"/live/NAME", "watch", c.page())
+		return slices.Concat(more, stages, []stage{worker}), nil
+	})
+	return runStages(ctx, slices.Concat([]stage{work}, web, []stage{{"disk", room.Run}}))
 }
 
 // lock keeps other processes off the data, if anything is kept here.
 func (c *serveFlags) lock() (io.Closer, error) {
-	if c.NATS != "" && c.Store != "" {
+	if (c.NATS != "" || c.NATSFile != "") && c.Store != "" {
 		return io.NopCloser(nil), nil
 	}
 	l, err := storage.LockData(c.Data, fmt.Sprintf("process %d, a weir with --http %s and --rtmp %s", os.Getpid(), c.HTTP, c.RTMP))

@@ -14,7 +14,9 @@ import (
 
 	"weir/api"
 	"weir/bus"
+	"weir/media/object"
 	"weir/origin"
+	"weir/storage"
 )
 
 // stage is one part of the pipeline that runs in this process.
@@ -68,13 +70,48 @@ func httpStage(ctx context.Context, flag, address string, h http.Handler, most i
 }
 
 // stage is the HTTP side of a stage that viewers do not see.
-func (f *opsFlags) stage(ctx context.Context, b *bus.Bus, metrics *prometheus.Registry, log *slog.Logger) (stage, error) {
+func (f *opsFlags) stage(ctx context.Context, nats *late, store storage.Store, metrics *prometheus.Registry, log *slog.Logger) (stage, error) {
 	token, err := f.token()
 	if err != nil {
 		return stage{}, err
 	}
 	return httpStage(ctx, "--http", f.HTTP, api.New(api.Config{
-		Registry: registry{b}, Ready: b.Ready, Metrics: promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}),
+		Registry: registry{nats}, Parts: parts(nats, store, false), Metrics: promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}),
 		Access: api.Access{Token: token, Own: api.IsSocket(f.HTTP)}, Version: version, Log: log,
 	}), origin.DefaultConnections, log)
+}
+
+// parts are what a process needs; store may be nil. Without NATS an origin
+// still serves what is in the store.
+func parts(nats *late, store storage.Store, withoutNATS bool) []api.Part {
+	list := []api.Part{{Name: "nats", Check: nats.check, Optional: withoutNATS}}
+	if store == nil {
+		return list
+	}
+	return append(list, api.Part{Name: "store", Check: func(ctx context.Context) error {
+		_, err := store.Stat(ctx, "weir-ready")
+		if errors.Is(err, object.ErrNotExist) {
+			return nil // as it should be
+		}
+		return err
+	}})
+}
+
+// work is the stage that needs the bus, which is opened in it: HTTP answers
+// meanwhile. begin returns the stages that then run.
+func (f *natsFlags) work(name, data string, nats *late, log *slog.Logger, begin func(context.Context, *bus.Bus) ([]stage, error)) stage {
+	return stage{name, func(ctx context.Context) error {
+		b, err := f.open(ctx, data, log)
+		if err != nil {
+			return err
+		}
+		defer closeBus(b, log)
+		stages, err := begin(ctx, b)
+		if err != nil {
+			return err
+		}
+		nats.bus.Store(b)
+		defer nats.bus.Store(nil)
+		return runStages(ctx, stages)
+	}}
 }

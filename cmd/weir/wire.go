@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -130,17 +131,43 @@ func packageClaim(w *segmenter.Worker) func(context.Context, *bus.Claim) error {
 	}
 }
 
+// late is a bus that may not be there yet: HTTP answers before NATS does.
+type late struct{ bus atomic.Pointer[bus.Bus] }
+
+var errNoBus = errors.New("NATS has not answered yet")
+
+// get returns the bus, if it is there.
+func (l *late) get() (*bus.Bus, error) {
+	if b := l.bus.Load(); b != nil {
+		return b, nil
+	}
+	return nil, errNoBus
+}
+
+// check tells whether NATS answers.
+func (l *late) check(ctx context.Context) error {
+	b, err := l.get()
+	if err != nil {
+		return err
+	}
+	return b.Ready(ctx)
+}
+
 // registry is the bus as the API sees it.
-type registry struct{ bus *bus.Bus }
+type registry struct{ late *late }
 
 var _ api.Registry = registry{}
 
 func (r registry) Streams(ctx context.Context) ([]api.Stream, error) {
-	entries, err := r.bus.Streams(ctx)
+	b, err := r.late.get()
 	if err != nil {
 		return nil, err
 	}
-	owners, err := r.bus.Ownerships(ctx)
+	entries, err := b.Streams(ctx)
+	if err != nil {
+		return nil, err
+	}
+	owners, err := b.Ownerships(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -159,7 +186,7 @@ func (r registry) Streams(ctx context.Context) ([]api.Stream, error) {
 		list[i] = describe(e, o, sum)
 		if e.State == bus.Live && !sum.Until.IsZero() {
 			group.Go(func() error {
-				encoder, worker := r.owed(ctx, e.Broadcast, sum)
+				encoder, worker := owed(ctx, b, e.Broadcast, sum)
 				list[i].EncoderLagSeconds, list[i].WorkerLagSeconds = &encoder, &worker
 				return nil
 			})
@@ -208,7 +235,7 @@ const (
 
 // owed parts how far a live broadcast is behind, in seconds, into what the
 // encoder owes, from which nothing comes, and what the worker does.
-func (r registry) owed(ctx context.Context, broadcast string, sum hls.Summary) (encoder, worker float64) {
+func owed(ctx context.Context, b *bus.Bus, broadcast string, sum hls.Summary) (encoder, worker float64) {
 	now := time.Now()
 	behind := max(0, now.Sub(sum.Until).Seconds())
 	if behind < lookAfter*max(sum.Target, time.Second).Seconds() {
@@ -216,7 +243,7 @@ func (r registry) owed(ctx context.Context, broadcast string, sum hls.Summary) (
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookPatience)
 	defer cancel()
-	written, err := r.bus.Written(ctx, broadcast, bus.Source)
+	written, err := b.Written(ctx, broadcast, bus.Source)
 	if err != nil || written.IsZero() {
 		return 0, behind
 	}
@@ -225,14 +252,18 @@ func (r registry) owed(ctx context.Context, broadcast string, sum hls.Summary) (
 }
 
 func (r registry) Scale(ctx context.Context) (s api.Scale, err error) {
-	workers, err := r.bus.Workers(ctx, bus.Segment)
+	b, err := r.late.get()
+	if err != nil {
+		return s, err
+	}
+	workers, err := b.Workers(ctx, bus.Segment)
 	if err != nil {
 		return s, err
 	}
 	for _, w := range workers {
 		s.AddWorker(w.Capacity)
 	}
-	entries, err := r.bus.Streams(ctx)
+	entries, err := b.Streams(ctx)
 	if err != nil {
 		return s, err
 	}
@@ -240,14 +271,14 @@ func (r registry) Scale(ctx context.Context) (s api.Scale, err error) {
 	for _, e := range entries {
 		states[e.Broadcast] = e.State
 	}
-	owners, err := r.bus.Ownerships(ctx)
+	owners, err := b.Ownerships(ctx)
 	if err != nil {
 		return s, err
 	}
 	now := time.Now()
 	for _, o := range owners {
 		if !o.Closed {
-			s.AddWork(o.Owner != "", r.behind(ctx, o, states[o.Broadcast], now))
+			s.AddWork(o.Owner != "", behind(ctx, b, o, states[o.Broadcast], now))
 		}
 	}
 	return s, nil
@@ -256,7 +287,7 @@ func (r registry) Scale(ctx context.Context) (s api.Scale, err error) {
 // behind is how long a broadcast waits for its worker: since the end of what
 // is listed, or its begin where nothing is, without the time in which its
 // encoder has sent nothing.
-func (r registry) behind(ctx context.Context, o bus.Ownership, state bus.StreamState, now time.Time) time.Duration {
+func behind(ctx context.Context, b *bus.Bus, o bus.Ownership, state bus.StreamState, now time.Time) time.Duration {
 	sum := hls.Summarize(o.State)
 	switch {
 	case state == bus.Waiting:
@@ -264,14 +295,17 @@ func (r registry) behind(ctx context.Context, o bus.Ownership, state bus.StreamS
 	case sum.Until.IsZero():
 		return now.Sub(o.Saved)
 	case state == bus.Live:
-		_, worker := r.owed(ctx, o.Broadcast, sum)
+		_, worker := owed(ctx, b, o.Broadcast, sum)
 		return time.Duration(worker * float64(time.Second))
 	}
 	return now.Sub(sum.Until)
 }
 
 func (r registry) Kick(ctx context.Context, s media.Stream) error {
-	err := r.bus.Kick(ctx, s)
+	b, err := r.late.get()
+	if err == nil {
+		err = b.Kick(ctx, s)
+	}
 	if errors.Is(err, bus.ErrNotLive) {
 		return errors.Join(api.ErrNotLive, err)
 	}
