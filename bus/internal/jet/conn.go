@@ -217,7 +217,7 @@ func (c *Conn) TellWaiting() (stop func()) {
 			if !c.nc.IsConnected() {
 				err = errors.Join(errors.New("not connected"), c.nc.LastError())
 			}
-			c.log.Warn("waiting for NATS, trying again", "servers", servers(c.nc.Servers()), "error", err, "for", time.Since(began).Round(time.Second))
+			c.log.Warn("waiting for NATS, trying again", "servers", servers(c.nc.Servers()), "err", err, "for", time.Since(began).Round(time.Second))
 		}
 	}()
 	return func() { cancel(); <-told }
