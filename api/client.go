@@ -37,7 +37,7 @@ const (
 	maxAnswer  = 64 << 20
 )
 
-// ErrAddress: what is to be asked is no address.
+// ErrAddress says that what is to be asked is no address.
 var ErrAddress = errors.New("want an address as in localhost:8080 or https://weir.example.net")
 
 // NewClient asks the weir at address: a URL, or what that weir was given as

@@ -20,7 +20,7 @@ type Problem struct {
 	Code string `json:"code,omitempty"`
 }
 
-// ErrNotLive: nobody publishes the stream. A Problem of that code is one.
+// ErrNotLive says that nobody publishes the stream. A Problem of that code is one.
 var ErrNotLive = errors.New("the stream is not live")
 
 const problemType = "application/problem+json"

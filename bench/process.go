@@ -55,7 +55,7 @@ func measure(pids []int) (u usage, err error) {
 func parentsOf() (map[int]int, error) {
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil || len(stats) == 0 {
-		return nil, fmt.Errorf("measure processes: /proc shows none (this works on Linux): %v", err)
+		return nil, fmt.Errorf("measure processes: /proc shows none (this works on Linux): %w", err)
 	}
 	parents := map[int]int{}
 	for _, name := range stats {

@@ -96,7 +96,7 @@ func TestLogGoesBack(t *testing.T) {
 	n := startNATS(t)
 	b := open(t, Config{URL: n.ClientURL()})
 	s := openSession(t, b)
-	log := appendBatches(t, s, 100, 1, 2, 3)
+	appendBatches(t, s, 100, 1, 2, 3)
 	n.stop()
 	old := t.TempDir()
 	if err := os.CopyFS(old, os.DirFS(n.opts.StoreDir)); err != nil {
@@ -104,7 +104,7 @@ func TestLogGoesBack(t *testing.T) {
 	}
 	n.start()
 	appendBatches(t, s, 100, 4, 5, 6)
-	log = logOf(t, b, s.Broadcast())
+	log := logOf(t, b, s.Broadcast())
 	there := follow(t, b, s.Broadcast(), framelog.Position{})
 	expect(t, "who is there", there, "1", "2", "3", "4", "5", "6")
 

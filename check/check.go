@@ -30,11 +30,15 @@ import (
 	"weir/check/report"
 )
 
-// A Report is what a check found: a Finding for each breach of a Rule.
+// What a check found: a Report, with a Finding for each breach of a Rule.
 type (
-	Report   = report.Report
-	Finding  = report.Finding
-	Rule     = report.Rule
+	// Report is what a check found.
+	Report = report.Report
+	// Finding is one breach of a Rule.
+	Finding = report.Finding
+	// Rule is what HLS has to be like, and who says so.
+	Rule = report.Rule
+	// Severity is how bad a breach is.
 	Severity = report.Severity
 )
 

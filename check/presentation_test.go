@@ -166,7 +166,7 @@ func TestRead(t *testing.T) {
 		switch {
 		case tt.err == nil && (err != nil || string(body) != tt.body):
 			t.Errorf("%+v: %q, %v", tt.want, body, err)
-		case tt.err != nil && err == nil, tt.err != nil && tt.err != errAny && !errors.Is(err, tt.err):
+		case tt.err != nil && err == nil, tt.err != nil && !errors.Is(tt.err, errAny) && !errors.Is(err, tt.err):
 			t.Errorf("%+v: %v, want %v", tt.want, err, tt.err)
 		case err != nil && strings.Contains(err.Error(), "a/0.ts"):
 			t.Errorf("%+v: the error repeats the path: %v", tt.want, err)

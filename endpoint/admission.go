@@ -37,13 +37,13 @@ type Place struct {
 	gone     bool
 }
 
-// NewAdmission returns an Admission for at most max connections, and perAddress
-// of one address. perAddress 0 is max.
-func NewAdmission(max, perAddress int) *Admission {
+// NewAdmission returns an Admission for at most so many connections, and
+// perAddress of one address. perAddress 0 is as many.
+func NewAdmission(most, perAddress int) *Admission {
 	if perAddress <= 0 {
-		perAddress = max
+		perAddress = most
 	}
-	return &Admission{max: max, perAddress: perAddress, byPrefix: make(map[netip.Prefix]*neighbours)}
+	return &Admission{max: most, perAddress: perAddress, byPrefix: make(map[netip.Prefix]*neighbours)}
 }
 
 // Enter admits a connection, as a stranger. dismiss is called, without waiting

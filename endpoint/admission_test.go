@@ -16,8 +16,8 @@ type lobby struct {
 	gone   []string
 }
 
-func newLobby(max, perAddress int) *lobby {
-	return &lobby{Admission: NewAdmission(max, perAddress), places: make(map[string]*Place)}
+func newLobby(most, perAddress int) *lobby {
+	return &lobby{Admission: NewAdmission(most, perAddress), places: make(map[string]*Place)}
 }
 
 // enter admits a connection from an address, and tells whether there was room.

@@ -164,13 +164,6 @@ func (s *recordedSession) run() (all []byte) {
 	return all
 }
 
-// last is the index of the newest session.
-func (l *recordingLog) last() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return len(l.sessions) - 1
-}
-
 func (s *recordedSession) pointers() (all []*framelog.Batch) {
 	for i := range s.batches {
 		all = append(all, &s.batches[i])
@@ -178,15 +171,7 @@ func (s *recordedSession) pointers() (all []*framelog.Batch) {
 	return all
 }
 
-// run is a run of tags.
-func run(tags ...flv.Tag) (all []byte) {
-	for _, t := range tags {
-		all = flv.AppendTag(all, t)
-	}
-	return all
-}
-
-// parseRun is the inverse.
+// parseRun takes a run of tags apart.
 func parseRun(t testing.TB, p []byte) (tags []flv.Tag) {
 	t.Helper()
 	for tag, err := range flv.Tags(p) {

@@ -80,7 +80,7 @@ func TestSlowEncoder(t *testing.T) {
 		l.send(avcConfig(0), key(0))
 		for _, n := range []int{1, 2} {
 			p, err := l.turn(Turn{})
-			if err != nil || p.Next.Sub(time.Now()) != d.cfg.Batch {
+			if err != nil || time.Until(p.Next) != d.cfg.Batch {
 				t.Errorf("%v, the next turn in %v: an open batch waits for %v", err, time.Until(p.Next), d.cfg.Batch)
 			}
 			time.Sleep(d.cfg.Batch)

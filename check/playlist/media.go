@@ -9,7 +9,7 @@ import (
 	"weir/check/report"
 )
 
-// Live: segments may still come, and go.
+// Live tells whether segments may still come, and go.
 func (p *Playlist) Live() bool { return !p.Ended && p.Kind == "" }
 
 // Dated tells whether some segment has EXT-X-PROGRAM-DATE-TIME.

@@ -254,5 +254,5 @@ type Func func(rule, format string, args ...any)
 // LineFunc records a breach at a line of a playlist, 0 where there is none.
 type LineFunc func(rule string, line int, format string, args ...any)
 
-// IsControl: U+0000 to U+001F and U+007F to U+009F.
+// IsControl tells whether a rune is a control character: U+0000 to U+001F and U+007F to U+009F.
 func IsControl(r rune) bool { return r < 0x20 || r >= 0x7F && r <= 0x9F }

@@ -10,6 +10,7 @@ import (
 // Format is one of the formats of media segments [RFC 8216bis 3.1].
 type Format uint8
 
+// The formats that are told apart.
 const (
 	unknown Format = iota
 	TransportStream

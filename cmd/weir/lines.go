@@ -114,7 +114,7 @@ func (l *lines) tell() {
 }
 
 // Close writes what waits, for a second at most.
-func (l *lines) Close() error {
+func (l *lines) Close() {
 	l.mu.Lock()
 	l.closed = true
 	l.mu.Unlock()
@@ -123,5 +123,4 @@ func (l *lines) Close() error {
 	case <-l.done:
 	case <-time.After(linesFlush):
 	}
-	return nil
 }

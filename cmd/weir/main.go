@@ -40,7 +40,7 @@ func main() {
 	stderr := newLines(os.Stderr)
 	code := run(ctx, os.Args[1:], os.Stdout, stderr)
 	stop()
-	_ = stderr.Close() // it has no error
+	stderr.Close()
 	os.Exit(code)
 }
 

@@ -32,10 +32,10 @@ type Config struct {
 	Log       *slog.Logger
 }
 
-// ErrClosed: the connection was closed by Close.
+// ErrClosed says that the connection was closed by Close.
 var ErrClosed = nats.ErrConnectionClosed
 
-// ErrNoResponders: nobody has subscribed to the subject of a request.
+// ErrNoResponders says that nobody has subscribed to the subject of a request.
 var ErrNoResponders = nats.ErrNoResponders
 
 // Conn is a connection to NATS, and the server itself where that is embedded.
