@@ -247,7 +247,7 @@ func (c *Cutter) cutBefore(b *framelog.Batch, r *reading) *Cut {
 	case c.late(r):
 		c.restart(r.tracks)
 		return nil
-	case key && !c.soundDue() && (changed || c.grid(r.dts) != o.grid), r.reach-o.start > c.limit(), len(c.body)+len(b.Tags) > maxSegmentBytes:
+	case key && !c.due() && (changed || c.grid(r.dts) != o.grid), r.reach-o.start > c.limit(), len(c.body)+len(b.Tags) > maxSegmentBytes:
 		// Where frames are missing for so long that the segment would seem to
 		// outlast the target duration, it ends where its media does.
 		hole := r.begin-o.start > c.limit()

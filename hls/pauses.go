@@ -142,11 +142,12 @@ func (c *Cutter) fillTo(end int64) {
 	}
 }
 
-// soundDue tells that the open segment has no sound, and that there will be
-// some: it is sent long behind its pictures.
-func (c *Cutter) soundDue() bool {
-	o := &c.open
-	return c.state.Kinds.Audio && c.pauses.Lag > unknownBlock && o.frames == o.pictures
+// due tells that the open segment lacks a track that will come: sound that is
+// sent long behind its pictures, or the show's first picture.
+func (c *Cutter) due() bool {
+	o, has := &c.open, c.state.Kinds
+	return has.Audio && c.pauses.Lag > unknownBlock && o.frames == o.pictures ||
+		has.Video && c.pauses.Key == 0 && o.pictures == 0
 }
 
 // fillSegment has the open segment hold sound, if the show does, before it is
