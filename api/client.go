@@ -162,7 +162,7 @@ func (c *Client) do(ctx context.Context, method, path string) ([]byte, error) {
 	}
 	resp, err := c.http.Do(r)
 	if err != nil {
-		return nil, fmt.Errorf("ask weir: %w (is it running?)", err)
+		return nil, fmt.Errorf("ask weir: %w (is it running? --url says where)", err)
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))

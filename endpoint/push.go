@@ -186,6 +186,16 @@ func (p *Push) Pace(ctx context.Context, timestamp uint32) error {
 // goes on until it is closed.
 func (p *Push) Reconnect() <-chan struct{} { return p.reconnect }
 
+// hurry is how long a server may leave unread what is being written to it, once
+// the push is to end.
+const hurry = 2 * time.Second
+
+// Hurry bounds the writing of the tag that is on its way, so that a server that
+// does not read holds nobody who wants to go. Any goroutine may call it.
+func (p *Push) Hurry() {
+	_ = p.nc.SetWriteDeadline(time.Now().Add(hurry)) // it fails on closed connections only
+}
+
 // Abandon closes the connection without ending the publish: to the server it
 // is lost.
 func (p *Push) Abandon() error {

@@ -30,8 +30,8 @@ import (
 type cli struct {
 	Log logFlags `embed:"" prefix:"log-"`
 
-	Serve   serveCmd   `cmd:"" set:"admin_absent=Absent: a socket under --data." set:"nats_absent=Absent: an embedded server under --data." set:"store_absent=Absent: under --data." help:"Run everything in one process: RTMP in, HLS out."`
-	Demo    demoCmd    `cmd:"" set:"admin_absent=Absent: a socket under --data." set:"nats_absent=Absent: an embedded server under --data." set:"store_absent=Absent: under --data." help:"Run serve, and publish a bundled clip to it."`
+	Serve   serveCmd   `cmd:"" set:"admin_absent=A socket under --data is there besides." set:"nats_absent=Absent: an embedded server under --data." set:"store_absent=Absent: under --data." help:"Run everything in one process: RTMP in, HLS out."`
+	Demo    demoCmd    `cmd:"" set:"admin_absent=A socket under --data is there besides." set:"nats_absent=Absent: an embedded server under --data." set:"store_absent=Absent: under --data." help:"Run serve, and publish a bundled clip to it."`
 	Ingest  ingestCmd  `cmd:"" set:"ops_http=${ingest_http}" help:"Run one ingest: encoders come in, batches go to the log."`
 	Segment segmentCmd `cmd:"" set:"ops_http=${segment_http}" help:"Run one segmenter: batches come in, objects go to the store."`
 	Origin  originCmd  `cmd:"" help:"Run one origin: objects over HTTP, the page, the API."`

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"log/slog"
 	"net"
@@ -64,22 +63,30 @@ func (f *httpFlags) stages(ctx context.Context, v viewing, metrics *prometheus.R
 	if err != nil {
 		return nil, err
 	}
-	if f.AdminHTTP == "" && v.data == "" || f.AdminHTTP == f.HTTP {
-		return []stage{viewers}, nil
+	stages := []stage{viewers}
+	view.Registerer = nil // what operators watch is counted nowhere
+	operators := func(address string) error {
+		ask.Access = api.Access{Token: token, Own: api.IsSocket(address)}
+		view.API = api.New(ask)
+		s, err := httpStage(ctx, "--admin-http", address, origin.New(view), f.HTTPConnections, log)
+		if err != nil {
+			return err
+		}
+		s.name = "admin-http"
+		stages = append(stages, s)
+		return nil
 	}
-	address := cmp.Or(f.AdminHTTP, api.Socket(v.data))
-	ask.Access = api.Access{Token: token, Own: api.IsSocket(address)}
-	view.API, view.Registerer = api.New(ask), nil // what operators watch is counted nowhere
-	operators, err := httpStage(ctx, "--admin-http", address, origin.New(view), f.HTTPConnections, log)
-	switch {
-	case err != nil && f.AdminHTTP != "":
-		return nil, err
-	case err != nil: // nobody asked for it
-		log.Warn("no socket for operators; give them another way with --admin-http, or --admin-token-file", "err", err)
-		return []stage{viewers}, nil
+	if f.AdminHTTP != "" && f.AdminHTTP != f.HTTP {
+		if err := operators(f.AdminHTTP); err != nil {
+			return nil, err
+		}
 	}
-	operators.name = "admin-http"
-	return []stage{viewers, operators}, nil
+	if socket := api.Socket(v.data); v.data != "" && socket != f.AdminHTTP {
+		if err := operators(socket); err != nil { // nobody asked for it
+			log.Warn("no socket for operators; give them another way with --admin-http, or --admin-token-file", "err", err)
+		}
+	}
+	return stages, nil
 }
 
 // port is the port of an address, 0 where it has none.

@@ -60,6 +60,7 @@ type pusher struct {
 	progress io.Writer // nil: none
 
 	to      *endpoint.Push // nil: not connected
+	forget  func() bool    // stops to from being hurried when the push is to end
 	stood   bool           // some connection did
 	headers []flv.Tag      // what a new connection must be told first
 	skip    bool           // until the next key frame
@@ -212,6 +213,10 @@ func (p *pusher) connect(ctx context.Context) error {
 		}
 		err := p.dial(ctx, limit)
 		if err == nil {
+			if p.forget != nil {
+				p.forget() // the connection before this one
+			}
+			p.forget = context.AfterFunc(ctx, p.to.Hurry)
 			return nil
 		}
 		refused := (*rtmp.RefusedError)(nil)

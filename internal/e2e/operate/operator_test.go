@@ -31,9 +31,17 @@ func TestKick(t *testing.T) {
 	c := testweir.NewCluster(t, 1)
 	in := c.Ingest(t)
 	c.Segmenter(t, "")
+	kicked := "" // the broadcast that was, last
 	kicks := func(t *testing.T, url string, view *testweir.Server, args []string) {
 		pushed := testweir.Start(t, "push", "--once", file, url)
-		testweir.Eventually(t, 10*time.Second, "live/alice is live", func() bool { x, ok := view.Stream(t, "alice"); return ok && x.State == "live" && x.Bitrate > 0 })
+		testweir.Eventually(t, 10*time.Second, "live/alice is live", func() bool {
+			x, ok := view.Stream(t, "alice")
+			if !ok || x.State != "live" || x.Bitrate == 0 || x.Broadcast == kicked { // the list may be half a second old
+				return false
+			}
+			kicked = x.Broadcast
+			return true
+		})
 		if code, said := testweir.Run(t, append([]string{"kick", "live/alice"}, args...)...); code != 0 {
 			t.Fatalf("weir kick: exit code %d: %s", code, said)
 		}

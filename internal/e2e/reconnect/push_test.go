@@ -70,3 +70,22 @@ func TestPushConnectsAgain(t *testing.T) {
 		})
 	}
 }
+
+// A push that is told to end does, whatever its server reads.
+func TestPushLeavesDeafServer(t *testing.T) {
+	t.Parallel()
+	s := testweir.Serve(t)
+	push := testweir.Start(t, "push", "--loop", "--fast", testmedia.FLV(t, testmedia.Spec{Seconds: 20, Video: true, Audio: true}), s.URL("alice"))
+	testweir.Eventually(t, 20*time.Second, "the show is on", func() bool { _, ok := s.Stream(t, "alice"); return ok })
+	s.Send(t, syscall.SIGSTOP)
+	time.Sleep(2 * time.Second) // until all that lies between is full
+	told := time.Now()
+	push.Send(t, syscall.SIGTERM)
+	if code := push.Wait(); code != 0 {
+		t.Errorf("exit code %d, want 0: ended as asked", code)
+	}
+	if took := time.Since(told); took > 25*time.Second { // 2 s for the tag, 10 for the goodbye, and a busy machine
+		t.Errorf("it took %v", took)
+	}
+	s.Send(t, syscall.SIGCONT)
+}
