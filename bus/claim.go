@@ -113,17 +113,31 @@ func (c *Claim) lost(ctx context.Context, other *jet.Conflict) (bool, error) {
 		return false, err
 	}
 	it := other.Item()
-	same := born.Equal(c.born)
-	if it.Value == nil {
-		c.rev, c.born = it.Rev, born
-		return !same, nil // else it was closed, and has expired
+	var head stateHead
+	if it.Value != nil {
+		if head, _, err = parseState(it.Value); err != nil {
+			return false, err
+		}
 	}
-	head, _, err := parseState(it.Value)
-	if err != nil || head.Closed || same && it.Rev > c.rev || !same && head.Owner != "" {
-		return false, err
-	}
+	lost := lostClaim(born.Equal(c.born), it.Value != nil, head, it.Rev, c.rev)
 	c.rev, c.born = it.Rev, born
-	return true, nil
+	return lost, nil
+}
+
+// lostClaim tells whether NATS has lost the claim of revision ours: what stands
+// there now is older, or stands in a bucket that was made since, where nobody
+// has claimed it. same tells that it is the same bucket, there that it has the
+// key.
+func lostClaim(same, there bool, head stateHead, rev, ours uint64) bool {
+	switch {
+	case !there:
+		return !same // else it was closed, and has expired
+	case head.Closed:
+		return false
+	case same:
+		return rev < ours
+	}
+	return head.Owner == ""
 }
 
 // claim takes the key at revision rev. It returns *jet.Conflict if the key has

@@ -98,6 +98,9 @@ func newOverview(window time.Duration) *overview {
 func (o *overview) see(e Registration, now time.Time) {
 	key := e.Stream.Token()
 	known := o.entries[key]
+	if e.Broadcast == "" && known == nil {
+		return
+	}
 	if e.Broadcast == "" {
 		delete(o.entries, key)
 	} else if known == nil || known.rev != e.rev {
