@@ -4,6 +4,7 @@ package kill
 
 import (
 	"context"
+	"crypto/md5"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -18,6 +19,7 @@ import (
 	"weir/internal/testmedia"
 	"weir/internal/testweir"
 	"weir/media"
+	"weir/media/aac"
 )
 
 // A minute of TestSoak with fewer streams.
@@ -212,6 +214,21 @@ func (s *soaking) verify(t *testing.T, file string) (frames, sessions, broadcast
 	return frames, sessions, len(vods)
 }
 
+// silent are the silent frames of mono and stereo AAC-LC, by their MD5.
+var silent = map[string]bool{silentMD5(0x08): true, silentMD5(0x10): true}
+
+func silentMD5(channels byte) string {
+	config, err := aac.ParseConfig([]byte{0x12, channels})
+	if err != nil {
+		panic(err)
+	}
+	frame, err := config.AppendSilence(nil)
+	if err != nil {
+		panic(err)
+	}
+	return fmt.Sprintf("%x", md5.Sum(frame))
+}
+
 // unbroken wants got to be runs of the file's frames, each from the first on
 // and without a hole, and returns how many.
 func unbroken(t *testing.T, key string, order map[string]int, got []testmedia.Packet) (runs int) {
@@ -220,6 +237,10 @@ func unbroken(t *testing.T, key string, order map[string]int, got []testmedia.Pa
 	for i, p := range got {
 		n, known := order[p.MD5]
 		switch {
+		case silent[p.MD5]:
+			// A session that was killed before its first sound: its segment is
+			// given some, since the show has sound.
+			continue
 		case !known:
 			t.Errorf("%s: frame %d, %v, was never sent", key, i, p.PTS)
 		case n == 0:
