@@ -1,5 +1,7 @@
 package media
 
+import "slices"
+
 // maxReorder is the most pictures that are put in order: what encoders use is
 // up to four; the specification allows 16 (ITU-T H.264, E.2.1,
 // max_num_reorder_frames).
@@ -67,6 +69,10 @@ func (o *order) dts(at, pts, out int64, reorder int) (int64, int64) {
 		if d := min(at, pts); d > out {
 			return d, pts
 		}
+		// Nor is it shown late where its stamp is the one before's.
+		if pts > out {
+			return out + 1, pts
+		}
 		if reorder == 0 || out-pts > maxComposition {
 			return out + 1, max(pts, out+1)
 		}
@@ -88,4 +94,60 @@ func (o *order) grow(out int64) {
 	copy(o.PTS[2:], o.PTS[1:o.Depth+1])
 	o.PTS[1] = out
 	o.Depth++
+}
+
+// shown are the pictures so far that have the last one's stamp, by their
+// composition offsets: those make PTS of their own.
+type shown struct {
+	N       int                   `json:"n,omitempty"`
+	Offsets [maxReorder + 1]int32 `json:"offsets,omitzero"`
+}
+
+// begin notes the first picture with its stamp.
+func (o *shown) begin(composition int32) {
+	*o = shown{}
+	o.add(composition)
+}
+
+func (o *shown) add(composition int32) {
+	o.Offsets[o.N] = composition
+	o.N++
+}
+
+// parts tells whether a picture that repeats the stamp, and those ahead that do,
+// are each shown at another time. There are no more of them than may be
+// reordered: a clock that stands still says the same again and again.
+func (o shown) parts(s Stamp, ahead []Stamp) bool {
+	if !o.takes(s) {
+		return false
+	}
+	o.add(s.Composition)
+	for i := range ahead {
+		switch next := &ahead[i]; {
+		case next.Kind != Video:
+		case next.Timestamp != s.Timestamp:
+			return true
+		case !o.takes(*next):
+			return false
+		default:
+			o.add(next.Composition)
+		}
+	}
+	return true
+}
+
+// before tells whether a picture whose stamp is step after the last one's is
+// shown behind that.
+func (o *shown) before(s Stamp, step int64) bool {
+	if o.N == 0 {
+		return false
+	}
+	last := Stamp{Composition: o.Offsets[o.N-1]}
+	return step+s.composition() > last.composition()
+}
+
+// takes tells whether nothing speaks against one more picture.
+func (o *shown) takes(s Stamp) bool {
+	absurd := s.Composition != 0 && s.composition() == 0
+	return o.N < len(o.Offsets) && !absurd && !slices.Contains(o.Offsets[:o.N], s.Composition)
 }

@@ -42,6 +42,15 @@ type Stamp struct {
 	Lasts   int64
 }
 
+// composition is what is added to the stamp's place for the PTS, in ticks: none
+// where what was sent is absurd.
+func (s *Stamp) composition() int64 {
+	if c := int64(s.Composition) * ticksPerMilli; c >= -maxComposition && c <= maxComposition {
+		return c
+	}
+	return 0
+}
+
 // The Timeline's tolerances, in ticks of the 90 kHz clock.
 const (
 	// SessionLead is how long after the end of the session before (or after
@@ -109,6 +118,7 @@ func (t *Timeline) placeVideo(s Stamp, ahead []Stamp) (dts, pts int64) {
 	first, still := !k.Seen, k.Still
 	at := t.locate(k, other, s, ahead)
 	if first {
+		k.Shown.begin(s.Composition)
 		k.Step = defaultVideoStep
 		if s.Lasts > 0 {
 			k.Step = min(s.Lasts, maxStep)
@@ -116,15 +126,10 @@ func (t *Timeline) placeVideo(s Stamp, ahead []Stamp) (dts, pts int64) {
 		k.Pace = k.Step
 		k.Order.expect(s, ahead, at, k.Pace)
 	}
-	pts = at
-	if c := int64(s.Composition) * ticksPerMilli; c >= -maxComposition && c <= maxComposition {
-		pts += c
-	}
-	dts, pts = k.Order.dts(at, pts, k.Out, s.Reorder)
-	if !first && k.Still == 0 && still == 0 {
-		// A hole in the media is not how long a picture lasts; a slide show
-		// is believed when it goes on.
-		step := dts - k.Out
+	dts, pts = k.Order.dts(at, at+s.composition(), k.Out, s.Reorder)
+	if step := dts - k.Out; !first && step > 1 && k.Still == 0 && still == 0 {
+		// A DTS that gave way tells nothing. A hole in the media is not how long
+		// a picture lasts; a slide show is believed when it goes on.
 		switch {
 		case k.Pace == k.Step: // nothing but a guess so far
 			k.Pace = min(step, maxStep)
@@ -154,18 +159,19 @@ func (t *Timeline) locate(k, other *TrackClock, s Stamp, ahead []Stamp) int64 {
 		return k.At
 	}
 	step := k.advance(s.Timestamp)
+	if step == 0 {
+		return k.repeat(other, s, ahead)
+	}
 	v := verdict{p: k.In + k.Base, e: k.At + k.Pace, near: max(near, k.Pace/2)}
 	back := k.window(s.Reorder)
+	if k.Shown.before(s, step) { // a DTS that trembles
+		back = max(back, near)
+	}
+	k.Shown.begin(s.Composition)
 	if k.Still > 0 { // those before were spaced by a guess
 		back = max(back, tolerance)
 	}
 	switch {
-	case step == 0:
-		// Several pictures with one stamp follow each other; so do those of a
-		// clock that stands still, as fast as they come.
-		k.Still++
-		k.At = k.pace(other, v.e)
-		return k.At
 	case v.p > k.At-back && v.p <= v.e+v.near && !k.stalled(other, v.p, s, ahead), k.Skipped && v.p > k.At:
 		if k.Still > 0 && step > 0 {
 			k.Pace = min(step/int64(k.Still+1), maxStep)
@@ -189,6 +195,22 @@ func (t *Timeline) locate(k, other *TrackClock, s Stamp, ahead []Stamp) int64 {
 		k.At = v.x
 	}
 	k.Skipped = false
+	return k.At
+}
+
+// repeat places a picture with the stamp of the one before. Where each is shown
+// at a time of its own, the stamp is kept: GStreamer sends no DTS below 0, and
+// so repeats the first. Others follow each other; so do those of a clock that
+// stands still, as fast as they come.
+func (k *TrackClock) repeat(other *TrackClock, s Stamp, ahead []Stamp) int64 {
+	if k.Still == 0 && k.Shown.parts(s, ahead) {
+		k.Shown.add(s.Composition)
+		return k.At
+	}
+	expected := k.At + k.Pace*int64(max(1, k.Shown.N))
+	k.Shown = shown{}
+	k.Still++
+	k.At = k.pace(other, expected)
 	return k.At
 }
 

@@ -247,6 +247,7 @@ func TestTracksStayTogether(t *testing.T) {
 		{"pictures all stamped 0", []fault{{"", videoOnly, 0, forever, func(frame) float64 { return 0 }, false}}},
 		{"sound all stamped 0", []fault{{"", audioOnly, 0, forever, func(frame) float64 { return 0 }, false}}},
 		{"everything stamped 0", []fault{{"", bothKinds, 0, forever, func(frame) float64 { return 0 }, false}}},
+		{"everything stamped 0, pictures reordered", []fault{{"B", bothKinds, 0, forever, func(frame) float64 { return 0 }, false}}},
 		{"pictures are stamped 0 from 10 s on", []fault{{"", videoOnly, 10000, forever, func(frame) float64 { return 0 }, false}}},
 		{"pictures stand still from 10 s to 20 s", []fault{{"", videoOnly, 10000, 20000, func(frame) float64 { return 10000 }, false}}},
 		{"sound stands still from 10 s to 20 s", []fault{{"", audioOnly, 10000, 20000, func(frame) float64 { return 10000 }, false}}},
@@ -255,7 +256,11 @@ func TestTracksStayTogether(t *testing.T) {
 		{"the sound's clock is 1000 s ahead", []fault{{"", audioOnly, 0, forever, func(f frame) float64 { return f.stamp + 1e6 }, false}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			all := film().frames()
+			c := film()
+			if tt.faults[0].name == "B" {
+				c.bframes = 2
+			}
+			all := c.frames()
 			for _, f := range tt.faults {
 				all = f.apply(all)
 			}
@@ -384,22 +389,42 @@ func TestSoundIsEvenlySpaced(t *testing.T) {
 func TestPicturesAreShownWhenTheyWereMeantTo(t *testing.T) {
 	asPTS := func(f frame) frame { f.stamp, f.cts = f.stamp+f.cts, 0; return f }
 	negative := func(f frame) frame { f.cts -= 1000.0 / 30; return f }
+	decoded := func(at func(stamp float64) float64) func(frame) frame {
+		return func(f frame) frame { x := at(f.stamp); f.stamp, f.cts = x, f.stamp+f.cts-x; return f }
+	}
+	// GStreamer, and librtmp behind it: no time is below 0.
+	clamped := decoded(func(stamp float64) float64 { return max(0, stamp-2000.0/30) })
+	blocks := decoded(func(stamp float64) float64 { return math.Floor(stamp/100+1e-6) * 100 })
+	trembling := decoded(func(stamp float64) float64 { return stamp - 45*math.Mod(math.Round(stamp*30/1000), 2) + 45 })
 	for _, tt := range []struct {
 		name    string
 		change  func(frame) frame
 		bframes int
 		reorder int
-		batch   float64
+		batch   float64 // 0: a picture
+		alone   bool    // no sound tells where the pictures are
 	}{
-		{"PTS sent as DTS", asPTS, 2, -1, 0.25},
-		{"of three B pictures", asPTS, 3, -1, 0.25},
-		{"a picture a batch, the SPS tells", asPTS, 2, 1, 0},
-		{"negative composition offsets", negative, 2, -1, 0.25},
-		{"a picture a batch, the SPS tells", negative, 2, 1, 0},
+		{"PTS sent as DTS", asPTS, 2, -1, 0.25, false},
+		{"of three B pictures", asPTS, 3, -1, 0.25, false},
+		{"a picture a batch, the SPS tells", asPTS, 2, 1, 0, false},
+		{"negative composition offsets", negative, 2, -1, 0.25, false},
+		{"a picture a batch, the SPS tells", negative, 2, 1, 0, false},
+		{"DTS below 0 are sent as 0", clamped, 2, -1, 0.25, false},
+		{"of three B pictures, the SPS tells", clamped, 3, 2, 0.25, false},
+		{"a picture a batch", clamped, 2, -1, 0, false},
+		{"a picture a batch, the SPS tells", clamped, 2, 2, 0, false},
+		{"DTS in blocks of three", blocks, 2, -1, 0.25, false},
+		{"and none is reordered", blocks, 0, 0, 0.25, false},
+		{"a picture a batch", blocks, 0, 0, 0, false},
+		{"DTS that tremble", trembling, 0, 0, 0.25, true},
+		{"a picture a batch", trembling, 0, 0, 0, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c := film()
 			c.bframes, c.interval = tt.bframes, tt.batch
+			if tt.alone {
+				c.rate = 0
+			}
 			all := c.frames()
 			for i := range all {
 				if all[i].kind == Video {

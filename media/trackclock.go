@@ -36,6 +36,8 @@ type TrackClock struct {
 
 	// Order makes DTS where the stamps are none.
 	Order order `json:"order,omitzero"`
+	// Shown tells pictures with one stamp apart.
+	Shown shown `json:"shown,omitzero"`
 
 	// Anchor, Samples and Rate are the audio clock: the next frame is due at
 	// Anchor + Samples/Rate.

@@ -28,6 +28,9 @@ func TestFramesArrive(t *testing.T) {
 		breaks  []string // rules of weir check
 	}{
 		{"ffmpeg in real time, 1280x720", with(func(s *testmedia.Spec) { s.Width, s.Height = 1280, 720 }), inRealTime, nil},
+		{"gstreamer", testweir.Small(12), func(t *testing.T, s testmedia.Spec, url string) string {
+			return testweir.GStreamer(t, testmedia.FLV(t, s), url) // it repeats its first stamps
+		}, nil},
 		{"audio only", with(func(s *testmedia.Spec) { s.Video = false }), byFFmpeg, nil},
 		{"video only", with(func(s *testmedia.Spec) { s.Audio = false }), byFFmpeg, nil},
 		{"a GOP of 10 s", with(func(s *testmedia.Spec) { s.GOP = 300; s.Seconds = 25 }), byFFmpeg, []string{"SEG-KEYFRAMES"}},
