@@ -39,7 +39,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- Serve(ctx, l, h, most, time.Second, quiet()) }()
+	go func() { done <- Serve(ctx, l, h, Limits{Connections: most}, time.Second, quiet()) }()
 
 	dial := func(send string) net.Conn {
 		t.Helper()

@@ -20,11 +20,12 @@ const DefaultConnections = 5000
 //
 // Its limits bound what a client costs that sends or reads slowly: 10 s and
 // 16 KiB for a request's head, a minute between two requests of a connection.
-// Handler bounds its responses by their size. Of more connections than most the
-// one goes that has waited longest for a request, or to send one; a newcomer
-// is told to come again if all are being answered.
-func Serve(ctx context.Context, l net.Listener, h http.Handler, most int, drain time.Duration, log *slog.Logger) error {
-	conns := newConnections(most)
+// Handler bounds its responses by their size. Of more connections than there may
+// be one goes of the address that has the most: the one that has waited longest
+// for a request, or to send one; a newcomer is told to come again if all are
+// being answered.
+func Serve(ctx context.Context, l net.Listener, h http.Handler, limits Limits, drain time.Duration, log *slog.Logger) error {
+	conns := newConnections(limits)
 	s := &http.Server{
 		Handler:           conns.count(h),
 		ReadHeaderTimeout: 10 * time.Second,

@@ -29,7 +29,7 @@ func listen(t testing.TB, h http.Handler, drain time.Duration) (addr string, sto
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- Serve(ctx, l, h, DefaultConnections, drain, quiet()) }()
+	go func() { done <- Serve(ctx, l, h, Limits{}, drain, quiet()) }()
 	return l.Addr().String(), func() error { cancel(); return <-done }
 }
 
@@ -101,7 +101,7 @@ func TestServeListenerFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.Close()
-	if err := Serve(t.Context(), l, http.NotFoundHandler(), 1, time.Second, quiet()); !errors.Is(err, net.ErrClosed) {
+	if err := Serve(t.Context(), l, http.NotFoundHandler(), Limits{}, time.Second, quiet()); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("got %v", err)
 	}
 }

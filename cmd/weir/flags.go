@@ -228,6 +228,7 @@ type segmentFlags struct {
 type httpFlags struct {
 	HTTP            string  `name:"http" help:"Where viewers connect." default:"${http}" placeholder:"ADDR"`
 	HTTPConnections int     `name:"http-connections" help:"Most connections of viewers at once; each takes about 20 kB." default:"${http_connections}"`
+	HTTPPerAddress  int     `name:"http-connections-per-address" help:"Most of them from one address, or IPv6 /64 network. Absent: as many; a proxy has those of all its viewers." placeholder:"N"`
 	BaseURL         baseURL `name:"base-url" help:"This server as viewers see it, behind a proxy or a CDN." placeholder:"URL"`
 	AdminHTTP       string  `name:"admin-http" help:"Where operators connect: metrics, nodes, and with the admin token kick. HOST:PORT, or unix:PATH for this user only, who needs no token; the same as --http puts it all there. ${admin_absent}" placeholder:"ADDR"`
 	adminFlags

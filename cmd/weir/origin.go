@@ -47,6 +47,10 @@ type viewing struct {
 	data    string // where serve keeps its data; empty: this is none
 }
 
+func (f *httpFlags) limits() origin.Limits {
+	return origin.Limits{Connections: f.HTTPConnections, PerAddress: f.HTTPPerAddress}
+}
+
 // stages are the listener of viewers, and that of operators.
 func (f *httpFlags) stages(ctx context.Context, v viewing, metrics *prometheus.Registry, log *slog.Logger) ([]stage, error) {
 	token, err := f.token()
@@ -59,7 +63,7 @@ func (f *httpFlags) stages(ctx context.Context, v viewing, metrics *prometheus.R
 		Publish: v.publish, Version: version, Log: log,
 	}
 	view := origin.Config{Objects: v.store, API: api.New(ask), Registerer: metrics, Log: log, Segment: v.segment, BaseURL: f.BaseURL.url}
-	viewers, err := httpStage(ctx, "--http", f.HTTP, origin.New(view), f.HTTPConnections, log)
+	viewers, err := httpStage(ctx, "--http", f.HTTP, origin.New(view), f.limits(), log)
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +72,7 @@ func (f *httpFlags) stages(ctx context.Context, v viewing, metrics *prometheus.R
 	operators := func(address string) error {
 		ask.Access = api.Access{Token: token, Own: api.IsSocket(address)}
 		view.API = api.New(ask)
-		s, err := httpStage(ctx, "--admin-http", address, origin.New(view), f.HTTPConnections, log)
+		s, err := httpStage(ctx, "--admin-http", address, origin.New(view), f.limits(), log)
 		if err != nil {
 			return err
 		}

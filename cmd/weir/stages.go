@@ -61,12 +61,12 @@ func runStages(ctx context.Context, stages []stage) error {
 const httpDrain = 5 * time.Second
 
 // httpStage answers on a listener.
-func httpStage(ctx context.Context, flag, address string, h http.Handler, most int, log *slog.Logger) (stage, error) {
+func httpStage(ctx context.Context, flag, address string, h http.Handler, limits origin.Limits, log *slog.Logger) (stage, error) {
 	l, err := api.Listen(ctx, address)
 	if err != nil {
 		return stage{}, fmt.Errorf("listen for HTTP: %w (choose another address with %s)", err, flag)
 	}
-	return stage{"http", func(ctx context.Context) error { return origin.Serve(ctx, l, h, most, httpDrain, log) }}, nil
+	return stage{"http", func(ctx context.Context) error { return origin.Serve(ctx, l, h, limits, httpDrain, log) }}, nil
 }
 
 // stage is the HTTP side of a stage that viewers do not see.
@@ -78,7 +78,7 @@ func (f *opsFlags) stage(ctx context.Context, nats *late, store storage.Store, m
 	return httpStage(ctx, "--http", f.HTTP, api.New(api.Config{
 		Registry: registry{nats}, Parts: parts(nats, store, false), Metrics: promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}),
 		Access: api.Access{Token: token, Own: api.IsSocket(f.HTTP)}, Version: version, Log: log,
-	}), origin.DefaultConnections, log)
+	}), origin.Limits{}, log)
 }
 
 // parts are what a process needs; store may be nil. Without NATS an origin
