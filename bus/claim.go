@@ -26,6 +26,7 @@ type Claim struct {
 	born  time.Time // when the bucket was made in which that is
 	wrote time.Time // when that was
 	read  uint64    // how far the log was read then
+	over  bool      // another worker has it: nothing is written ever again
 }
 
 // Broadcast is the id of the broadcast.
@@ -70,7 +71,7 @@ func (c *Claim) Close(ctx context.Context, state []byte) error {
 func (c *Claim) refresh(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.head.Closed {
+	if c.head.Closed || c.over {
 		return nil
 	}
 	return c.write(ctx, false, c.state)
@@ -86,7 +87,7 @@ func (c *Claim) write(ctx context.Context, closed bool, state []byte) error {
 	if closed {
 		ttl = max(c.worker.bus.retain, time.Second)
 	}
-	for {
+	for !c.over {
 		rev, err := putState(ctx, c.worker.claims, c.key, head, state, c.rev, ttl)
 		var other *jet.Conflict
 		if err == nil {
@@ -97,31 +98,39 @@ func (c *Claim) write(ctx context.Context, closed bool, state []byte) error {
 		if !errors.As(err, &other) {
 			return fmt.Errorf("save state: %w", err)
 		}
-		if lost, err := c.lost(ctx, other); err != nil || !lost {
-			return fmt.Errorf("save state: %w", errors.Join(ErrNotOwner, err))
+		if err := c.contend(ctx, other); err != nil {
+			return fmt.Errorf("save state: %w", err)
 		}
-		c.worker.log.Error("nats has lost a claim, which is written anew", "broadcast", c.Broadcast(), "rendition", c.Rendition())
 	}
+	return fmt.Errorf("save state: %w", ErrNotOwner)
 }
 
-// lost tells whether what stands in the place of our revision is older than
-// that: NATS went back, or the bucket was made anew and nobody has claimed the
-// key there. Then ours is to be written over it.
-func (c *Claim) lost(ctx context.Context, other *jet.Conflict) (bool, error) {
+// contend finds out whose the entry is that stands in the place of our revision.
+// It is another worker's, and the claim is over; or it is a save of ours of which
+// we never heard; or NATS has lost the claim: it went back, or the bucket was made
+// anew and nobody has claimed the key there. Then ours is written over it.
+func (c *Claim) contend(ctx context.Context, other *jet.Conflict) error {
 	born, err := c.worker.claims.Born(ctx)
 	if err != nil {
-		return false, err
+		return err
 	}
 	it := other.Item()
 	var head stateHead
 	if it.Value != nil {
 		if head, _, err = parseState(it.Value); err != nil {
-			return false, err
+			return err
 		}
 	}
-	lost := lostClaim(born.Equal(c.born), it.Value != nil, head, it.Rev, c.rev)
+	switch {
+	case head.Owner == c.worker.id && !head.Closed: // ids are never used again
+	case lostClaim(born.Equal(c.born), it.Value != nil, head, it.Rev, c.rev):
+		c.worker.log.Error("nats has lost a claim, which is written anew", "broadcast", c.Broadcast(), "rendition", c.Rendition())
+	default:
+		c.over = true
+		return nil
+	}
 	c.rev, c.born = it.Rev, born
-	return lost, nil
+	return nil
 }
 
 // lostClaim tells whether NATS has lost the claim of revision ours: what stands

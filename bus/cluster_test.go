@@ -69,7 +69,7 @@ func checkStates(t *testing.T, b *Bus, s *Session) {
 	if e := entryOf(t, b); e.State != Live || e.Session != s.ID() {
 		t.Errorf("the registry says %+v", e)
 	}
-	h := newHall()
+	h := newObserver()
 	running(t, func(ctx context.Context) error { return b.Work(Segment, WorkConfig{}).Run(ctx, h.handler("w")) })
 	eventually(t, 20*time.Second, "the broadcast is owned and its state saved", func() bool {
 		h.mu.Lock()

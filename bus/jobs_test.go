@@ -119,7 +119,7 @@ func TestLongJob(t *testing.T) {
 		if got != "live0" {
 			t.Errorf("heard %q", got)
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience):
 		t.Fatal("no hint")
 	}
 	time.Sleep(jobWait)

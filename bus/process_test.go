@@ -35,12 +35,12 @@ func childWorker() {
 	if err != nil {
 		panic(err)
 	}
-	h := newHall()
+	h := newObserver()
 	save := h.handler("child")
 	err = b.Work(Segment, WorkConfig{}).Run(ctx, func(ctx context.Context, c *Claim) error {
 		fmt.Println("owned", c.Broadcast())
 		err := save(ctx, c)
-		if errors.Is(err, ErrNotOwner) {
+		if errors.Is(err, ErrNotOwner) || errors.Is(context.Cause(ctx), ErrNotOwner) { // whichever told it first
 			fmt.Println("lost", c.Broadcast())
 		}
 		return err
@@ -164,14 +164,14 @@ func (c *child) count(verb string) int {
 }
 
 // takeover starts a child that owns n broadcasts and a worker beside it.
-func takeover(t *testing.T, n int) (c *child, h *hall, ids []string) {
+func takeover(t *testing.T, n int) (c *child, h *observer, ids []string) {
 	t.Helper()
 	srv := startNATS(t)
 	b := open(t, Config{URL: srv.ClientURL()})
 	ids = broadcasts(t, b, n)
 	c = startChild(t, "worker", srv.ClientURL())
 	eventually(t, 20*time.Second, "the child owns all", func() bool { return c.count("owned") == n })
-	h = newHall()
+	h = newObserver()
 	running(t, func(ctx context.Context) error {
 		return b.Work(Segment, WorkConfig{}).Run(ctx, h.handler("here"))
 	})

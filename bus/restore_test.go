@@ -76,7 +76,7 @@ func closes(t *testing.T, s *Session, closed <-chan string, want string) {
 		if got != want {
 			t.Errorf("closed with the State %s, want %s", got, want)
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience):
 		t.Error("nobody heard the end")
 	}
 }
@@ -183,7 +183,7 @@ func TestNobodyKnowsTheBroadcast(t *testing.T) {
 	running(t, supervise(b, time.Second))
 	select {
 	case <-closed:
-	case <-time.After(30 * time.Second):
+	case <-time.After(patience):
 		t.Error("the broadcast has no end")
 	}
 }
@@ -215,7 +215,7 @@ func TestEndThatWasNotWritten(t *testing.T) {
 	for range 2 {
 		select {
 		case <-closed:
-		case <-time.After(20 * time.Second):
+		case <-time.After(patience):
 			t.Fatal("the end was never written")
 		}
 	}
@@ -234,7 +234,7 @@ func TestKickEndsWhatIsOpen(t *testing.T) {
 		}
 		select {
 		case <-closed:
-		case <-time.After(10 * time.Second):
+		case <-time.After(patience):
 			t.Errorf("%s: no end", what)
 		}
 		if e := entryOf(t, b); e.State == Live || e.State == Waiting {
@@ -276,7 +276,7 @@ func TestSessionThatTheRegistryForgot(t *testing.T) {
 	running(t, supervise(b, time.Minute))
 	select {
 	case <-other.Kicked():
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience):
 		t.Error("the session was not told that nobody reads it any more")
 	}
 	eventually(t, 10*time.Second, "the entry is there again", func() bool { return entryOf(t, b).Session == s.ID() })

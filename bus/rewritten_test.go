@@ -37,7 +37,7 @@ func follow(t *testing.T, b *Bus, broadcast string, after framelog.Position) (ne
 		select {
 		case n := <-got:
 			return n
-		case <-time.After(25 * time.Second):
+		case <-time.After(patience):
 			return "nothing"
 		}
 	}

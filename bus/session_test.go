@@ -110,7 +110,7 @@ func TestFencedSession(t *testing.T) {
 	}
 	select {
 	case <-old.Kicked(): // whoever serves its connection learns of it at once
-	case <-time.After(time.Second):
+	case <-time.After(patience):
 		t.Error("the fenced session was not kicked")
 	}
 	for _, clean := range []bool{false, true} {
@@ -328,7 +328,7 @@ func TestKick(t *testing.T) {
 	}
 	select {
 	case <-s.Kicked():
-	case <-time.After(time.Second):
+	case <-time.After(patience):
 		t.Error("the session was not told")
 	}
 	a.dismiss(s)
@@ -382,7 +382,7 @@ func TestWatch(t *testing.T) {
 				if got == want {
 					return
 				}
-			case <-time.After(10 * time.Second):
+			case <-time.After(patience):
 				t.Fatalf("not seen: %s", want)
 			}
 		}

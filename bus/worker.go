@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"sync"
 	"time"
 
@@ -276,70 +275,6 @@ func (w *Worker) available(v *stateView) bool {
 	return v.Owner == "" || v.Owner == w.id || v.stuck
 }
 
-// rescan is how often schedule looks though nothing happened.
-const rescan = 250 * time.Millisecond
-
-// schedule starts handlers until ctx ends.
-func (w *Worker) schedule(ctx context.Context, handlers *sync.WaitGroup, handle func(context.Context, *Claim) error, failed <-chan error) error {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case err := <-failed:
-			return err
-		case <-w.wake:
-		case <-timer.C:
-		}
-		ready, next := w.scan(time.Now())
-		for _, d := range ready {
-			handlers.Go(func() { w.own(ctx, d, handle) })
-		}
-		timer.Reset(next)
-	}
-}
-
-// decision is to claim an entry as it stood: if it has changed when the claim
-// comes to it, the reasons are gone.
-type decision struct {
-	key, owner string
-	rev        uint64
-}
-
-// scan marks the entries that are to be claimed at now as owned, and returns
-// them, and when to look again.
-func (w *Worker) scan(now time.Time) (ready []decision, next time.Duration) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	next = rescan
-	for key, v := range w.keys {
-		if v.Closed || w.owned[key] || v.Format != 0 && !slices.Contains(w.cfg.Formats, v.Format) {
-			continue
-		}
-		if !w.available(v) && !w.bus.roster.isDead(workerPrefix+v.Owner) {
-			v.free = time.Time{}
-			continue
-		}
-		if v.free.IsZero() {
-			v.free = now
-		}
-		if wait := max(v.free.Add(w.hesitation()).Sub(now), v.stale.Sub(now), v.retry.Sub(now)); wait > 0 {
-			next = min(next, wait)
-		} else if len(w.owned) < w.cfg.Capacity {
-			w.owned[key] = true
-			ready = append(ready, decision{key, v.Owner, v.rev})
-		}
-	}
-	return ready, next
-}
-
-// hesitation is how long the worker leaves a broadcast to others: the more it
-// has, the longer. w.mu is held.
-func (w *Worker) hesitation() time.Duration {
-	return claimSpread * time.Duration(len(w.owned)) / time.Duration(w.cfg.Capacity)
-}
-
 // own is the life of one claim.
 func (w *Worker) own(ctx context.Context, d decision, handle func(context.Context, *Claim) error) {
 	key := d.key
@@ -451,82 +386,4 @@ func (w *Worker) outdated(key string, rev uint64, d time.Duration) {
 	if v := w.keys[key]; v != nil && v.rev <= rev {
 		v.stale = time.Now().Add(d)
 	}
-}
-
-// watchStalls looks for owners that answer but make no commits though the log
-// grows, and shows of what runs here that it goes on.
-func (w *Worker) watchStalls(ctx context.Context) {
-	for jet.Sleep(ctx, max(w.cfg.Stall/4, 10*time.Millisecond)) == nil {
-		for _, r := range w.unsaved() {
-			w.refresh(ctx, r)
-		}
-		for _, key := range w.idle() {
-			w.bus.background(func(life context.Context) {
-				life, cancel := context.WithTimeout(life, errandMost)
-				defer cancel()
-				w.lookAtTail(life, key)
-			})
-		}
-	}
-}
-
-// progress is how far the log of an entry was read here.
-func (w *Worker) progress(key string) uint64 {
-	subject, _ := w.bus.topic(w.kind.parse(key))
-	w.bus.mu.Lock()
-	defer w.bus.mu.Unlock()
-	return w.bus.readers[subject]
-}
-
-// unsaved are the claims of which the log is read, and of which there is
-// nothing to be saved for long: of a stream that makes no segments.
-func (w *Worker) unsaved() (all []*claimAtWork) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for key, r := range w.running {
-		if !r.claim.mu.TryLock() {
-			continue // it is being saved
-		}
-		if time.Since(r.claim.wrote) > w.cfg.Stall/4 && w.progress(key) > r.claim.read {
-			all = append(all, r)
-		}
-		r.claim.mu.Unlock()
-	}
-	return all
-}
-
-// idle returns the entries of others that have not changed for a stall.
-func (w *Worker) idle() []string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	var keys []string
-	for key, v := range w.keys {
-		if !v.Closed && !w.owned[key] && !w.available(v) && time.Since(v.changed) > w.cfg.Stall*3/4 {
-			keys = append(keys, key)
-		}
-	}
-	return keys
-}
-
-// lookAtTail declares an entry stuck if its log has grown since it was last
-// looked at, and it still has not changed for a stall.
-func (w *Worker) lookAtTail(ctx context.Context, key string) {
-	broadcast, rendition := w.kind.parse(key)
-	subject, stream := w.bus.topic(broadcast, rendition)
-	last, err := stream.Last(ctx, subject)
-	if err != nil || last == nil {
-		return
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	v := w.keys[key]
-	if v == nil {
-		return
-	}
-	if v.tail != 0 && last.Sequence > v.tail && time.Since(v.changed) > w.cfg.Stall {
-		w.log.Warn("owner makes no commits", "broadcast", broadcast, "owner", v.Owner, "for", time.Since(v.changed))
-		v.stuck = true
-		w.stir()
-	}
-	v.tail = last.Sequence
 }

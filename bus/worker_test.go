@@ -31,18 +31,20 @@ func broadcasts(t *testing.T, b *Bus, n int) (ids []string) {
 	return ids
 }
 
-// hall sees what the workers of a test do, and whether ever two of them own a
+// observer sees what the workers of a test do, and whether ever two of them own a
 // broadcast without the first being told at its next Save.
-type hall struct {
+type observer struct {
 	mu     sync.Mutex
 	owners map[string][]string // by broadcast, in order
 	saved  map[string]int
 }
 
-func newHall() *hall { return &hall{owners: make(map[string][]string), saved: make(map[string]int)} }
+func newObserver() *observer {
+	return &observer{owners: make(map[string][]string), saved: make(map[string]int)}
+}
 
 // handler saves a counter until ctx ends or the claim is lost.
-func (h *hall) handler(name string) func(context.Context, *Claim) error {
+func (h *observer) handler(name string) func(context.Context, *Claim) error {
 	return func(ctx context.Context, c *Claim) error {
 		h.mu.Lock()
 		h.owners[c.Broadcast()] = append(h.owners[c.Broadcast()], name)
@@ -66,7 +68,7 @@ func (h *hall) handler(name string) func(context.Context, *Claim) error {
 	}
 }
 
-func (h *hall) owner(broadcast string) string {
+func (h *observer) owner(broadcast string) string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if o := h.owners[broadcast]; len(o) > 0 {
@@ -76,7 +78,7 @@ func (h *hall) owner(broadcast string) string {
 }
 
 // owned counts the broadcasts of each worker.
-func (h *hall) owned() map[string]int {
+func (h *observer) owned() map[string]int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	n := make(map[string]int)
@@ -87,7 +89,7 @@ func (h *hall) owned() map[string]int {
 }
 
 // allOwned tells whether every broadcast has an owner of which ok holds.
-func (h *hall) allOwned(ids []string, ok func(owner string) bool) bool {
+func (h *observer) allOwned(ids []string, ok func(owner string) bool) bool {
 	for _, id := range ids {
 		if o := h.owner(id); o == "" || !ok(o) {
 			return false
@@ -102,7 +104,7 @@ func anyone(string) bool { return true }
 // owner, and the load is spread.
 func TestClaimsAreShared(t *testing.T) {
 	n := startNATS(t)
-	h := newHall()
+	h := newObserver()
 	var workers []*Worker
 	for i := range 4 {
 		w := open(t, Config{URL: n.ClientURL()}).Work(Segment, WorkConfig{Capacity: 20})
@@ -145,11 +147,11 @@ func TestClaimsAreShared(t *testing.T) {
 func TestKindsOfWork(t *testing.T) {
 	b := embedded(t)
 	ids := broadcasts(t, b, 6)
-	h := newHall()
+	h := newObserver()
 	a, c := b.Work(Segment, WorkConfig{Capacity: 4}), b.Work(Segment, WorkConfig{Capacity: 4})
 	running(t, func(ctx context.Context) error { return a.Run(ctx, h.handler("a")) })
 	running(t, func(ctx context.Context) error { return c.Run(ctx, h.handler("c")) })
-	records := newHall()
+	records := newObserver()
 	r := b.Work(Record, WorkConfig{})
 	running(t, func(ctx context.Context) error { return r.Run(ctx, records.handler("r")) })
 	if err := b.Announce(within(t, 5*time.Second), Record, media.Stream{App: "live", Name: "s0"}, ids[0], Source); err != nil {
@@ -173,7 +175,7 @@ func TestKindsOfWork(t *testing.T) {
 
 func TestCapacity(t *testing.T) {
 	b := embedded(t)
-	h := newHall()
+	h := newObserver()
 	w := b.Work(Segment, WorkConfig{Capacity: 2})
 	running(t, func(ctx context.Context) error { return w.Run(ctx, h.handler("w")) })
 	broadcasts(t, b, 5)
@@ -201,7 +203,7 @@ func TestCapacity(t *testing.T) {
 // State that was saved.
 func TestReleaseOnCancel(t *testing.T) {
 	n := startNATS(t)
-	h := newHall()
+	h := newObserver()
 	first := open(t, Config{URL: n.ClientURL()}).Work(Segment, WorkConfig{})
 	stop := running(t, func(ctx context.Context) error { return first.Run(ctx, h.handler("first")) })
 	b := open(t, Config{URL: n.ClientURL()})
@@ -309,6 +311,17 @@ func TestLostSaveAnswers(t *testing.T) {
 			t.Errorf("save %d took the revision from %d to %d", i, before, c.rev)
 		}
 	}
+	// Nobody waits for the answer. What is saved next follows on it all the same.
+	p.Deafen()
+	short, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if err := c.Save(short, []byte("undecided")); err == nil || errors.Is(err, ErrNotOwner) {
+		t.Fatalf("a save without an answer: %v", err)
+	}
+	p.Hear()
+	if err := c.Save(within(t, 5*time.Second), []byte("decided")); err != nil {
+		t.Fatalf("the save behind one that is undecided: %v", err)
+	}
 	// The answer is lost, and before it can be looked up another has claimed.
 	p.Deafen()
 	saved := make(chan error, 1)
@@ -323,6 +336,16 @@ func TestLostSaveAnswers(t *testing.T) {
 	p.Hear()
 	if err := <-saved; !errors.Is(err, ErrNotOwner) {
 		t.Errorf("save: %v", err)
+	}
+	if err := c.refresh(within(t, time.Second)); err != nil {
+		t.Errorf("refresh of what is another's: %v", err)
+	}
+	now, err := straight.state.Get(within(t, time.Second), Segment.key(id, Source))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if head, _, err := parseState(now.Value); err != nil || head.Owner == c.worker.id {
+		t.Errorf("the claim was taken back: %+v, %v", head, err)
 	}
 }
 
@@ -394,7 +417,7 @@ func TestKeysThatNameUs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := newHall()
+	h := newObserver()
 	w := b.Work(Segment, WorkConfig{})
 	if _, err := w.claim(within(t, time.Second), stateKey(id), it.Rev); err != nil {
 		t.Fatal(err)
@@ -408,7 +431,7 @@ func TestKeysThatNameUs(t *testing.T) {
 func TestFormats(t *testing.T) {
 	n := startNATS(t)
 	id := broadcasts(t, open(t, Config{URL: n.ClientURL()}), 1)[0]
-	h := newHall()
+	h := newObserver()
 	newer := open(t, Config{URL: n.ClientURL()}).Work(Segment, WorkConfig{Formats: []int{1, 2}})
 	stop := running(t, func(ctx context.Context) error { return newer.Run(ctx, h.handler("new")) })
 	eventually(t, 5*time.Second, "the new one has saved", func() bool {
@@ -460,13 +483,13 @@ func TestStuckOwner(t *testing.T) {
 		return hung.Run(ctx, func(ctx context.Context, _ *Claim) error { <-ctx.Done(); return ctx.Err() })
 	})
 	eventually(t, 5*time.Second, "the hung one has both", func() bool { return hung.Stats().Owned == 2 })
-	h := newHall()
+	h := newObserver()
 	const stall = 800 * time.Millisecond
 	w := open(t, Config{URL: n.ClientURL()}).Work(Segment, WorkConfig{Stall: stall})
 	running(t, func(ctx context.Context) error { return w.Run(ctx, h.handler("w")) })
 	began := time.Now()
 	for i := 1; h.owner(ids[0]) == ""; i++ {
-		if time.Since(began) > 3*stall {
+		if time.Since(began) > patience {
 			t.Fatal("nobody takes over from the stuck owner")
 		}
 		appendBatches(t, growing, 10, i)
@@ -488,7 +511,7 @@ func TestStuckOwner(t *testing.T) {
 func TestOutageMovesNothing(t *testing.T) {
 	t.Parallel()
 	n := startNATS(t)
-	h := newHall()
+	h := newObserver()
 	var workers []*Worker
 	for i := range 3 {
 		w := open(t, Config{URL: n.ClientURL()}).Work(Segment, WorkConfig{Lease: time.Second})
@@ -518,7 +541,7 @@ func TestWorkerEndsWithTheBus(t *testing.T) {
 	b := embedded(t)
 	w := b.Work(Segment, WorkConfig{})
 	ended := make(chan error, 1)
-	go func() { ended <- w.Run(context.Background(), newHall().handler("w")) }()
+	go func() { ended <- w.Run(context.Background(), newObserver().handler("w")) }()
 	time.Sleep(200 * time.Millisecond)
 	if err := b.Close(); err != nil {
 		t.Fatal(err)
@@ -528,7 +551,7 @@ func TestWorkerEndsWithTheBus(t *testing.T) {
 		if err == nil {
 			t.Error("a worker without a bus ended as if it was asked to")
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience):
 		t.Fatal("the worker goes on without a bus")
 	}
 }
@@ -560,7 +583,7 @@ func TestOverIsSettled(t *testing.T) {
 		if got != "bk x" {
 			t.Errorf("the log holds %q", got)
 		}
-	case <-time.After(5 * time.Second):
+	case <-time.After(patience):
 		t.Fatal("not claimed")
 	}
 }

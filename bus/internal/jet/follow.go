@@ -37,17 +37,18 @@ type Follower struct {
 	Start func(*jetstream.StreamInfo) jetstream.ConsumerConfig
 	// Message takes the messages, in order and without holes.
 	Message func(Message) error
-	// Idle is called when nothing has come for a moment: once after the last
-	// message, and again each time until it is not needed any more. Optional.
-	Idle func(context.Context, jetstream.Consumer) error
+	// Idle is called when nothing has come for a moment behind message got of the
+	// consumer, and again until it says that it need not be before the next one.
+	// Optional.
+	Idle func(ctx context.Context, c jetstream.Consumer, got uint64) (done bool, err error)
 }
 
 const (
 	// heartbeat is the rhythm of a consumer that has nothing to deliver. One
 	// that has missed two is given up.
 	heartbeat = time.Second
-	// moment is how long nothing comes before a follower is idle. It is asked at
-	// most idleMost times in a row: a second of silence says all.
+	// moment is how long nothing comes before a follower is idle. A consumer that
+	// leaves it so idleMost times in a row, and has more, is given up.
 	moment   = 250 * time.Millisecond
 	idleMost = 20
 )
@@ -148,16 +149,21 @@ func (s *Stream) begin(ctx context.Context, f Follower) (jetstream.Consumer, err
 
 // next waits for the consumer's n-th message.
 func (f Follower) next(ctx context.Context, c jetstream.Consumer, messages jetstream.MessagesContext, n uint64) (Message, error) {
+	asking := f.Idle != nil
 	for idle := 0; ; idle++ {
 		wait, cancel := ctx, func() {}
-		if f.Idle != nil && idle < idleMost {
+		if asking {
 			wait, cancel = context.WithTimeout(ctx, moment)
 		}
 		m, err := messages.Next(jetstream.NextContext(wait))
 		cancel()
-		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil && f.Idle != nil {
-			if err := f.Idle(ctx, c); err != nil {
+		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil && asking {
+			done, err := f.Idle(ctx, c, n-1)
+			if err != nil {
 				return Message{}, handlerError{err}
+			}
+			if asking = !done; asking && idle >= idleMost {
+				return Message{}, errors.New("the consumer has messages, and delivers none")
 			}
 			continue
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -90,11 +91,22 @@ func hopeless(err error) bool {
 	return api.Code == 400
 }
 
-// Born is when the stream was made that goes by this name now.
+// Born is when the stream was made that goes by this name now. It asks until ctx
+// ends: a server that is busy, or has lost the stream, which is made anew then,
+// says nothing of the one that there was.
 func (s *Stream) Born(ctx context.Context) (time.Time, error) {
-	now, err := s.conn.js.Stream(ctx, s.CachedInfo().Config.Name)
-	if err != nil {
-		return time.Time{}, fmt.Errorf("look at stream: %w", err)
+	for try := 0; ; try++ {
+		attempt, cancel := context.WithTimeout(ctx, time.Second)
+		now, err := s.conn.js.Stream(attempt, s.CachedInfo().Config.Name)
+		cancel()
+		switch {
+		case err == nil:
+			return now.CachedInfo().Created, nil
+		case errors.Is(err, nats.ErrConnectionClosed):
+			return time.Time{}, fmt.Errorf("look at stream: %w", err)
+		}
+		if Pause(ctx, try) != nil {
+			return time.Time{}, fmt.Errorf("look at stream: %w (last: %w)", context.Cause(ctx), err)
+		}
 	}
-	return now.CachedInfo().Created, nil
 }

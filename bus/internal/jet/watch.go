@@ -99,18 +99,19 @@ func (w *watch) message(m Message) error {
 // idle is asked when nothing comes: the last message may be one of no interest,
 // or the mark of a deletion that has expired. What a consumer still has to
 // deliver is known to it. That count was seen too low while keys were written,
-// for as long as that takes: not for as long as nothing has come.
-func (w *watch) idle(ctx context.Context, c jetstream.Consumer) error {
+// for as long as that takes: not for as long as nothing has come. What it has
+// delivered may still be on its way: it must be here.
+func (w *watch) idle(ctx context.Context, c jetstream.Consumer, got uint64) (done bool, err error) {
 	if !w.looking {
-		return nil
+		return true, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	info, err := c.Info(ctx)
-	if err != nil || info.NumPending > 0 {
-		return nil // asked again, or given up with its consumer
+	if err != nil || info.NumPending > 0 || info.Delivered.Consumer > got {
+		return false, nil // asked again, or given up with its consumer
 	}
-	return w.sync(ctx)
+	return true, w.sync(ctx)
 }
 
 // sync ends looking. What was known and has not come is gone, if the leader
