@@ -2,241 +2,173 @@ package endpoint
 
 import (
 	"bytes"
-	"encoding/json"
-	"fmt"
+	"context"
+	"errors"
 	"io"
-	"net"
-	"os"
-	"os/exec"
-	"path/filepath"
+	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
-	"weir/internal/external"
-	"weir/internal/testmedia"
 	"weir/remux/flv"
 	"weir/rtmp"
 )
 
-// captured is what a connection of a capture publishes, by the engine alone.
-type captured struct {
-	stream string
-	tags   []flv.Tag
-	clean  bool
+// errNobody is what a dial to an address says where nobody listens.
+var errNobody = errors.New("connection refused")
+
+// network is what an Encoder of a test dials: a listener, or nobody.
+type network struct {
+	mu sync.Mutex
+	ln *pipeListener // nil: nobody
 }
 
-// understand runs a captured connection through the engine, whose own tests
-// compare it with the recorder's account.
-func understand(t *testing.T, capture []byte) (all []captured) {
-	t.Helper()
-	engine := rtmp.NewServer(rtmp.ServerConfig{})
-	events, err := engine.Receive(time.Now(), capture)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, ev := range events {
-		switch ev.Type {
-		case rtmp.EventPublish:
-			all = append(all, captured{stream: ev.App + "/" + ev.Name})
-		case rtmp.EventTag:
-			c := &all[len(all)-1]
-			c.tags = append(c.tags, flv.Tag{Type: ev.Tag.Type, Timestamp: ev.Tag.Timestamp, Data: bytes.Clone(ev.Tag.Data)})
-		case rtmp.EventUnpublish:
-			all[len(all)-1].clean = true
-		}
-	}
-	return all
+func (n *network) put(ln *pipeListener) *pipeListener {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.ln = ln
+	return ln
 }
 
-// TestCaptures replays what real encoders sent through a socket.
-func TestCaptures(t *testing.T) {
-	files, err := filepath.Glob("../testdata/captures/*.json")
+func (n *network) dial(ctx context.Context, url string) (*Push, error) {
+	to, err := parseTarget(url)
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	replayed := 0
-	for _, file := range files {
-		name := strings.TrimSuffix(filepath.Base(file), ".json")
-		switch name {
-		case "ffmpeg-5.1.9-rtmpt", "ffmpeg-9.0.2-rtmpe", "ffmpeg-9.0.2-rtmpe.keys", "rtmfpcpp-tcpublish-rtmfp":
-			continue // HTTP, ciphertext, UDP
-		}
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var about struct{ Kind string }
-		if err := json.Unmarshal(text, &about); err != nil {
-			t.Fatal(err)
-		}
-		if about.Kind != "publish" {
-			continue
-		}
-		connections, err := filepath.Glob("../testdata/captures/" + name + "*.c2s")
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, c := range connections {
-			replayed++
-			t.Run(strings.TrimSuffix(filepath.Base(c), ".c2s"), func(t *testing.T) { replay(t, c) })
-		}
+	n.mu.Lock()
+	ln := n.ln
+	n.mu.Unlock()
+	if ln == nil {
+		return nil, errNobody
 	}
-	if replayed < 20 {
-		t.Errorf("%d connections replayed: the captures are not where they were", replayed)
-	}
+	return publish(ctx, ln.dial(), to)
 }
 
-func replay(t *testing.T, file string) {
-	capture, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := understand(t, bytes.Clone(capture))
-	t.Run("socket", func(t *testing.T) {
-		s := listen(t, Config{})
-		nc, err := net.Dial("tcp", s.addr)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer nc.Close()
-		go func() {
-			_, _ = nc.Write(capture) // what is missing is missed below
-			_ = nc.(*net.TCPConn).CloseWrite()
-		}()
-		if _, err := io.Copy(io.Discard, nc); err != nil {
-			t.Fatal(err)
-		}
-		compare(t, s, want)
+// looping is an Encoder that publishes four seconds of pictures again and again.
+func (n *network) looping() *Encoder {
+	file := append([]byte("FLV\x01\x01\x00\x00\x00\x09\x00\x00\x00\x00"), run(show()...)...)
+	e := NewEncoder(EncoderConfig{
+		URL: "rtmp://h/live/alice", Loop: true, Log: slog.New(slog.DiscardHandler),
+		Open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(file)), nil },
 	})
-	t.Run("tunnel", func(t *testing.T) {
-		s := listenTunnel(t, Config{})
-		c := dialTunnel(t, s.addr)
-		go func() { _, _ = io.Copy(io.Discard, c) }()
-		for p := capture; len(p) > 0; {
-			n := min(len(p), 5000)
-			if _, err := c.Write(p[:n]); err != nil {
-				t.Fatal(err)
-			}
-			p = p[n:]
-		}
-		if err := c.Close(); err != nil {
-			t.Fatal(err)
-		}
-		for i := range want {
-			want[i].clean = true // who closes a tunnel means it
-		}
-		compare(t, s, want)
-	})
+	e.dial = n.dial
+	return e
 }
 
-// compare stops the station and compares its sessions with what the engine says
-// of the same bytes.
-func compare(t *testing.T, s *station, want []captured) {
-	t.Helper()
-	s.to.wait(t, "all sessions end", func(x []*recordedSession) bool {
-		return len(x) == len(want) && !slices.ContainsFunc(x, func(x *recordedSession) bool { return !x.ended })
-	})
-	if err := s.stop(); err != nil {
-		t.Fatal(err)
-	}
-	if len(s.to.sessions) != len(want) {
-		t.Fatalf("%d sessions, want %d", len(s.to.sessions), len(want))
-	}
-	for i, x := range s.to.sessions {
-		if x.stream.String() != want[i].stream || x.why.Clean != want[i].clean {
-			t.Errorf("session %d of %v, %+v; want %s, %v", i, x.stream, x.why, want[i].stream, want[i].clean)
-		}
-		if !bytes.Equal(run(x.tags...), run(want[i].tags...)) {
-			t.Errorf("session %d: %d tags, want the engine's %d", i, len(x.tags), len(want[i].tags))
-		}
-	}
-}
-
-// command runs an encoder to its end.
-func command(t *testing.T, name string, args ...string) {
-	t.Helper()
-	external.Need(t, name)
-	out, err := exec.CommandContext(t.Context(), name, args...).CombinedOutput()
-	if err != nil {
-		t.Fatalf("%s: %v\n%s", name, err, out)
-	}
-}
-
-// mediaTags are the tags of pictures and sound, with their sequence headers.
-func mediaTags(tags []flv.Tag) (some []flv.Tag) {
-	for _, t := range tags {
-		switch t.Type {
-		case flv.TagVideo:
-			if v, err := flv.ParseVideo(t.Data); err == nil && (v.Packet == flv.SequenceHeader || v.Packet == flv.CodedFrames) {
-				some = append(some, t)
-			}
-		case flv.TagAudio:
-			some = append(some, t)
-		}
-	}
-	return some
-}
-
-// TestFFmpeg lets ffmpeg publish files as they are.
-func TestFFmpeg(t *testing.T) {
-	tests := []struct {
+// TestEncoderGivesUp: a server that was never there is an error that says what to
+// look at: whether nobody listens, or somebody who says nothing.
+func TestEncoderGivesUp(t *testing.T) {
+	for _, tt := range []struct {
 		name string
-		spec testmedia.Spec
+		dial func(context.Context, string) (*Push, error)
+		want time.Duration
 	}{
-		{"video and audio", testmedia.Spec{Seconds: 8, Video: true, Audio: true, Width: 320, Height: 180, BFrames: 2}},
-		{"video only", testmedia.Spec{Seconds: 4, Video: true, Width: 320, Height: 180, FPS: 25}},
-		{"audio only", testmedia.Spec{Seconds: 5, Audio: true}},
-	}
-	for _, tt := range tests {
+		// It tries after 1, 2, 4 and 8 s; the next try would come after 25 s.
+		{"nobody listens", func(context.Context, string) (*Push, error) { return nil, errNobody }, 15 * time.Second},
+		{"nobody answers", func(ctx context.Context, _ string) (*Push, error) { <-ctx.Done(); return nil, ctx.Err() }, DefaultPatience},
+	} {
 		t.Run(tt.name, func(t *testing.T) {
-			file := testmedia.FLV(t, tt.spec)
-			s := listen(t, Config{})
-			command(t, "ffmpeg", "-v", "error", "-i", file, "-c", "copy", "-f", "flv", "rtmp://"+s.addr+"/live/alice")
-			x := s.to.ended(t, 0)
-			if !x.why.Clean {
-				t.Error("ffmpeg unpublishes at the end of its input")
-			}
-			data, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			var tags []flv.Tag
-			for tag, err := range flv.Tags(data[flv.FileHeader:]) {
-				if err != nil {
-					t.Fatal(err)
+			synctest.Test(t, func(t *testing.T) {
+				e := new(network).looping()
+				e.dial = tt.dial
+				began := time.Now()
+				err := e.Run(t.Context())
+				if err == nil || !strings.Contains(err.Error(), "does an RTMP server run there") {
+					t.Errorf("got %v", err)
 				}
-				tags = append(tags, tag)
-			}
-			got, want := run(mediaTags(x.tags)...), run(mediaTags(tags)...)
-			if !bytes.Equal(got, want) {
-				t.Errorf("%d bytes of media arrived, want the file's %d, byte for byte", len(got), len(want))
-			}
+				if took := time.Since(began); took != tt.want {
+					t.Errorf("it gave up after %v, want %v", took, tt.want)
+				}
+			})
 		})
 	}
 }
 
-// TestGStreamer lets rtmp2sink publish.
-func TestGStreamer(t *testing.T) {
-	s := listen(t, Config{})
-	pipeline := fmt.Sprintf(`flvmux streamable=true name=mux ! rtmp2sink sync=false location=rtmp://%s/live/alice
-		videotestsrc num-buffers=150 ! video/x-raw,width=320,height=180,framerate=30/1 ! x264enc key-int-max=30 speed-preset=ultrafast ! h264parse ! mux.
-		audiotestsrc num-buffers=215 samplesperbuffer=1024 ! audio/x-raw,rate=44100,channels=2 ! avenc_aac ! aacparse ! mux.`, s.addr)
-	command(t, "gst-launch-1.0", append([]string{"-q"}, strings.Fields(pipeline)...)...)
-	pictures, keys, sounds := 0, 0, 0
-	for _, tag := range s.to.ended(t, 0).tags {
-		if v, err := flv.ParseVideo(tag.Data); tag.Type == flv.TagVideo && err == nil && v.Packet == flv.CodedFrames {
-			pictures++
-			if v.Key() {
-				keys++
-			}
-		}
-		if a, err := flv.ParseAudio(tag.Data); tag.Type == flv.TagAudio && err == nil && a.Packet == flv.CodedFrames {
-			sounds++
+// TestEncoderIsRefused: what trying again does not help is told at once.
+func TestEncoderIsRefused(t *testing.T) {
+	n := new(network)
+	for name, err := range map[string]error{"a bad URL": ErrPublishURL, "a refusal": &rtmp.RefusedError{}} {
+		e := n.looping()
+		e.dial = func(context.Context, string) (*Push, error) { return nil, err }
+		if got := e.Run(t.Context()); !errors.Is(got, err) {
+			t.Errorf("%s: got %v", name, got)
 		}
 	}
-	if pictures != 150 || keys < 5 || sounds < 214 {
-		t.Errorf("%d pictures, %d of them key frames, and %d audio frames, want 150, 5 and those of 215 buffers", pictures, keys, sounds)
+	e := n.looping()
+	e.cfg.Once = true
+	if err := e.Run(t.Context()); !errors.Is(err, errNobody) {
+		t.Errorf("once: got %v", err)
 	}
+}
+
+// TestEncoderWaitsForAServerItKnows: a connection that once stood is missed for
+// as long as it takes, with the session begun anew at a key frame.
+func TestEncoderWaitsForAServerItKnows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := new(network)
+		ctx, cancel := context.WithCancel(t.Context())
+		pushed := make(chan error, 1)
+		to := newRecorder()
+		s := serve(t, n.put(newPipeListener()), Config{Publisher: to, Drain: time.Millisecond})
+		go func() { pushed <- n.looping().Run(ctx) }()
+		to.got(t, 0, 60)
+		n.put(nil)
+		if err := s.stop(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * DefaultPatience)
+		synctest.Wait()
+		select {
+		case err := <-pushed:
+			t.Fatalf("it gave up on a server that it had known: %v", err)
+		default:
+		}
+		serve(t, n.put(newPipeListener()), Config{Publisher: to})
+		x := to.got(t, 1, 20)
+		cancel()
+		<-pushed
+		if to.sessions[0].why.Clean {
+			t.Error("the session ended cleanly, and its broadcast with it")
+		}
+		first := slices.IndexFunc(x.tags, func(t flv.Tag) bool { return t.Data[1] == 1 })
+		if first == 0 || x.tags[first].Data[0] != 0x17 {
+			t.Errorf("the new session begins with %d headers and % x, want one at least, and a key frame", first, x.tags[first].Data[:2])
+		}
+	})
+}
+
+// TestEncoderGoesWhenAServerDrains: our encoder says that it understands a request
+// to connect anew, and so is not cut by a server that drains: it has to go by
+// itself, soon, and go on with the next server. Its broadcast must not end with
+// the connection.
+func TestEncoderGoesWhenAServerDrains(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := new(network)
+		ctx, cancel := context.WithCancel(t.Context())
+		pushed := make(chan error, 1)
+		to := newRecorder()
+		s := serve(t, n.put(newPipeListener()), Config{Publisher: to, Drain: time.Hour})
+		go func() { pushed <- n.looping().Run(ctx) }()
+		to.got(t, 0, 60)
+		next := serve(t, n.put(newPipeListener()), Config{Publisher: to})
+		began := time.Now()
+		if err := s.stop(); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(began); took > 3*time.Second { // a key frame comes every 2 s
+			t.Errorf("the server waited %v for an encoder that it had asked to go", took)
+		}
+		x := to.got(t, 1, 60)
+		cancel()
+		<-pushed
+		if to.sessions[0].why.Clean || x.of != to || len(to.sessions) != 2 {
+			t.Errorf("%d sessions, the first ended %+v", len(to.sessions), to.sessions[0].why)
+		}
+		if err := next.stop(); err != nil {
+			t.Fatal(err)
+		}
+	})
 }

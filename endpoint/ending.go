@@ -45,9 +45,9 @@ var (
 
 // lostConnection is the end of a connection by itself.
 func lostConnection(publishing bool, err error) *ending {
-	e := &ending{Ending: Ending{Reason: "lost", Err: err, Level: slog.LevelDebug}}
+	e := &ending{Ending: Ending{Reason: "lost", Err: err, Level: int(slog.LevelDebug)}}
 	if publishing {
-		e.Level = slog.LevelInfo
+		e.Level = int(slog.LevelInfo)
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, errTunnelClosed) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, net.ErrClosed) {
 		e.Err = nil
@@ -58,15 +58,15 @@ func lostConnection(publishing bool, err error) *ending {
 // brokenRule is the end of a peer that broke one. err names it, and nothing
 // that the peer named.
 func brokenRule(err error) *ending {
-	return &ending{Ending: Ending{Reason: "protocol", Level: slog.LevelWarn, Err: err}}
+	return &ending{Ending: Ending{Reason: "protocol", Level: int(slog.LevelWarn), Err: err}}
 }
 
 // failed is the end by an error of the Publisher's or the session's: a refusal
 // says what it is, anything else is a fault of ours, which text tells the peer.
 func failed(err error, text string) *ending {
-	e := &ending{Ending: Ending{Reason: "log", Level: slog.LevelError, Err: err}, code: denied, text: text}
+	e := &ending{Ending: Ending{Reason: "log", Level: int(slog.LevelError), Err: err}, code: denied, text: text}
 	if r := Refusal(nil); errors.As(err, &r) {
-		e.Reason, e.Level = r.Reason(), slog.LevelInfo
+		e.Reason, e.Level = r.Reason(), int(slog.LevelInfo)
 		e.code, e.text = r.Status()
 	}
 	return e
@@ -84,9 +84,9 @@ func unauthorized(err error) *ending {
 // rejected is the end of a connection by Config.Login. The first two of a login
 // are its dialogue, and no failure.
 func rejected(failed bool) *ending {
-	e := &ending{Ending: Ending{Reason: "login", Level: slog.LevelDebug}}
+	e := &ending{Ending: Ending{Reason: "login", Level: int(slog.LevelDebug)}}
 	if failed {
-		e.Level, e.Rule = slog.LevelInfo, "a peer logs in with a known user and its password"
+		e.Level, e.Rule = int(slog.LevelInfo), "a peer logs in with a known user and its password"
 	}
 	e.linger = true
 	return e
@@ -95,7 +95,7 @@ func rejected(failed bool) *ending {
 // report logs why a connection without a session ended, and counts what was
 // refused. The end of a session is its Publisher's to log.
 func (c *conn) report(e *ending) {
-	what, level := "connection ended", e.Level
+	what, level := "connection ended", slog.Level(e.Level)
 	switch {
 	case e.code != "":
 		what = "publish refused"

@@ -20,10 +20,10 @@ package endpoint
 
 import (
 	"context"
-	"log/slog"
 	"time"
 
 	"weir/media"
+	"weir/media/publishing"
 	"weir/remux/flv"
 )
 
@@ -41,15 +41,13 @@ type Request struct {
 	Remote string
 }
 
-// Peer is who publishes.
-type Peer struct {
-	// Remote is its address.
-	Remote string
-	// Encoder is what it calls itself, in printable ASCII.
-	Encoder string
-	// Transport is how it came: rtmp, rtmpe and so on.
-	Transport string
-}
+// What connections and sessions say to each other.
+type (
+	Peer   = publishing.Peer
+	Turn   = publishing.Turn
+	Plan   = publishing.Plan
+	Ending = publishing.Ending
+)
 
 // Auth decides who may publish, and under which name viewers see it.
 type Auth interface {
@@ -80,47 +78,6 @@ type Session interface {
 	// End ends the session: what was received reaches the log or is given up
 	// when ctx is done.
 	End(ctx context.Context, why Ending)
-}
-
-// Turn is what a connection tells its session between two reads.
-type Turn struct {
-	Now time.Time
-	// Read is how many bytes came since the last turn, Partial how many the
-	// protocol holds of messages that are not whole yet.
-	Read, Partial int
-	// Cut: the session is to end in front of the next tag where another one
-	// can begin. Tag then returns an error.
-	Cut bool
-}
-
-// Plan is what a session wants of its connection.
-type Plan struct {
-	// Err: the session cannot go on.
-	Err error
-	// Full: nothing is to be read. wake tells when to ask again.
-	Full bool
-	// Rest is until when what arrives may stay unread.
-	Rest time.Time
-	// Next is when to ask again at the latest.
-	Next time.Time
-	// Rate is what the session receives, in bytes per second; 0 while unknown.
-	Rate int
-}
-
-// Ending is why a session ended.
-type Ending struct {
-	// Reason is one word for logs and metrics.
-	Reason string
-	// Clean: the peer ended its publish. Otherwise it may come back.
-	Clean bool
-	Level slog.Level
-	// Rule is what the peer did not do, as logs say it; it may be empty.
-	Rule string
-	Err  error
-	// NoPublish and NoScript are how many messages of the connection were passed
-	// over: those that belonged to no publish, or to one of several, and data
-	// that could not be read.
-	NoPublish, NoScript int
 }
 
 // Refusal is an error that a peer, or the network, is to blame for, or an

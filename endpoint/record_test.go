@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"log/slog"
 	"net"
 	"sync"
 	"testing"
@@ -12,6 +11,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"weir/internal/testlog"
 	"weir/media"
 	"weir/remux/flv"
 )
@@ -29,9 +29,8 @@ type recorder struct {
 	// only, if set, names the stream whose tags alone are kept.
 	only string
 
-	mu       sync.Mutex
+	testlog.Watched
 	sessions []*recordedSession
-	changed  chan struct{} // closed and replaced whenever something happens
 }
 
 // recordedSession is idle after 30 s without a byte, and wants to rest for a
@@ -56,16 +55,11 @@ func (r refusal) Error() string               { return "refused: " + r.reason }
 func (r refusal) Reason() string              { return r.reason }
 func (r refusal) Status() (code, text string) { return r.code, "No." }
 
-func newRecorder() *recorder { return &recorder{changed: make(chan struct{})} }
-
-func (r *recorder) change() {
-	close(r.changed)
-	r.changed = make(chan struct{})
-}
+func newRecorder() *recorder { return new(recorder) }
 
 func (r *recorder) Publish(_ context.Context, s media.Stream, p Peer, wake func()) (Session, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	r.Lock()
+	defer r.Unlock()
 	if r.publish != nil {
 		if err := r.publish(s); err != nil {
 			return nil, err
@@ -73,13 +67,13 @@ func (r *recorder) Publish(_ context.Context, s media.Stream, p Peer, wake func(
 	}
 	x := &recordedSession{of: r, stream: s, peer: p, wake: wake, last: time.Now()}
 	r.sessions = append(r.sessions, x)
-	r.change()
+	r.Change()
 	return x, nil
 }
 
 func (s *recordedSession) Tag(_ time.Time, t flv.Tag) (full bool, err error) {
-	s.of.mu.Lock()
-	defer s.of.mu.Unlock()
+	s.of.Lock()
+	defer s.of.Unlock()
 	if s.of.tag != nil {
 		if full, err = s.of.tag(s, t); err != nil {
 			return full, err
@@ -90,13 +84,13 @@ func (s *recordedSession) Tag(_ time.Time, t flv.Tag) (full bool, err error) {
 	}
 	t.Data = bytes.Clone(t.Data)
 	s.tags = append(s.tags, t)
-	s.of.change()
+	s.of.Change()
 	return full, nil
 }
 
 func (s *recordedSession) Plan(t Turn) Plan {
-	s.of.mu.Lock()
-	defer s.of.mu.Unlock()
+	s.of.Lock()
+	defer s.of.Unlock()
 	if s.read += t.Read; t.Read > 0 {
 		s.last = t.Now
 	}
@@ -111,33 +105,20 @@ func (s *recordedSession) Plan(t Turn) Plan {
 }
 
 func (s *recordedSession) End(_ context.Context, why Ending) {
-	s.of.mu.Lock()
-	defer s.of.mu.Unlock()
+	s.of.Lock()
+	defer s.of.Unlock()
 	if s.ended {
 		panic("a session ends once")
 	}
 	s.ended, s.why = true, why
 	s.wake = nil // it holds the connection
-	s.of.change()
+	s.of.Change()
 }
 
 // wait waits until the sessions are as done wants them.
 func (r *recorder) wait(t testing.TB, why string, done func([]*recordedSession) bool) {
 	t.Helper()
-	limit := time.After(20 * time.Second)
-	for {
-		r.mu.Lock()
-		ok, changed := done(r.sessions), r.changed
-		r.mu.Unlock()
-		if ok {
-			return
-		}
-		select {
-		case <-changed:
-		case <-limit:
-			t.Fatalf("waited in vain: %s", why)
-		}
-	}
+	r.Wait(t, why, func() bool { return done(r.sessions) })
 }
 
 // ended waits for the end of the nth session and returns it.
@@ -191,27 +172,9 @@ func run(tags ...flv.Tag) (all []byte) {
 type station struct {
 	*Server
 	to   *recorder
-	text *lockedBuffer // what it logs
+	text *testlog.Buffer // what it logs
 	addr string
 	stop func() error // drains, and returns what Serve returned
-}
-
-// lockedBuffer is a log's text.
-type lockedBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
 }
 
 // listen starts a Server; the test's end stops it.
@@ -233,8 +196,8 @@ func serve(t testing.TB, ln net.Listener, cfg Config) *station {
 		to = newRecorder()
 		cfg.Publisher = to
 	}
-	text := new(lockedBuffer)
-	cfg.Logger = slog.New(slog.NewTextHandler(text, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	text, logger := testlog.New()
+	cfg.Logger = logger
 	s := &station{Server: NewServer(cfg), to: to, text: text}
 	ctx, cancel := context.WithCancel(context.Background())
 	result := make(chan error, 1)

@@ -15,6 +15,7 @@ import (
 	"os"
 	"testing"
 
+	"weir/internal/captures"
 	"weir/remux/flv"
 )
 
@@ -113,8 +114,8 @@ func encryptingClient(t *testing.T, nc net.Conn) func([]byte) []byte {
 // socket and through a tunnel.
 func TestEncryptedCapture(t *testing.T) {
 	plain := decryptCapture(t)
-	want := understand(t, append(append([]byte{3}, make([]byte, 2*1536)...), plain...))[0]
-	if v, a := count(want.tags, flv.TagVideo), count(want.tags, flv.TagAudio); v != 77 || a != 132 {
+	want := captures.Understand(t, append(append([]byte{3}, make([]byte, 2*1536)...), plain...))[0]
+	if v, a := count(want.Tags, flv.TagVideo), count(want.Tags, flv.TagAudio); v != 77 || a != 132 {
 		t.Fatalf("the capture holds %d of video, %d of audio", v, a)
 	}
 	for name, begin := range map[string]func(t *testing.T) (*station, net.Conn){
@@ -151,8 +152,8 @@ func TestEncryptedCapture(t *testing.T) {
 				t.Fatal(err)
 			}
 			x := s.to.ended(t, 0)
-			if x.peer.Transport != name || !x.why.Clean || !bytes.Equal(run(x.tags...), run(want.tags...)) {
-				t.Errorf("%d tags of %d over %s, %+v", len(x.tags), len(want.tags), x.peer.Transport, x.why)
+			if x.peer.Transport != name || !x.why.Clean || !bytes.Equal(run(x.tags...), run(want.Tags...)) {
+				t.Errorf("%d tags of %d over %s, %+v", len(x.tags), len(want.Tags), x.peer.Transport, x.why)
 			}
 			_ = nc.Close()
 			<-heard

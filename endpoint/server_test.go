@@ -254,7 +254,7 @@ func TestSessionEndsItself(t *testing.T) {
 			if want := cmp.Or(tt.tag, tt.plan); x.why.Reason != tt.reason || !errors.Is(x.why.Err, want) {
 				t.Errorf("%+v: the session learns what it said itself", x.why)
 			}
-			if ours := x.why.Level == slog.LevelError; ours != (tt.reason == "log") {
+			if ours := x.why.Level == int(slog.LevelError); ours != (tt.reason == "log") {
 				t.Errorf("level %v: an error is what we are to blame for", x.why.Level)
 			}
 		})

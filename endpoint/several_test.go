@@ -51,8 +51,8 @@ func TestSeveralPublishes(t *testing.T) {
 			t.Errorf("%s: %+v", name, x.why)
 		}
 	}
-	to.mu.Lock()
-	defer to.mu.Unlock()
+	to.Lock()
+	defer to.Unlock()
 	for name, n := range read {
 		if all := len(run(want[name]...)); n > 2*all {
 			t.Errorf("%s was told of %d bytes, its tags have %d", name, n, all)
@@ -120,10 +120,10 @@ func TestOneOfSeveralFails(t *testing.T) {
 	c.media(1, key(0))
 	c.media(2, key(0))
 	to.got(t, 1, 1)
-	to.mu.Lock()
+	to.Lock()
 	kick["one"] = true
 	wake := to.sessions[0].wake
-	to.mu.Unlock()
+	to.Unlock()
 	wake()
 	if x := to.ended(t, 0); x.why.Reason != "kicked" {
 		t.Errorf("%+v", x.why)

@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"weir/internal/captures"
+	"weir/internal/testlog"
 	"weir/media"
 	"weir/remux/flv"
 	"weir/rtmp"
@@ -33,7 +35,7 @@ func listenTunnel(t testing.TB, cfg Config) *station {
 		to = newRecorder()
 		cfg.Publisher = to
 	}
-	text := new(lockedBuffer)
+	text := new(testlog.Buffer)
 	cfg.Logger = slog.New(slog.NewTextHandler(text, nil))
 	s := &station{Server: NewServer(cfg), to: to, text: text, addr: ln.Addr().String()}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -323,7 +325,7 @@ func TestTunnelPipeline(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := understand(t, bytes.Clone(capture))[0]
+	want := captures.Understand(t, bytes.Clone(capture))[0]
 	var all []byte
 	requests := 0
 	post := func(command string, body []byte) {
@@ -343,8 +345,8 @@ func TestTunnelPipeline(t *testing.T) {
 		readAnswer(t, r)
 	}
 	x := s.to.ended(t, 0)
-	if !x.why.Clean || !bytes.Equal(run(x.tags...), run(want.tags...)) {
-		t.Errorf("%d tags of %d, %+v", len(x.tags), len(want.tags), x.why)
+	if !x.why.Clean || !bytes.Equal(run(x.tags...), run(want.Tags...)) {
+		t.Errorf("%d tags of %d, %+v", len(x.tags), len(want.Tags), x.why)
 	}
 }
 
@@ -359,7 +361,7 @@ func TestTunnelOrder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := understand(t, bytes.Clone(capture))[0]
+	want := captures.Understand(t, bytes.Clone(capture))[0]
 	number := 0
 	post := func(nc net.Conn, command string, n int, body []byte) {
 		t.Helper()
@@ -403,8 +405,8 @@ func TestTunnelOrder(t *testing.T) {
 	post(a, "close", number, []byte{0})
 	readAnswer(t, ra)
 	x := s.to.ended(t, 0)
-	if !x.why.Clean || !bytes.Equal(run(x.tags...), run(want.tags...)) {
-		t.Errorf("%d tags of %d, %+v", len(x.tags), len(want.tags), x.why)
+	if !x.why.Clean || !bytes.Equal(run(x.tags...), run(want.Tags...)) {
+		t.Errorf("%d tags of %d, %+v", len(x.tags), len(want.Tags), x.why)
 	}
 }
 
@@ -491,9 +493,9 @@ func TestTunnelBackPressure(t *testing.T) {
 		t.Error("2 MB went into a tunnel that nobody reads")
 	case <-time.After(500 * time.Millisecond):
 	}
-	to.mu.Lock()
+	to.Lock()
 	full = false
-	to.mu.Unlock()
+	to.Unlock()
 	if err := <-sent; err != nil {
 		t.Fatal(err)
 	}

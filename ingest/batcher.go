@@ -1,7 +1,6 @@
 package ingest
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -162,13 +161,6 @@ func (s *span) note(kind tagKind, timestamp uint32) {
 func (s *span) ends(kind tagKind, timestamp uint32) bool {
 	seen, from := s.of(kind)
 	return seen != nil && *seen && int32(timestamp-*from) >= maxSpan
-}
-
-// header is one tag of the prelude: what a decoder must have seen before it
-// can start anywhere.
-type header struct {
-	of   headerID
-	body []byte
 }
 
 // NewBatcher returns a Batcher that has seen no tag.
@@ -391,130 +383,4 @@ func (b *Batcher) reserve(n int) {
 	}
 	b.open.Tags = slices.Grow(tags, max(n, min(len(tags), b.cfg.Size)))
 	b.held += cap(b.open.Tags) - cap(tags)
-}
-
-// tooLarge tells whether nobody can use a header: it is passed on, and not
-// repeated.
-func tooLarge(id headerID, body []byte) bool {
-	if id.tag == flv.TagScript {
-		return len(body) > maxMetadata
-	}
-	return len(body) > maxConfig
-}
-
-// remember puts a header in force in place of the one it replaces.
-func (b *Batcher) remember(id headerID, body []byte) error {
-	i := slices.IndexFunc(b.headers, func(h header) bool { return h.of == id })
-	old := 0
-	if i >= 0 {
-		old = flv.TagOverhead + len(b.headers[i].body)
-	}
-	if tooLarge(id, body) {
-		if i >= 0 {
-			b.headers = slices.Delete(b.headers, i, i+1)
-			b.prelude -= old
-		}
-		return nil
-	}
-	total := b.prelude - old + flv.TagOverhead + len(body)
-	if total > maxPrelude || i < 0 && len(b.headers) == maxHeaders {
-		return fmt.Errorf("%w: %d bytes in %d headers, at most %d in %d", ErrPrelude, total, len(b.headers), maxPrelude, maxHeaders)
-	}
-	b.prelude = total
-	if i < 0 {
-		b.headers = append(b.headers, header{of: id})
-		i = len(b.headers) - 1
-	}
-	if old > 0 && id.tag != flv.TagScript && !bytes.Equal(b.headers[i].body, body) {
-		b.sent.configure()
-	}
-	b.headers[i].body = append(b.headers[i].body[:0], body...)
-	if id == avcHeader {
-		b.lengthSize = h264.PartLengthSize
-		if v, err := flv.ParseVideo(body); err == nil && v.Codec == flv.AVC && len(v.Body) > 4 && v.Body[0] == 1 {
-			b.lengthSize = int(v.Body[4]&3) + 1 // ISO/IEC 14496-15, 5.3.3.1: lengthSizeMinusOne
-		}
-	}
-	return nil
-}
-
-// avcHeader is the sequence header of the pictures that are packaged.
-var avcHeader = headerID{tag: flv.TagVideo, packet: flv.SequenceHeader}
-
-// avcHead begins the body of one [FLV E.4.3.1].
-var avcHead = []byte{0x17, 0, 0, 0, 0}
-
-// rememberInBand has the sequence header in force say what the parameter sets
-// do that come in band: whoever joins at a key batch knows no others.
-func (b *Batcher) rememberInBand(body []byte) error {
-	v, err := flv.ParseVideo(body)
-	if err != nil || v.Codec != flv.AVC {
-		return nil
-	}
-	i := slices.IndexFunc(b.headers, func(h header) bool { return h.of == avcHeader })
-	head, record := avcHead, []byte(nil)
-	if i >= 0 {
-		h, err := flv.ParseVideo(b.headers[i].body)
-		if err != nil || h.Codec != flv.AVC {
-			return nil
-		}
-		record = h.Body
-		head = b.headers[i].body[:len(b.headers[i].body)-len(record)]
-	}
-	now := h264.InBand(record, v.Body, b.lengthSize)
-	if len(now) == len(record) && (len(now) == 0 || &now[0] == &record[0]) {
-		return nil
-	}
-	return b.remember(avcHeader, slices.Concat(head, now))
-}
-
-// soundClock decides where audio opens key batches: at each whole second of
-// audio timestamps since the first one, while there are no pictures.
-type soundClock struct {
-	heard bool
-	last  uint32 // timestamp of the last audio
-	next  uint32 // where the next key batch begins
-
-	seen      bool   // there has been a picture
-	seenSound bool   // and audio with or after it
-	seenAt    uint32 // the audio timestamp when the last picture came
-}
-
-// opensKey tells whether audio of the timestamp begins a new second.
-func (c *soundClock) opensKey(timestamp uint32) bool {
-	if !c.heard {
-		return !c.seen
-	}
-	return c.alone(timestamp) && c.passed(timestamp)
-}
-
-// passed tells whether the timestamp lies behind the boundary, or so far before
-// it that the encoder's clock has stepped back.
-func (c *soundClock) passed(timestamp uint32) bool {
-	ahead := int32(timestamp - c.next)
-	return ahead >= 0 || ahead < -3*audioKey
-}
-
-func (c *soundClock) alone(timestamp uint32) bool {
-	return !c.seen || c.seenSound && int32(timestamp-c.seenAt) >= videoGone
-}
-
-// sound notes audio of the timestamp. Boundaries stay on one grid, so that
-// they do not drift with the length of an audio frame; a step of the clock
-// begins a new grid.
-func (c *soundClock) sound(timestamp uint32) {
-	switch ahead := int32(timestamp - c.next); {
-	case !c.heard || ahead < -3*audioKey || ahead >= 60*audioKey:
-		c.next = timestamp + audioKey
-	case ahead >= 0:
-		c.next += uint32(ahead)/audioKey*audioKey + audioKey
-	}
-	c.heard, c.last = true, timestamp
-	if c.seen && !c.seenSound {
-		c.seenSound, c.seenAt = true, timestamp
-	}
-}
-
-func (c *soundClock) picture() {
-	c.seen, c.seenSound, c.seenAt = true, c.heard, c.last
 }

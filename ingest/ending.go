@@ -75,29 +75,12 @@ func notOpened(err error) error {
 	return err
 }
 
-// Ending is why a session ended.
-type Ending struct {
-	// Reason is one word for logs and metrics.
-	Reason string
-	// Clean: the peer ended its publish, and the broadcast ends too. Otherwise it
-	// may come back.
-	Clean bool
-	Level slog.Level
-	// Rule is what the peer did not do, as logs say it; it may be empty.
-	Rule string
-	Err  error
-	// NoPublish and NoScript are how many messages of the connection were passed
-	// over: those that belonged to no publish, or to one of several, and data
-	// that could not be read.
-	NoPublish, NoScript int
-}
-
 // End ends the session: what was received whole is appended, for at most
 // Config.BusTimeout, the log is told, and one line says how it was. life bounds
 // all of that.
 func (s *Session) End(life context.Context, why Ending) {
 	if r := (*Refusal)(nil); errors.As(why.Err, &r) {
-		why.Reason, why.Clean, why.Level = r.reason, r.clean, r.level
+		why.Reason, why.Clean, why.Level = r.reason, r.clean, int(r.level)
 	}
 	flush := s.cfg.BusTimeout
 	if errors.Is(why.Err, errLogTimeout) {
@@ -105,7 +88,7 @@ func (s *Session) End(life context.Context, why Ending) {
 	}
 	lost, err := s.finish(life, why.Clean, flush)
 	if why.Reason == kicked.reason && errors.Is(err, ErrFenced) {
-		why.Reason, why.Level, why.Err = "fenced", slog.LevelWarn, errTakenOver
+		why.Reason, why.Level, why.Err = "fenced", int(slog.LevelWarn), errTakenOver
 	}
 	m := s.cfg.Metrics
 	m.sessions.Dec()
@@ -147,5 +130,5 @@ func (s *Session) report(ctx context.Context, why Ending, lost int) {
 	if s.out == nil {
 		attrs = append(attrs, slog.Bool("no_media", true))
 	}
-	s.logger.LogAttrs(ctx, why.Level, "publish ended", append(attrs, s.facts.attrs()...)...)
+	s.logger.LogAttrs(ctx, slog.Level(why.Level), "publish ended", append(attrs, s.facts.attrs()...)...)
 }

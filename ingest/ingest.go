@@ -24,6 +24,7 @@ import (
 
 	"weir/media"
 	"weir/media/framelog"
+	"weir/media/publishing"
 )
 
 // Log is the frame log that sessions are written to, and the registry that
@@ -137,15 +138,13 @@ func NewPublisher(cfg Config) *Publisher {
 	return &Publisher{cfg: cfg.withDefaults()}
 }
 
-// Peer is who publishes, for the log.
-type Peer struct {
-	// Remote is its address.
-	Remote string
-	// Encoder is what it calls itself, in printable ASCII.
-	Encoder string
-	// Transport is how it came: rtmp, rtmpe and so on.
-	Transport string
-}
+// What connections and sessions say to each other.
+type (
+	Peer   = publishing.Peer
+	Turn   = publishing.Turn
+	Plan   = publishing.Plan
+	Ending = publishing.Ending
+)
 
 // Publish begins a session of a stream, which the caller must End. ctx bounds
 // the beginning only. wake is called, by any goroutine, when Plan has something

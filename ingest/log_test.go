@@ -4,13 +4,12 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"log/slog"
-	"sync"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
+	"weir/internal/testlog"
 	"weir/media"
 	"weir/media/framelog"
 	"weir/remux/flv"
@@ -31,9 +30,8 @@ type recordingLog struct {
 	open   func(media.Stream) error
 	append func(*recordedSession, *framelog.Batch) error
 
-	mu       sync.Mutex
+	testlog.Watched
 	sessions []*recordedSession
-	changed  chan struct{} // closed and replaced whenever something happens
 }
 
 type recordedSession struct {
@@ -48,15 +46,6 @@ type recordedSession struct {
 	fenced  bool // the registry names another session
 }
 
-func newRecordingLog() *recordingLog {
-	return &recordingLog{changed: make(chan struct{})}
-}
-
-func (l *recordingLog) change() {
-	close(l.changed)
-	l.changed = make(chan struct{})
-}
-
 func (l *recordingLog) Check(_ context.Context, s media.Stream) error {
 	if l.check != nil {
 		return l.check(s)
@@ -65,8 +54,8 @@ func (l *recordingLog) Check(_ context.Context, s media.Stream) error {
 }
 
 func (l *recordingLog) Open(_ context.Context, s media.Stream, _ time.Time) (Writer, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	l.Lock()
+	defer l.Unlock()
 	if l.open != nil {
 		if err := l.open(s); err != nil {
 			return nil, err
@@ -74,7 +63,7 @@ func (l *recordingLog) Open(_ context.Context, s media.Stream, _ time.Time) (Wri
 	}
 	x := &recordedSession{log: l, stream: s, kicked: make(chan struct{}), epoch: uint64(len(l.sessions) + 1)}
 	l.sessions = append(l.sessions, x)
-	l.change()
+	l.Change()
 	return x, nil
 }
 
@@ -86,8 +75,8 @@ func (s *recordedSession) Append(ctx context.Context, b *framelog.Batch) error {
 			return ctx.Err()
 		}
 	}
-	s.log.mu.Lock()
-	defer s.log.mu.Unlock()
+	s.log.Lock()
+	defer s.log.Unlock()
 	if s.log.append != nil {
 		if err := s.log.append(s, b); err != nil {
 			return err
@@ -100,18 +89,18 @@ func (s *recordedSession) Append(ctx context.Context, b *framelog.Batch) error {
 	c := *b
 	c.Tags = bytes.Clone(b.Tags)
 	s.batches = append(s.batches, c)
-	s.log.change()
+	s.log.Change()
 	return nil
 }
 
 func (s *recordedSession) End(ctx context.Context, clean bool) error {
-	s.log.mu.Lock()
-	defer s.log.mu.Unlock()
+	s.log.Lock()
+	defer s.log.Unlock()
 	if s.ended {
 		return fmt.Errorf("a session ends once")
 	}
 	s.ended, s.clean = true, clean
-	s.log.change()
+	s.log.Change()
 	if s.fenced {
 		return ErrFenced
 	}
@@ -124,20 +113,7 @@ func (s *recordedSession) Broadcast() string       { return fmt.Sprintf("broadca
 // wait waits until the log is as done wants it.
 func (l *recordingLog) wait(t testing.TB, why string, done func([]*recordedSession) bool) {
 	t.Helper()
-	limit := time.After(20 * time.Second)
-	for {
-		l.mu.Lock()
-		ok, changed := done(l.sessions), l.changed
-		l.mu.Unlock()
-		if ok {
-			return
-		}
-		select {
-		case <-changed:
-		case <-limit:
-			t.Fatalf("waited in vain: %s", why)
-		}
-	}
+	l.Wait(t, why, func() bool { return done(l.sessions) })
 }
 
 // ended waits for the end of the nth session and returns it.
@@ -183,40 +159,22 @@ func parseRun(t testing.TB, p []byte) (tags []flv.Tag) {
 	return tags
 }
 
-// desk is a Publisher with a recording log, and what it says.
-type desk struct {
+// testPublisher is a Publisher with a recording log, and what it says.
+type testPublisher struct {
 	*Publisher
 	log  *recordingLog
-	text *lockedBuffer
+	text *testlog.Buffer
 }
 
-// lockedBuffer is a log's text.
-type lockedBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
-}
-
-func newDesk(cfg Config) *desk {
+func newTestPublisher(cfg Config) *testPublisher {
 	log, ok := cfg.Log.(*recordingLog)
 	if !ok {
-		log = newRecordingLog()
+		log = new(recordingLog)
 		cfg.Log = log
 	}
-	text := new(lockedBuffer)
-	cfg.Logger = slog.New(slog.NewTextHandler(text, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	return &desk{Publisher: NewPublisher(cfg), log: log, text: text}
+	text, logger := testlog.New()
+	cfg.Logger = logger
+	return &testPublisher{Publisher: NewPublisher(cfg), log: log, text: text}
 }
 
 // link is a session and the connection's part in it: it waits while the
@@ -229,7 +187,7 @@ type link struct {
 }
 
 // publish begins a session.
-func (d *desk) publish(t testing.TB, name string) *link {
+func (d *testPublisher) publish(t testing.TB, name string) *link {
 	t.Helper()
 	l := &link{t: t, woken: make(chan struct{}, 1)}
 	s, err := d.Publish(t.Context(), media.Stream{App: "live", Name: name}, Peer{Remote: "192.0.2.1:5", Encoder: "FMLE/3.0 (compatible; Lavf)", Transport: "rtmp"}, func() { signal(l.woken) })

@@ -83,31 +83,6 @@ func newSession(ctx context.Context, p *Publisher, stream media.Stream, peer Pee
 	return s
 }
 
-// Turn is what a connection tells its session between two reads.
-type Turn struct {
-	Now time.Time
-	// Read is how many bytes came since the last turn, Partial how many are held
-	// of messages that are not whole yet.
-	Read, Partial int
-	// Cut: the session is to end in front of the next tag where another one
-	// can begin. Tag then returns an error.
-	Cut bool
-}
-
-// Plan is what a session wants of its connection.
-type Plan struct {
-	// Err: the session cannot go on.
-	Err error
-	// Full: nothing is to be read before the next Plan.
-	Full bool
-	// Rest is until when what arrives may stay unread.
-	Rest time.Time
-	// Next is when to ask again at the latest.
-	Next time.Time
-	// Rate is what the session receives, in bytes per second; 0 while unknown.
-	Rate int
-}
-
 // Plan takes the account of a turn, wakes the appender if there is something
 // for it to do, and says what the connection is to do next.
 func (s *Session) Plan(t Turn) Plan {

@@ -32,7 +32,7 @@ func show() []flv.Tag {
 }
 
 func TestPublish(t *testing.T) {
-	d := newDesk(Config{})
+	d := newTestPublisher(Config{})
 	tags := show()
 	l := d.publish(t, "alice")
 	l.send(tags...)
@@ -50,7 +50,7 @@ func TestPublish(t *testing.T) {
 // TestPublishLines is what an operator reads of a session: a line when it
 // begins and one when it ends, which says what it was.
 func TestPublishLines(t *testing.T) {
-	d := newDesk(Config{})
+	d := newTestPublisher(Config{})
 	l := d.publish(t, "alice")
 	l.send(avcConfig(0, testAVCC...), aacHeader(0, 0x12, 0x10), key(1000), sound(0), key(3000))
 	l.unpublish()
@@ -75,7 +75,7 @@ var testAVCC = []byte("\x01\x64\x00\x0c\xff\xe1\x00\x18\x67\x64\x00\x0c\xac\xb4\
 // one to be sent on.
 func TestSlowEncoder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk(Config{Batch: 20 * time.Millisecond})
+		d := newTestPublisher(Config{Batch: 20 * time.Millisecond})
 		l := d.publish(t, "alice")
 		l.send(avcConfig(0), key(0))
 		for _, n := range []int{1, 2} {
@@ -100,7 +100,7 @@ func TestSlowEncoder(t *testing.T) {
 // TestIdle is a session whose encoder is silent.
 func TestIdle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk(Config{})
+		d := newTestPublisher(Config{})
 		l := d.publish(t, "alice")
 		for ts := uint32(0); ts < 200_000; ts += 20_000 {
 			l.send(key(ts))
@@ -131,15 +131,15 @@ func TestRefusedByTheLog(t *testing.T) {
 		{fmt.Errorf("open: %w", ErrFenced), "fenced"},
 		{away, ""},
 	} {
-		log := newRecordingLog()
+		log := new(recordingLog)
 		log.check = func(media.Stream) error { return tt.open }
-		_, err := newDesk(Config{Log: log}).Publish(t.Context(), media.Stream{App: "live", Name: "alice"}, Peer{}, nil)
+		_, err := newTestPublisher(Config{Log: log}).Publish(t.Context(), media.Stream{App: "live", Name: "alice"}, Peer{}, nil)
 		checkRefusal(t, err, tt.open, tt.reason)
 
 		// It may be that only the decision finds out.
-		log = newRecordingLog()
+		log = new(recordingLog)
 		log.open = func(media.Stream) error { return tt.open }
-		d := newDesk(Config{Log: log})
+		d := newTestPublisher(Config{Log: log})
 		l := d.publish(t, "alice")
 		for err = nil; err == nil; time.Sleep(time.Millisecond) {
 			err = l.try(key(0))
@@ -169,7 +169,7 @@ func checkRefusal(t *testing.T, err, want error, reason string) {
 // and bytes do not keep it.
 func TestEmptyPublish(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk(Config{})
+		d := newTestPublisher(Config{})
 		l := d.publish(t, "alice")
 		var err error
 		began := time.Now()
@@ -203,7 +203,7 @@ func TestEmptyPublish(t *testing.T) {
 
 // TestTakenOver is a kick by another session, which is not an operator's.
 func TestTakenOver(t *testing.T) {
-	d := newDesk(Config{})
+	d := newTestPublisher(Config{})
 	l := d.publish(t, "alice")
 	l.send(avcConfig(0), key(0))
 	time.Sleep(2 * d.cfg.Batch)
@@ -211,9 +211,9 @@ func TestTakenOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	x := d.log.appended(t, 0, 1)
-	d.log.mu.Lock()
+	d.log.Lock()
 	x.fenced = true
-	d.log.mu.Unlock()
+	d.log.Unlock()
 	close(x.kicked)
 	var err error
 	for ; err == nil; time.Sleep(time.Millisecond) {
@@ -241,14 +241,14 @@ func TestSessionEnds(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			log := newRecordingLog()
+			log := new(recordingLog)
 			log.append = func(s *recordedSession, _ *framelog.Batch) error {
 				if len(s.batches) > 0 {
 					return tt.append
 				}
 				return nil
 			}
-			d := newDesk(Config{Log: log, Batch: 10 * time.Millisecond})
+			d := newTestPublisher(Config{Log: log, Batch: 10 * time.Millisecond})
 			l := d.publish(t, "alice")
 			l.send(avcConfig(0), key(0))
 			time.Sleep(2 * d.cfg.Batch)
@@ -285,7 +285,7 @@ func TestSessionEnds(t *testing.T) {
 // TestCut ends a session where the next one can begin.
 func TestCut(t *testing.T) {
 	for _, audioOnly := range []bool{false, true} {
-		d := newDesk(Config{})
+		d := newTestPublisher(Config{})
 		l := d.publish(t, "alice")
 		l.send(avcConfig(0), aacHeader(0))
 		next := func(ts uint32) flv.Tag {
@@ -348,7 +348,7 @@ func TestPace(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				d := newDesk(Config{MaxSpeed: 8})
+				d := newTestPublisher(Config{MaxSpeed: 8})
 				l := d.publish(t, "alice")
 				began := time.Now()
 				var err error
@@ -380,10 +380,10 @@ func TestPace(t *testing.T) {
 // TestBackPressure stops the log: the connection must stop reading, memory must
 // stay bounded, and when the log goes on nothing may be missing.
 func TestBackPressure(t *testing.T) {
-	log := newRecordingLog()
+	log := new(recordingLog)
 	log.gate = make(chan struct{})
 	const message = 1 << 20
-	d := newDesk(Config{Log: log, MaxMessage: message, Batch: 10 * time.Millisecond})
+	d := newTestPublisher(Config{Log: log, MaxMessage: message, Batch: 10 * time.Millisecond})
 	l := d.publish(t, "stuck")
 	tags := []flv.Tag{avcConfig(0)}
 	for ts := range uint32(400) {
@@ -430,7 +430,7 @@ func TestBackPressure(t *testing.T) {
 }
 
 // full tells whether a session is.
-func (d *desk) full(l *link) bool {
+func (d *testPublisher) full(l *link) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.full(time.Now())
@@ -438,10 +438,10 @@ func (d *desk) full(l *link) bool {
 
 // TestLogTimeout is a log that does not come back.
 func TestLogTimeout(t *testing.T) {
-	log := newRecordingLog()
+	log := new(recordingLog)
 	log.gate = make(chan struct{})
 	registry := prometheus.NewRegistry()
-	d := newDesk(Config{Log: log, MaxMessage: 1 << 20, BusTimeout: 200 * time.Millisecond, Metrics: NewMetrics(registry)})
+	d := newTestPublisher(Config{Log: log, MaxMessage: 1 << 20, BusTimeout: 200 * time.Millisecond, Metrics: NewMetrics(registry)})
 	l := d.publish(t, "stuck")
 	var err error
 	for ts := uint32(0); err == nil; ts += 40 {
@@ -489,9 +489,9 @@ func value(t testing.TB, r *prometheus.Registry, name string) float64 {
 // TestBudget fills the memory of all sessions with one that is stuck: another
 // one whose batches are taken must go on.
 func TestBudget(t *testing.T) {
-	log := newRecordingLog()
+	log := new(recordingLog)
 	log.gate = make(chan struct{})
-	d := newDesk(Config{Log: log, MaxMessage: 2 << 20, Buffer: 1 << 20, BusTimeout: time.Minute})
+	d := newTestPublisher(Config{Log: log, MaxMessage: 2 << 20, Buffer: 1 << 20, BusTimeout: time.Minute})
 	stuck := d.publish(t, "stuck")
 	blocked := make(chan struct{})
 	stop := make(chan struct{})
@@ -535,7 +535,7 @@ func TestBudget(t *testing.T) {
 // beside them.
 func TestPartialBudget(t *testing.T) {
 	const message = 2 << 20
-	d := newDesk(Config{MaxMessage: message, Buffer: 4 << 20, BusTimeout: 300 * time.Millisecond})
+	d := newTestPublisher(Config{MaxMessage: message, Buffer: 4 << 20, BusTimeout: 300 * time.Millisecond})
 	ended := 0
 	results := make(chan error)
 	holders := make([]*link, 4)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"weir/api"
+	"weir/endpoint"
 	"weir/hls"
 	"weir/media"
 	"weir/media/object"
@@ -25,14 +26,14 @@ var demoClip []byte
 var demoStream = media.Stream{App: "live", Name: "demo"}
 
 func (c *demoCmd) Run(ctx context.Context, stdout io.Writer, log *slog.Logger) error {
-	push := &pusher{
-		url: "rtmp://" + api.URLHost(c.RTMP, 0) + "/" + demoStream.String(), loop: true, paced: true, again: true, log: log,
-		open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(demoClip)), nil },
-	}
+	push := endpoint.NewEncoder(endpoint.EncoderConfig{
+		URL: "rtmp://" + api.URLHost(c.RTMP, 0) + "/" + demoStream.String(), Loop: true, Log: log,
+		Open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(demoClip)), nil },
+	})
 	// Stages run once all of them listen: only then the addresses are true.
 	return c.run(ctx, log, stage{"demo", func(ctx context.Context) error {
 		fmt.Fprint(stdout, c.greeting())
-		if err := push.run(ctx); ctx.Err() == nil {
+		if err := push.Run(ctx); ctx.Err() == nil {
 			return err
 		}
 		c.finish()

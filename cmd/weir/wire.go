@@ -32,21 +32,11 @@ var (
 )
 
 func (p publisher) Publish(ctx context.Context, s media.Stream, peer endpoint.Peer, wake func()) (endpoint.Session, error) {
-	session, err := p.to.Publish(ctx, s, ingest.Peer(peer), wake)
+	session, err := p.to.Publish(ctx, s, peer, wake)
 	if err != nil {
 		return nil, err
 	}
-	return publishSession{session}, nil
-}
-
-type publishSession struct{ *ingest.Session }
-
-func (s publishSession) Plan(t endpoint.Turn) endpoint.Plan {
-	return endpoint.Plan(s.Session.Plan(ingest.Turn(t)))
-}
-
-func (s publishSession) End(ctx context.Context, why endpoint.Ending) {
-	s.Session.End(ctx, ingest.Ending(why))
+	return session, nil
 }
 
 // ingestLog is the bus as ingest sees it.
