@@ -9,7 +9,7 @@ const iso = "ISO/IEC 13818-1 "
 
 // deliveryRules hold for objects as the server hands them out.
 var deliveryRules = []Rule{
-	{"OBJ-MISSING", bis + "6.2.1", Error, "What a playlist lists can be had, unless it is a gap.", "Upload the segment before the playlist that names it; mark what is lost with EXT-X-GAP."},
+	{"OBJ-MISSING", bis + "6.2.1", Error, "What a playlist lists can be had, unless it is a gap.", "Look at the URI in the playlist, and whether the store has the object: it is uploaded before the playlist that names it, and stays for as long as that. Mark what is lost with EXT-X-GAP."},
 	{"OBJ-PLAYLIST-TYPE", bis + "4", Error, "A playlist's path ends in .m3u8 or .m3u, or its Content-Type is application/vnd.apple.mpegurl or audio/mpegurl.", "Send Content-Type: application/vnd.apple.mpegurl."},
 	{"OBJ-SEGMENT-TYPE", apple + "10.4", Warning, "A segment has the media type of its format.", "Send video/mp2t for .ts, video/mp4 or video/iso.segment for fMP4."},
 	{"OBJ-GZIP", apple + "10.1", Warning, "A playlist of 8 kB or more is compressed for clients that accept it.", "Turn on gzip for application/vnd.apple.mpegurl."},

@@ -64,18 +64,51 @@ func checkURL(ctx context.Context, target string, watch time.Duration, b budget,
 	defer f.close()
 	defer stop(nil)
 	checker := check.New(target, check.Config{Watch: watch > 0, Resolve: f.resolve})
+	got := false
 	get := func(ctx context.Context, w check.Want) check.Object {
 		for _, next := range checker.Ahead(fetchAhead) {
 			f.start(ctx, next)
 		}
-		return f.take(ctx, w)
+		o := f.take(ctx, w)
+		if !got && o.Err != nil {
+			stop(noTarget(o.Err))
+		}
+		got = true
+		return o
 	}
 	r := follow(ctx, checker, watch, get, show)
-	if cause := context.Cause(ctx); errors.Is(cause, errBudget) {
+	if cause := context.Cause(ctx); errors.Is(cause, errBudget) || errors.Is(cause, errTarget) {
 		return r, cause
 	}
 	return r, nil
 }
+
+// errTarget is why nothing could be checked at all.
+var errTarget = errors.New("check: the playlist cannot be had")
+
+// noTarget says what to do about it. The URL may hold a secret, and is on the
+// command line.
+func noTarget(err error) error {
+	var status httpStatus
+	if !errors.As(err, &status) {
+		return fmt.Errorf("%w: %w (does the server run, and is this its address?)", errTarget, err)
+	}
+	try := "is that its address?"
+	switch {
+	case status == http.StatusNotFound || status == http.StatusGone:
+		try = "see the path, capitals included; a show has no playlist before its first segment has ended, and weir's is at /hls/APP/NAME/index.m3u8"
+	case status == http.StatusUnauthorized || status == http.StatusForbidden:
+		try = "the server wants to know who asks: see what belongs into the URL's query, and whether that has expired"
+	case status >= 500:
+		try = "the server fails: see its log, or try again"
+	}
+	return fmt.Errorf("%w: %w (%s)", errTarget, err, try)
+}
+
+// httpStatus is an answer that is none.
+type httpStatus int
+
+func (s httpStatus) Error() string { return fmt.Sprintf("HTTP %d", int(s)) }
 
 // errBudget is why a check ended before it had seen all.
 var errBudget = errors.New("not all was looked at: it would take more than")
@@ -208,7 +241,7 @@ func (f *fetcher) fetch(ctx context.Context, w check.Want, g *fetching) check.Ob
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusPartialContent {
-		return check.Object{Err: fmt.Errorf("HTTP %d", resp.StatusCode)}
+		return check.Object{Err: httpStatus(resp.StatusCode)}
 	}
 	body, err := f.body(ctx, resp, w, g)
 	if err != nil {

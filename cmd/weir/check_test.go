@@ -81,7 +81,7 @@ func TestCheckVerb(t *testing.T) {
 		{"a sound URL", checkCmd{Target: server.URL + "/index.m3u8"}, 0, "in 1 playlist, 4 segments"},
 		{"a URL without CORS", checkCmd{Target: server.URL + "/index.m3u8"}, 0, "warning OBJ-CORS"},
 		{"a broken directory", checkCmd{Target: broken}, exitFailed, "error OBJ-MISSING"},
-		{"a URL of nothing", checkCmd{Target: server.URL + "/none.m3u8"}, exitFailed, "HTTP 404"},
+		{"a URL of nothing", checkCmd{Target: server.URL + "/none.m3u8"}, exitFailed, "HTTP 404 (see the path"},
 		{"JSON", checkCmd{Target: broken, JSON: true}, exitFailed, `"rule": "OBJ-MISSING"`},
 		{"the rules", checkCmd{Rules: true}, 0, "| `M3U-TARGETDURATION` | error | RFC 8216bis 4.4.3.1 |"},
 		{"no target", checkCmd{}, exitUsage, "URL"},
