@@ -11,20 +11,18 @@ type Stored struct {
 	Multivariant []byte // of the broadcast
 }
 
-// Beyond tells whether the store's live playlist tells more than s: NATS has
-// lost the State, or gone back behind it, or the broadcast has ended before.
+// Beyond tells whether the store's live playlist tells more than s, or another
+// thing: NATS has lost the State, or gone back behind it, or the broadcast has
+// ended before; and somebody who owned it before, or after, has listed that.
 func (s *State) Beyond(live *List) bool {
-	if s.Phase != Live {
-		return false
-	}
-	return live.Next() > s.Next() || live.Ended
+	return s.Phase == Live && s.list().Against(live) != Continues
 }
 
 // Adopt takes up what the store has beyond the State, right after New or
 // Restore: what is listed was seen, its names are taken, and the log may not
 // hold it any more. The Cut's State lists it, and goes on with a discontinuity
-// behind it, at the first key frame of the log that is shown later. If the
-// store has the end, it is the end.
+// behind it, at the first key frame of the log that is shown later. What the State
+// has in its place goes. If the store has the end, it is the end.
 //
 // It returns nil where there is nothing to take up.
 func (c *Cutter) Adopt(stored Stored) *Cut {
@@ -33,6 +31,7 @@ func (c *Cutter) Adopt(stored Stored) *Cut {
 		return nil
 	}
 	cut := &Cut{}
+	st.truncate(differs(st.list(), live))
 	if live.Next() > st.Next() {
 		if st.Next() == 0 {
 			st.declared(stored.Multivariant)
@@ -50,6 +49,19 @@ func (c *Cutter) Adopt(stored Stored) *Cut {
 		st.Phase = Ending
 	}
 	return c.cuts(cut)[0]
+}
+
+// truncate takes the entries from segment n on out of the State.
+func (s *State) truncate(n uint64) {
+	switch {
+	case n >= s.Next():
+		return
+	case n < s.First: // index objects have what is before it
+		s.First, s.Entries = n/RunLength*RunLength, nil
+	default:
+		s.Entries = s.Entries[: n-s.First : n-s.First]
+	}
+	s.VODLength, s.Forgotten = min(s.VODLength, n), min(s.Forgotten, s.First)
 }
 
 // beyond returns the entries from the State's next on that the store has.
@@ -79,9 +91,13 @@ func (s *State) beyond(stored Stored) []Entry {
 	if k := live.First - s.Next(); live.First > s.Next() {
 		before = append(before[:len(before):len(before)], entries[:k]...)
 	} else {
-		before = before[:live.First-s.First]
+		before = before[:max(live.First, s.First)-s.First]
 	}
-	s.Breaks = max(live.Breaks, countBreaks(before)) - countBreaks(before)
+	breaks := live.Breaks
+	if live.First < s.First {
+		breaks += countBreaks(live.Entries[:s.First-live.First])
+	}
+	s.Breaks = max(breaks, countBreaks(before)) - countBreaks(before)
 	return entries
 }
 

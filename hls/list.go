@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -22,6 +23,63 @@ type List struct {
 
 // Next is the media sequence behind the last segment.
 func (l *List) Next() uint64 { return l.First + uint64(len(l.Entries)) }
+
+// Standing is how a playlist agrees with another one of its rendition.
+type Standing int
+
+const (
+	// Continues: it tells all that the other tells, or more behind it.
+	Continues Standing = iota
+	// IsBehind: the other tells more behind the same.
+	IsBehind
+	// Contradicts: of a segment, or of the end, they tell different things.
+	Contradicts
+)
+
+// Against tells how l agrees with the playlist that is there. What one of the
+// two does not list any more, nobody can compare.
+func (l *List) Against(there *List) Standing {
+	if differs(l, there) < min(l.Next(), there.Next()) {
+		return Contradicts
+	}
+	switch {
+	case there.Ended && (!l.Ended || l.Next() != there.Next()):
+		if l.Next() > there.Next() {
+			return Contradicts
+		}
+		return IsBehind
+	case l.Next() < there.Next():
+		if l.Ended {
+			return Contradicts
+		}
+		return IsBehind
+	}
+	return Continues
+}
+
+// differs is the first segment of which two lists tell different things, or
+// where the shorter one ends.
+func differs(a, b *List) uint64 {
+	end := min(a.Next(), b.Next())
+	for n := max(a.First, b.First); n < end; n++ {
+		x, y := a.Entries[n-a.First], b.Entries[n-b.First]
+		x.Bytes, y.Bytes = 0, 0
+		if x != y {
+			return n
+		}
+	}
+	return end
+}
+
+// list is what the State lists, as it would be read.
+func (s *State) list() *List {
+	l := &List{First: s.First, Target: s.Target, Entries: slices.Clone(s.Entries), Ended: s.Phase != Live}
+	for i := range l.Entries {
+		e := &l.Entries[i]
+		e.URI = s.EntryName(s.First+uint64(i), e)
+	}
+	return l
+}
 
 // ParseList reads a media playlist (RFC 8216, 4.3) that this project has
 // rendered: what other servers may write is left out. An entry has the URI of
