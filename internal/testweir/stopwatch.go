@@ -23,7 +23,7 @@ func StartStopwatch() Stopwatch {
 	return w
 }
 
-// A machine is busy if something waited for a processor for more than a tenth
+// A machine is busy if something waited for it for more than a tenth
 // of the time. Then, and where nobody knows, a bound is ten times as long.
 const (
 	busyShare = 10
@@ -47,7 +47,7 @@ func (w Stopwatch) Judge(t testing.TB, what string, took, most time.Duration) {
 	if busy := waited - w.stalled; !known || !w.known || busy > time.Since(w.began)/busyShare {
 		allowed *= patience
 		if took > most {
-			t.Logf("%s took %v, %v on an idle machine: processes waited for a processor for %v of that", what, took.Round(time.Millisecond), most, busy.Round(time.Millisecond))
+			t.Logf("%s took %v, %v on an idle machine: processes waited for the machine for %v of that", what, took.Round(time.Millisecond), most, busy.Round(time.Millisecond))
 		}
 	}
 	if took > allowed {
@@ -56,16 +56,20 @@ func (w Stopwatch) Judge(t testing.TB, what string, took, most time.Duration) {
 }
 
 // stalled is for how long, since the machine was started, some process has
-// waited for a processor: the kernel's pressure stall information.
+// waited for a processor, a disk or memory: the kernel's pressure stall
+// information.
 func stalled() (total time.Duration, known bool) {
-	text, err := os.ReadFile("/proc/pressure/cpu")
-	if err != nil {
-		return 0, false
+	for _, what := range []string{"cpu", "io", "memory"} {
+		text, err := os.ReadFile("/proc/pressure/" + what)
+		if err != nil {
+			return 0, false
+		}
+		_, rest, found := strings.Cut(string(text), "total=")
+		var us int64
+		if _, err := fmt.Sscan(rest, &us); !found || err != nil {
+			return 0, false
+		}
+		total += time.Duration(us) * time.Microsecond
 	}
-	_, rest, found := strings.Cut(string(text), "total=")
-	var us int64
-	if _, err := fmt.Sscan(rest, &us); !found || err != nil {
-		return 0, false
-	}
-	return time.Duration(us) * time.Microsecond, true
+	return total, true
 }

@@ -66,7 +66,8 @@ func TestDiskFull(t *testing.T) {
 			t.Parallel()
 			data, args := tt.open(t)
 			s := &testweir.Server{Data: data, RTMP: testweir.FreeAddress(t), HTTP: testweir.FreeAddress(t), Admin: testweir.FreeAddress(t)}
-			s.Process = testweir.Start(t, s.Args("serve", append(args, "--segment", "2s", "--log-max", "16MB", "--max-message", "256KB")...)...)
+			s.Process = testweir.Start(t, s.Args("serve", append(args, "--segment", "2s", "--log-max", "16MB", "--max-message", "256KB",
+				"--bus-timeout", "5m")...)...)
 			s.WaitReady(t)
 			input := testmedia.MP4(t, testmedia.Spec{Seconds: 30, Video: true, Audio: true, BFrames: 2})
 			encoder := testweir.Publish(t, input, s.URL("alice"))
