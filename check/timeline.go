@@ -136,7 +136,7 @@ func (m *rendition) checkTimes(next *seenSegment, fail report.Func) bool {
 		if t.Kind == 0 || !t.Stamped {
 			continue
 		}
-		if d := t.MinPTS - next.endBut(t); d > jumped+step && (t != next.stream.Main() || !mainGoesOn(b, next, step)) {
+		if d := t.MinPTS - next.endBut(t); d > jumped+step && !(mainGoesOn(b, next, step) && sameTrackGoesOn(b, t, step)) {
 			fail("SEG-TIMESTAMP", "%s begins %+.3f s from where this segment ends", t.Kind, stream.Seconds(d))
 			return false
 		}
@@ -152,8 +152,14 @@ func (m *rendition) checkTimes(next *seenSegment, fail report.Func) bool {
 // of it: they are late, or early, and go on all the same.
 func mainGoesOn(b, next *seenSegment, step int64) bool {
 	t := next.stream.Main()
+	return b.stream.Stamped(t.PID) == b.stream.Main() && sameTrackGoesOn(b, t, step)
+}
+
+// sameTrackGoesOn tells whether a track begins where it ended in the segment
+// before.
+func sameTrackGoesOn(b *seenSegment, t *stream.Track, step int64) bool {
 	p := b.stream.Stamped(t.PID)
-	if p == nil || p != b.stream.Main() || p.Step == 0 {
+	if p == nil || p.Step == 0 {
 		return false
 	}
 	off := stream.Difference(t.MinPTS, p.End())
@@ -175,9 +181,12 @@ func (x *seenSegment) endBut(t *stream.Track) int64 {
 // before.
 func goesOn(p, t *stream.Track, fail report.Func) bool {
 	step := max(p.Step, t.Step)
-	jump := stream.Difference(t.MinPTS, p.End())
+	jump, back := stream.Difference(t.MinPTS, p.End()), step+media.Clock/100
+	if t.Kind == media.Video && !t.FirstKey {
+		back += jumped // cut between a picture and those that are shown before it
+	}
 	switch {
-	case jump < -step-media.Clock/100:
+	case jump < -back:
 		fail("SEG-TIMESTAMP", "%s begins %+.3f s from where it ended in the segment before", t.Kind, stream.Seconds(jump))
 		return false
 	case p.Step > 0 && jump > max(media.Clock/10, 2*step):

@@ -33,6 +33,8 @@ type Cutter struct {
 	}
 	opening *opening // nil: the show's tracks are decided
 
+	rejoining rejoining
+
 	open    segment
 	reading reading
 	// body is the open segment's, spare one that Reuse gave back; size is the
@@ -122,6 +124,7 @@ func (c *Cutter) Dropped() media.Drops {
 //
 // b.Tags must stay as they are until the segment's end; Push keeps them.
 func (c *Cutter) Push(b *framelog.Batch) []*Cut {
+	c.goOn()
 	if c.opening != nil {
 		return c.wait(b)
 	}
@@ -213,7 +216,7 @@ func (c *Cutter) beginSession(b *framelog.Batch) *Cut {
 	c.timeline.BeginSession()
 	// Of the first session, its opening has told.
 	if c.state.whole() && c.state.Next() > 0 {
-		c.pauses = Pauses{Key: c.pauses.Key, Last: c.pauses.Last, Log: c.pauses.Log, Block: unknownBlock}
+		c.pauses = Pauses{Key: c.pauses.Key, Last: c.pauses.Last, Log: c.pauses.Log, Top: c.pauses.Top, Block: unknownBlock}
 	}
 	if !c.state.Kinds.decided() {
 		c.tracks = Tracks{} // it sends its own
@@ -243,11 +246,12 @@ func (c *Cutter) cutBefore(b *framelog.Batch, r *reading) *Cut {
 	key := b.Flags.Has(framelog.Key)
 	initial := r.initial()
 	changed := !initial.same(&o.tracks)
+	sound := c.soundChanges(&initial)
 	switch {
 	case c.late(r):
 		c.restart(r.tracks)
 		return nil
-	case key && !c.due() && (changed || c.grid(r.dts) != o.grid), r.reach-o.start > c.limit(), len(c.body)+len(b.Tags) > maxSegmentBytes:
+	case (key || sound) && !c.due() && (changed || c.grid(r.dts) != o.grid), r.reach-o.start > c.limit(), len(c.body)+len(b.Tags) > maxSegmentBytes:
 		// Where frames are missing for so long that the segment would seem to
 		// outlast the target duration, it ends where its media does.
 		hole := r.begin-o.start > c.limit()
@@ -258,6 +262,9 @@ func (c *Cutter) cutBefore(b *framelog.Batch, r *reading) *Cut {
 		if r.carried {
 			c.write(&r.frames[0])
 		}
+		if changed {
+			c.giveKept(0)
+		}
 		cut := c.close(boundary)
 		if changed || hole {
 			c.state.Break = true
@@ -265,4 +272,12 @@ func (c *Cutter) cutBefore(b *framelog.Batch, r *reading) *Cut {
 		return cut
 	}
 	return nil
+}
+
+// soundChanges tells whether the open segment ends where other sound begins: what
+// it holds has one configuration (RFC 8216, 4.3.2.3). Pictures need not begin a
+// group there, see rejoining.
+func (c *Cutter) soundChanges(t *Tracks) bool {
+	o := &c.open
+	return c.state.Kinds.Audio && o.frames > o.pictures && t.Audio != nil && o.tracks.Audio != nil && !media.SameCodec(t.Audio, o.tracks.Audio)
 }

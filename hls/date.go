@@ -25,7 +25,7 @@ func (l *lateness) of(c *Cutter, b *framelog.Batch, r *reading) (ms int64, ok bo
 	if !b.Flags.Has(framelog.Key) || b.Wall.IsZero() || !r.ok || !st.Started {
 		return 0, false
 	}
-	return b.Wall.UnixMilli() - st.WallMS - millis(r.begin-st.SessionStart), true
+	return b.Wall.UnixMilli() - st.WallMS - millis(r.newest-st.SessionStart), true
 }
 
 // note notes a key batch.

@@ -12,6 +12,7 @@ func (c *Cutter) Missed() []*Cut {
 	if c.state.Phase != Live {
 		return nil
 	}
+	c.goOn()
 	cuts := c.settle()
 	c.skip = true
 	c.finishPicture()

@@ -33,7 +33,7 @@ type opening struct {
 // track that no header has promised, and for one that a header has.
 const (
 	surpriseTrack = 2 * media.Clock
-	promisedTrack = 6 * media.Clock
+	promisedTrack = 8 * media.Clock
 	openingBytes  = 8 << 20
 )
 

@@ -30,6 +30,10 @@ type Pauses struct {
 	Key  uint64 `json:"key,omitempty"`
 	Last uint64 `json:"last,omitempty"`
 	Log  string `json:"log,omitempty"`
+	// Top is the highest PTS of a picture so far.
+	Top int64 `json:"top,omitempty"`
+	// Kept are the last sounds, see writeSound.
+	Kept []keptSound `json:"kept,omitempty"`
 }
 
 // silenceAfter is how far pictures go on without sound before that counts as a
@@ -74,7 +78,7 @@ func (c *Cutter) writeWhole(b *framelog.Batch, r *reading, before *media.Timelin
 	if !before.Audio.Seen && !before.Video.Seen && !r.soundHeader {
 		p.Block = 0 // a session without sound: nobody waits for it
 	}
-	changes := r.changes
+	changes, ahead := r.changes, c.state.Kinds.Video && r.timeline.Audio.Skew > media.Clock
 	for i := range r.frames {
 		changes = c.changeAt(changes, i)
 		f := &r.frames[i]
@@ -90,7 +94,7 @@ func (c *Cutter) writeWhole(b *framelog.Batch, r *reading, before *media.Timelin
 		}
 		if f.Kind == media.Video {
 			pictures = f.DTS + r.timeline.Video.Step
-			p.Last = b.Seq
+			p.Last, p.Top = b.Seq, max(p.Top, f.PTS)
 			if f.Key {
 				p.Key, p.Log = r.began(i), b.Log
 			}
@@ -98,7 +102,11 @@ func (c *Cutter) writeWhole(b *framelog.Batch, r *reading, before *media.Timelin
 				c.fillTo(pictures - p.Lag)
 			}
 		}
-		c.write(f)
+		if f.Kind == media.Audio {
+			c.writeSound(f, ahead)
+		} else {
+			c.write(f)
+		}
 	}
 	c.changeAt(changes, len(r.frames))
 }
@@ -120,6 +128,9 @@ func (c *Cutter) fillHole(from, to int64) {
 		return
 	}
 	length := int64(samples) * media.Clock / int64(rate)
+	if from+length <= to {
+		c.giveKept(0)
+	}
 	for n := int64(0); ; n++ {
 		at := from + n*int64(samples)*media.Clock/int64(rate)
 		if at+length > to {
@@ -135,6 +146,7 @@ func (c *Cutter) fillTo(end int64) {
 	if frame == nil {
 		return
 	}
+	c.giveKept(0)
 	from := c.open.soundFrom
 	for c.timeline.SoundEnd(from) < end {
 		at := c.timeline.PlaceSilence(from, samples, rate)
@@ -157,6 +169,10 @@ func (c *Cutter) fillSegment(boundary int64) {
 	if !c.state.Kinds.Audio || o.frames > o.pictures {
 		return
 	}
+	if len(c.pauses.Kept) > 0 {
+		c.giveKept(len(c.pauses.Kept) - 1)
+		return
+	}
 	from := c.timeline.SoundEnd(o.soundFrom)
 	c.fillTo(max(boundary-c.pauses.Lag, from+1))
 }
@@ -173,7 +189,8 @@ const (
 // caller reads them from the log once more, and gives them to Replay.
 func (c *Cutter) Recall() (first, last uint64, needed bool) {
 	o := &c.open
-	if !o.started || !c.state.Kinds.Video || o.pictures > 0 || o.replayed || c.pauses.Key == 0 {
+	waits := c.rejoining.batch != nil
+	if !waits && (!o.started || !c.state.Kinds.Video || o.pictures > 0 || o.replayed || c.pauses.Key == 0) {
 		return 0, 0, false
 	}
 	return c.pauses.Key, c.pauses.Last, true
@@ -181,12 +198,17 @@ func (c *Cutter) Recall() (first, last uint64, needed bool) {
 
 // Replay puts the pictures of batches, those since the last key frame, into
 // the open segment, so that it begins with what a viewer has seen last. Where
-// the log does not hold all of them any more, it stays without pictures.
+// the log does not hold all of them any more, it stays without them.
 func (c *Cutter) Replay(batches []*framelog.Batch) {
+	c.open.replayed = true
+	c.replay(batches)
+	c.goOn()
+}
+
+func (c *Cutter) replay(batches []*framelog.Batch) {
 	o := &c.open
-	o.replayed = true
 	pictures, codec := c.recalled(batches)
-	if len(pictures) == 0 {
+	if len(pictures) == 0 || !c.again(pictures) {
 		return
 	}
 	if !media.SameCodec(codec, o.tracks.Video) {
@@ -199,19 +221,10 @@ func (c *Cutter) Replay(batches []*framelog.Batch) {
 		c.body = o.writer.EndPart(c.body)
 		o.writer, o.tracks.Video, o.force.Video = w, codec, codec
 	}
-	// Each is decoded, and shown, a tick after the one before it.
-	first := max(c.timeline.Video.Out+1, o.start)
-	shown := ranks(pictures)
-	depth := 0
-	for i, rank := range shown {
-		depth = max(depth, i-rank)
-	}
+	o.dependent = !independent(codec, pictures[0].Data)
 	for i := range pictures {
-		f := &pictures[i]
-		f.DTS, f.PTS = first+int64(i), first+int64(depth+shown[i])
-		c.write(f)
+		c.write(&pictures[i])
 	}
-	c.timeline.Video.Out = first + int64(len(pictures)-1)
 	o.shown, o.fresh = [2]int64{}, 0
 }
 

@@ -32,6 +32,9 @@ type reading struct {
 	ok         bool
 	dts        int64
 	begin, end int64
+	// newest is where the track that is furthest ahead begins in it: the other
+	// one is sent later than that, and is not late.
+	newest int64
 	// reach is how far the show has come: to end, but where sound is sent long
 	// ahead of its pictures only as far as those.
 	reach int64
@@ -170,8 +173,8 @@ func (r *reading) place() {
 
 // measure finds the place in time of the frames from the first one given.
 func (r *reading) measure(first int) {
-	r.ok, r.dts, r.begin, r.end, r.reach, r.keyed = false, 0, 0, 0, 0, true
-	pictures := false
+	r.ok, r.dts, r.begin, r.end, r.newest, r.reach, r.keyed = false, 0, 0, 0, 0, 0, true
+	pictures, sounds := false, false
 	for i := range r.frames {
 		f := &r.frames[i]
 		video := f.Kind == media.Video
@@ -186,6 +189,10 @@ func (r *reading) measure(first int) {
 		if i < first {
 			continue
 		}
+		if video && !pictures || !video && !sounds {
+			r.newest = max(r.newest, f.PTS)
+		}
+		sounds = sounds || !video
 		if video && !pictures {
 			pictures, r.keyed = true, f.Key && independent(r.tracks.Video, f.Data)
 			r.dts, r.begin = f.DTS, f.PTS

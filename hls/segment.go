@@ -75,7 +75,8 @@ func (c *Cutter) restart(t Tracks) {
 func (c *Cutter) absorb(b *framelog.Batch, r *reading) {
 	before := c.timeline
 	o := &c.open
-	if !o.started && len(r.frames) > 0 {
+	begins := !o.started && len(r.frames) > 0
+	if begins {
 		c.start(b, r)
 	}
 	c.lag.note(c, b, r)
@@ -90,6 +91,10 @@ func (c *Cutter) absorb(b *framelog.Batch, r *reading) {
 	o.end = max(o.end, r.end)
 	c.hold(b, r)
 	if c.state.Kinds.decided() {
+		if begins && c.rejoins(r) {
+			c.rejoining = rejoining{b, before}
+			return
+		}
 		c.writeWhole(b, r, &before)
 		return
 	}
@@ -177,10 +182,13 @@ func (c *Cutter) change(t Tracks) {
 	if t == o.force {
 		return
 	}
-	body := o.writer.EndPart(c.body)
-	c.body = body
+	c.giveKept(0)
+	c.body = o.writer.EndPart(c.body)
 	if w, err := c.format.NewWriter(t, o.writer.Carry()); err == nil {
 		o.writer, o.force = w, t
+		if c.state.whole() && o.frames == o.pictures { // none of the sound before is in it
+			o.tracks.Audio = t.Audio
+		}
 	}
 }
 
@@ -213,6 +221,7 @@ func (c *Cutter) finishPicture() {
 		c.write(&f)
 	}
 	c.reading.restart()
+	c.giveKept(0)
 }
 
 // shortest is the least that a segment is said to last, in ticks: a frame of 60

@@ -83,8 +83,8 @@ func (c BatcherConfig) withDefaults() BatcherConfig {
 // Batcher groups one session's tags into batches for the frame log, in the
 // order in which they came.
 //
-// A batch ends before a key frame, before it grows past Size or a second of
-// media time, and, as soon as someone takes it, when its first tag is Interval
+// A batch ends before a key frame, before sound of another configuration, before
+// it grows past Size or a second of media time, and, as soon as someone takes it, when its first tag is Interval
 // old. A taker that is slow therefore gets fewer and larger batches. Every key
 // frame that credit covers opens a key batch, which begins with the prelude: the
 // metadata and sequence headers in force, stamped with the key frame's time. The
@@ -175,8 +175,10 @@ func (b *Batcher) Add(now time.Time, t flv.Tag) error {
 		return fmt.Errorf("%w: %d bytes, at most %d", ErrTagSize, len(t.Data), b.cfg.MaxTag)
 	}
 	kind, id := classify(t, b.lengthSize)
+	otherSound := false
 	switch kind {
 	case headerTag:
+		otherSound = b.changesSound(id, t.Data)
 		if err := b.remember(id, t.Data); err != nil {
 			return err
 		}
@@ -198,7 +200,7 @@ func (b *Batcher) Add(now time.Time, t flv.Tag) error {
 		}
 	case b.open != nil && len(b.open.Tags)+size > b.cfg.Size:
 		b.seal()
-	case b.open != nil && b.span.ends(kind, t.Timestamp) && b.credit.covers(0):
+	case b.open != nil && (otherSound || b.span.ends(kind, t.Timestamp)) && b.credit.covers(0):
 		b.credit.spend(0)
 		b.seal()
 	}

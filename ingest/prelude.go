@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"weir/media"
 	"weir/media/h264"
 	"weir/remux/flv"
 )
@@ -59,6 +60,33 @@ func (b *Batcher) remember(id headerID, body []byte) error {
 		}
 	}
 	return nil
+}
+
+// soundHeader is the sequence header of the sound that is packaged.
+var soundHeader = headerID{tag: flv.TagAudio, packet: flv.SequenceHeader}
+
+// changesSound tells whether a header says something else of the sound than the
+// one in force: a segment ends in front of it.
+func (b *Batcher) changesSound(id headerID, body []byte) bool {
+	i := slices.IndexFunc(b.headers, func(h header) bool { return h.of == id })
+	if id != soundHeader || i < 0 || bytes.Equal(b.headers[i].body, body) {
+		return false
+	}
+	before, after := soundOf(b.headers[i].body), soundOf(body)
+	return before != nil && after != nil && !media.SameCodec(before, after)
+}
+
+// soundOf reads a sequence header of AAC, nil where it is none.
+func soundOf(body []byte) media.Codec {
+	a, err := flv.ParseAudio(body)
+	if err != nil || a.Codec != flv.AAC {
+		return nil
+	}
+	c, err := media.ParseCodec(media.CodecAAC, a.Body)
+	if err != nil {
+		return nil
+	}
+	return c
 }
 
 // avcHeader is the sequence header of the pictures that are packaged.

@@ -274,7 +274,7 @@ func (t *Timeline) listen(k, other *TrackClock, s Stamp, ahead []Stamp) int64 {
 	switch {
 	case step == 0:
 		return k.stamped(other, v.e)
-	case k.Skipped && skew > 0:
+	case k.Skipped && skew > 0, k.Filled && skew > 0 && k.arrives(other, v.p):
 		k.anchor(v.p, s.Rate)
 	case k.stalled(other, v.p, s, ahead) && v.p <= v.e+near:
 		v.judge(k, other, s, ahead)
@@ -292,7 +292,7 @@ func (t *Timeline) listen(k, other *TrackClock, s Stamp, ahead []Stamp) int64 {
 	case distance(skew, 0) <= jitter:
 		k.Anchor += clamp(skew/audioSlew, maxSlew)
 	}
-	k.Skipped = false
+	k.Skipped, k.Filled = false, false
 	return k.due()
 }
 
@@ -317,7 +317,7 @@ func (t *Timeline) PlaceSilence(from int64, samples, rate int) int64 {
 	}
 	k.count(Stamp{Samples: samples, Rate: rate})
 	k.Step = int64(samples) * Clock / int64(rate)
-	k.Out, k.At = due, due
+	k.Out, k.At, k.Filled = due, due, true
 	return due
 }
 

@@ -33,6 +33,8 @@ type TrackClock struct {
 	Still   int  `json:"still,omitempty"`
 	Off     int  `json:"off,omitempty"`
 	Skipped bool `json:"skipped,omitempty"`
+	// Filled: silence stands in front, and ends where nobody said.
+	Filled bool `json:"filled,omitempty"`
 
 	// Order makes DTS where the stamps are none.
 	Order order `json:"order,omitzero"`

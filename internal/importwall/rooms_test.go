@@ -59,6 +59,8 @@ var rooms = map[string][]string{
 	"internal":  vocabularies,
 	"bench":     append(slices.Clone(vocabularies), "check"),
 	"cmd/weir":  slices.Concat(stages, vocabularies, []string{"bench"}),
+	// It sends what encoders send through ingest and the cutter.
+	"internal/inputs": append([]string{"ingest", "check", "internal"}, vocabularies...),
 	// It runs weir from outside, and looks at the log and the objects itself.
 	"internal/testweir": append([]string{"bus", "check", "internal"}, vocabularies...),
 }

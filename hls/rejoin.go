@@ -1,0 +1,77 @@
+package hls
+
+import (
+	"weir/media"
+	"weir/media/framelog"
+)
+
+// rejoining is a segment that begins behind a discontinuity in the middle of a
+// group of pictures: where the sound's configuration changes, or frames are
+// missing for longer than a segment may last. A decoder that is set up anew
+// there needs the pictures since the last key frame, so that the batch's own
+// wait until the caller has read them from the log (Recall, Replay).
+type rejoining struct {
+	batch  *framelog.Batch // nil: nothing waits
+	before media.Timeline  // in front of it
+}
+
+// rejoins tells whether a segment that begins with r is such a one.
+func (c *Cutter) rejoins(r *reading) bool {
+	st := &c.state
+	if !st.Break || !st.Kinds.Video || c.pauses.Key == 0 {
+		return false
+	}
+	for i := r.first(); i < len(r.frames); i++ {
+		if r.frames[i].Kind == media.Video {
+			return !r.frames[i].Key
+		}
+	}
+	return false
+}
+
+// goOn writes the batch that waits, if one does.
+func (c *Cutter) goOn() {
+	b := c.rejoining.batch
+	if b == nil {
+		return
+	}
+	c.rejoining.batch = nil
+	c.writeWhole(b, &c.reading, &c.rejoining.before)
+}
+
+// again gives pictures that are shown once more their times. Each is decoded, and
+// shown, a tick after the one before it: where a batch waits, right in front of
+// its own. false: there is no room for them.
+func (c *Cutter) again(pictures []media.Frame) bool {
+	n, o := int64(len(pictures)), &c.open
+	shown, depth := ranks(pictures), 0
+	for i, rank := range shown {
+		depth = max(depth, i-rank)
+	}
+	decoded := max(c.timeline.Video.Out+1, o.start)
+	displayed := max(decoded+int64(depth), c.pauses.Top+1)
+	if c.rejoining.batch != nil {
+		next := c.reading.firstPicture()
+		decoded = next - n
+		if decoded <= c.rejoining.before.Video.Out {
+			return false
+		}
+		displayed = max(decoded+int64(depth), o.start-n)
+	} else {
+		c.timeline.Video.Out = decoded + n - 1
+	}
+	for i := range pictures {
+		pictures[i].DTS, pictures[i].PTS = decoded+int64(i), displayed+int64(shown[i])
+	}
+	return true
+}
+
+// firstPicture is the DTS of the first picture that the batch brings.
+func (r *reading) firstPicture() int64 {
+	for i := r.first(); i < len(r.frames); i++ {
+		if f := &r.frames[i]; f.Kind == media.Video {
+			return f.DTS
+		}
+	}
+	return 0
+}
