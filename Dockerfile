@@ -30,7 +30,8 @@ COPY LICENSE /LICENSE
 COPY --from=build --chown=65532:65532 /out/data /data
 VOLUME /data
 # In a container localhost reaches nobody: listen on all addresses. Which ports
-# the world sees, and with whom behind them, is chosen where the container runs.
+# the world sees is chosen where the container runs, and so is who may publish:
+# without WEIR_PUBLISH_AUTH serve and ingest do not start.
 ENV WEIR_RTMP=:1935 WEIR_HTTP=:8080 WEIR_DATA=/data
 USER 65532:65532
 EXPOSE 1935 8080

@@ -2,7 +2,7 @@
 // log, the registry of streams, and who owns which broadcast and how far it
 // is. It is the only importer of nats.go and nats-server.
 //
-// Six kinds of things live there, all of them NATS' own primitives used
+// Seven kinds of things live there, all of them NATS' own primitives used
 // plainly (a message, a key-value entry, a lease by message TTL, a request):
 //
 //	stream WEIR_LOG_<shard>   weir.log.<shard>.<broadcast>.<rendition>   batches and markers
@@ -10,6 +10,7 @@
 //	bucket weir-state         <broadcast>.<rendition>                    who segments it, and its State
 //	bucket weir-work          <kind>.<broadcast>.<rendition>             the same of other kinds of work
 //	bucket weir-nodes         node.<id>, worker.<id>                     leases
+//	bucket weir-keys          <hash of a stream key>                     what it lets its holder do, where nodes share that
 //	stream WEIR_JOBS          weir.job.<queue>.<lane>                    jobs that anybody may do
 //
 // Everything that decides something is a compare-and-set: a message that names
@@ -101,6 +102,7 @@ type Bus struct {
 	node      string
 	nodeLease time.Duration
 	retain    time.Duration
+	replicas  int
 
 	conn    *jet.Conn
 	shards  []*jet.Stream
@@ -134,6 +136,7 @@ func Open(ctx context.Context, cfg Config) (*Bus, error) {
 		node:      nodeID(cfg.Node),
 		nodeLease: max(cfg.NodeLease, time.Second),
 		retain:    cfg.Retain,
+		replicas:  cfg.Replicas,
 		sessions:  make(map[string]*Session),
 		readers:   make(map[string]uint64),
 	}

@@ -7,14 +7,14 @@ import (
 	"testing"
 	"time"
 
-	"weir/media"
+	"weir/media/publishing"
 	"weir/remux/flv"
 )
 
 // discard is a Publisher and a Session that takes everything at once.
 type discard struct{}
 
-func (d discard) Publish(context.Context, media.Stream, Peer, func()) (Session, error) {
+func (d discard) Publish(context.Context, publishing.Grant, Peer, func()) (Session, error) {
 	return d, nil
 }
 func (discard) Tag(time.Time, flv.Tag) (bool, error) { return false, nil }

@@ -75,8 +75,13 @@ func failed(err error, text string) *ending {
 // unauthorized is the end of a connection that may not publish.
 func unauthorized(err error) *ending {
 	e := &ending{Ending: Ending{Reason: "auth", Err: err}, code: denied, text: "Publishing is not allowed."}
-	if errors.Is(err, media.ErrStreamName) {
+	r := Refusal(nil)
+	switch {
+	case errors.Is(err, media.ErrStreamName):
 		e.Reason, e.code, e.text = "name", badName, err.Error()
+	case errors.As(err, &r):
+		e.Reason = r.Reason()
+		e.code, e.text = r.Status()
 	}
 	return e
 }

@@ -22,7 +22,6 @@ import (
 	"context"
 	"time"
 
-	"weir/media"
 	"weir/media/publishing"
 	"weir/remux/flv"
 )
@@ -39,6 +38,9 @@ type Request struct {
 	User string
 	// Remote is the peer's address.
 	Remote string
+	// Encoder is what the peer calls itself, in printable ASCII, and Transport
+	// how it came, as in Peer.
+	Encoder, Transport string
 }
 
 // What connections and sessions say to each other.
@@ -51,19 +53,22 @@ type (
 
 // Auth decides who may publish, and under which name viewers see it.
 type Auth interface {
-	// Authorize returns the stream that the peer may publish. An error refuses
-	// it; one that wraps media.ErrStreamName is told to the peer, any other is
+	// Authorize returns what the peer may publish. An error refuses it; a Refusal
+	// and what wraps media.ErrStreamName is told to the peer, any other error is
 	// only logged.
-	Authorize(ctx context.Context, r Request) (media.Stream, error)
+	Authorize(ctx context.Context, r Request) (publishing.Grant, error)
+	// Release tells that what was granted is over, or never began. It is called
+	// once for each grant, and does not block.
+	Release(g publishing.Grant)
 }
 
 // Publisher takes what peers publish.
 type Publisher interface {
-	// Publish begins a session of a stream. ctx bounds the beginning only. wake
-	// makes the connection ask for a Plan at once; any goroutine may call it. An
-	// error refuses the publish; a Refusal is told to the peer, any other is a
-	// fault of ours.
-	Publish(ctx context.Context, s media.Stream, p Peer, wake func()) (Session, error)
+	// Publish begins a session of the stream that was granted, within the bounds
+	// of the grant. ctx bounds the beginning only. wake makes the connection ask
+	// for a Plan at once; any goroutine may call it. An error refuses the publish;
+	// a Refusal is told to the peer, any other is a fault of ours.
+	Publish(ctx context.Context, g publishing.Grant, p Peer, wake func()) (Session, error)
 }
 
 // Session is one publish. One goroutine at a time calls its methods. An error

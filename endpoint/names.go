@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"weir/media"
+	"weir/media/publishing"
 )
 
 // nameError says in words for the streamer what to change. It never repeats
@@ -36,14 +37,18 @@ func checkNames(app, name string) error {
 type OpenAuth struct{}
 
 // Authorize accepts every request with a proper name.
-func (OpenAuth) Authorize(_ context.Context, r Request) (media.Stream, error) {
+func (OpenAuth) Authorize(_ context.Context, r Request) (publishing.Grant, error) {
 	switch {
 	case strings.Contains(r.Name, "/"):
-		return media.Stream{}, nameError("The stream key holds a slash: it is one name, and the server URL ends in one, as in rtmp://HOST/live.")
+		return publishing.Grant{}, nameError("The stream key holds a slash: it is one name, and the server URL ends in one, as in rtmp://HOST/live.")
 	case strings.ContainsAny(r.Name, " \t"):
-		return media.Stream{}, nameError("The stream key holds a blank: use a name without one.")
+		return publishing.Grant{}, nameError("The stream key holds a blank: use a name without one.")
 	case strings.Contains(r.Name, "%"):
-		return media.Stream{}, nameError("The stream key holds a percent sign: use letters, digits, and . _ - only; a query begins with a question mark.")
+		return publishing.Grant{}, nameError("The stream key holds a percent sign: use letters, digits, and . _ - only; a query begins with a question mark.")
 	}
-	return media.ParseStream(r.App, r.Name)
+	s, err := media.ParseStream(r.App, r.Name)
+	return publishing.Grant{Stream: s}, err
 }
+
+// Release does nothing: nobody counts.
+func (OpenAuth) Release(publishing.Grant) {}

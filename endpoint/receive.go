@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"weir/media"
+	"weir/media/publishing"
 	"weir/remux/flv"
 	"weir/rtmp"
 )
@@ -75,8 +75,8 @@ func (c *conn) handle(life context.Context, arrived time.Time, ev *rtmp.Event) *
 // published is a session and the RTMP message stream of its publish.
 type published struct {
 	Session
-	id     uint32
-	stream media.Stream
+	id    uint32
+	grant publishing.Grant
 	// read is how many bytes came since the last Plan. Where several sessions
 	// share the connection, only those of tags are known to be one's own.
 	read int
@@ -144,29 +144,32 @@ func (c *conn) publish(life context.Context, ev *rtmp.Event) *ending {
 		return c.refusePublish(ev.StreamID, tooOften)
 	}
 	remote := c.nc.RemoteAddr().String()
-	stream, err := c.authorize(ctx, Request{
-		App: ev.App, TCURL: ev.TCURL, Name: ev.Name, Query: ev.Query, User: ev.User, Remote: remote,
+	peer := Peer{Remote: remote, Encoder: ev.Encoder, Transport: c.transport()}
+	grant, err := c.authorize(ctx, Request{
+		App: ev.App, TCURL: ev.TCURL, Name: ev.Name, Query: ev.Query, User: ev.User,
+		Remote: remote, Encoder: peer.Encoder, Transport: peer.Transport,
 	})
 	if err != nil {
 		return c.refusePublish(ev.StreamID, unauthorized(err))
 	}
 	for i := range c.sessions {
-		if c.sessions[i].stream == stream {
+		if c.sessions[i].grant.Stream == grant.Stream {
 			c.endSession(life, i, republished)
 			break
 		}
 	}
 	if c.drainBy.Load() != nil {
+		c.cfg.Auth.Release(grant)
 		return drained
 	}
-	peer := Peer{Remote: remote, Encoder: ev.Encoder, Transport: c.transport()}
-	session, err := c.cfg.Publisher.Publish(ctx, stream, peer, c.poke)
+	session, err := c.cfg.Publisher.Publish(ctx, grant, peer, c.poke)
 	if err != nil {
+		c.cfg.Auth.Release(grant)
 		e := failed(err, "The server cannot take the stream now.")
-		e.stream = stream
+		e.stream = grant.Stream
 		return c.refusePublish(ev.StreamID, e)
 	}
-	c.sessions = append(c.sessions, published{Session: session, id: ev.StreamID, stream: stream})
+	c.sessions = append(c.sessions, published{Session: session, id: ev.StreamID, grant: grant})
 	c.more = false
 	c.rtmp.Accept(ev.StreamID)
 	return nil
@@ -185,9 +188,9 @@ func (c *conn) transport() string {
 }
 
 // authorize asks Auth, after what is wrong in any case.
-func (c *conn) authorize(ctx context.Context, r Request) (media.Stream, error) {
+func (c *conn) authorize(ctx context.Context, r Request) (publishing.Grant, error) {
 	if err := checkNames(r.App, r.Name); err != nil {
-		return media.Stream{}, err
+		return publishing.Grant{}, err
 	}
 	return c.cfg.Auth.Authorize(ctx, r)
 }
@@ -230,5 +233,6 @@ func (c *conn) endSession(life context.Context, i int, why *ending) {
 	end, dropped := why.Ending, c.rtmp.Dropped()
 	end.NoPublish, end.NoScript = dropped.NoPublish+c.stray, dropped.NoScript
 	s.End(life, end)
+	c.cfg.Auth.Release(s.grant)
 	c.began = time.Now() // the end may have waited for the log
 }

@@ -13,6 +13,7 @@ import (
 
 	"weir/internal/testlog"
 	"weir/media"
+	"weir/media/publishing"
 	"weir/remux/flv"
 )
 
@@ -57,7 +58,8 @@ func (r refusal) Status() (code, text string) { return r.code, "No." }
 
 func newRecorder() *recorder { return new(recorder) }
 
-func (r *recorder) Publish(_ context.Context, s media.Stream, p Peer, wake func()) (Session, error) {
+func (r *recorder) Publish(_ context.Context, g publishing.Grant, p Peer, wake func()) (Session, error) {
+	s := g.Stream
 	r.Lock()
 	defer r.Unlock()
 	if r.publish != nil {

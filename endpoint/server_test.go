@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"weir/media"
+	"weir/media/publishing"
 	"weir/remux/flv"
 	"weir/rtmp"
 )
@@ -189,7 +190,12 @@ func TestRefusals(t *testing.T) {
 
 type authFunc func(Request) (media.Stream, error)
 
-func (f authFunc) Authorize(_ context.Context, r Request) (media.Stream, error) { return f(r) }
+func (f authFunc) Authorize(_ context.Context, r Request) (publishing.Grant, error) {
+	s, err := f(r)
+	return publishing.Grant{Stream: s}, err
+}
+
+func (authFunc) Release(publishing.Grant) {}
 
 // TestRefusalLingers refuses an encoder that goes on sending: closing the
 // socket over unread bytes would reset it, and not everybody reads a status

@@ -41,6 +41,10 @@ var (
 	kicked = &Refusal{reason: "kicked", clean: true, code: denied,
 		text: "The session was ended: by an operator, or by another encoder with the same key.",
 		err:  errors.New("an operator ended the session")}
+	revoked = &Refusal{reason: "revoked", clean: true, code: denied,
+		text: "The stream key was revoked.", err: errors.New("the grant to publish was taken back")}
+	expired = &Refusal{reason: "expired", clean: true, code: denied,
+		text: "The time that this stream key may publish for is over.", err: errors.New("the grant to publish has run out")}
 	idle = &Refusal{reason: "idle", level: slog.LevelWarn,
 		err: errors.New("a publishing peer sends media within the idle timeout")}
 	cut = &Refusal{reason: "drained", err: errors.New("the server is going down")}

@@ -22,7 +22,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"weir/media"
 	"weir/media/framelog"
 	"weir/media/publishing"
 )
@@ -30,12 +29,12 @@ import (
 // Log is the frame log that sessions are written to, and the registry that
 // decides who may.
 type Log interface {
-	// Check tells whether Open would refuse a session of s now, as far as that is
-	// known. It decides nothing.
-	Check(ctx context.Context, s media.Stream) error
-	// Open begins a session of s at now. ErrBusy: another one is live, and is
-	// to stay.
-	Open(ctx context.Context, s media.Stream, now time.Time) (Writer, error)
+	// Check tells whether Open would refuse a session of the grant's stream now,
+	// as far as that is known. It decides nothing.
+	Check(ctx context.Context, g publishing.Grant) error
+	// Open begins a session of the grant's stream at now. ErrBusy: another one is
+	// live, and is to stay.
+	Open(ctx context.Context, g publishing.Grant, now time.Time) (Writer, error)
 }
 
 // Writer is one session's place on the log. One goroutine at a time calls
@@ -146,17 +145,17 @@ type (
 	Ending = publishing.Ending
 )
 
-// Publish begins a session of a stream, which the caller must End. ctx bounds
-// the beginning only. wake is called, by any goroutine, when Plan has something
+// Publish begins a session of the stream that was granted, which the caller must
+// End. It ends by itself when the grant does. ctx bounds the beginning only. wake is called, by any goroutine, when Plan has something
 // new to say.
 //
 // The session opens its place on the log with its first media. Until then it
 // exists for nobody else: it has no name in the registry, takes no stream from
 // the session that publishes it, and gives no worker anything to do.
-func (p *Publisher) Publish(ctx context.Context, stream media.Stream, peer Peer, wake func()) (*Session, error) {
-	if err := p.cfg.Log.Check(ctx, stream); err != nil {
+func (p *Publisher) Publish(ctx context.Context, g publishing.Grant, peer Peer, wake func()) (*Session, error) {
+	if err := p.cfg.Log.Check(ctx, g); err != nil {
 		return nil, notOpened(err)
 	}
 	p.cfg.Metrics.sessions.Inc()
-	return newSession(context.WithoutCancel(ctx), p, stream, peer, time.Now(), wake), nil
+	return newSession(context.WithoutCancel(ctx), p, g, peer, time.Now(), wake), nil
 }

@@ -12,6 +12,7 @@ import (
 	"weir/internal/testlog"
 	"weir/media"
 	"weir/media/framelog"
+	"weir/media/publishing"
 	"weir/remux/flv"
 )
 
@@ -46,14 +47,15 @@ type recordedSession struct {
 	fenced  bool // the registry names another session
 }
 
-func (l *recordingLog) Check(_ context.Context, s media.Stream) error {
+func (l *recordingLog) Check(_ context.Context, g publishing.Grant) error {
 	if l.check != nil {
-		return l.check(s)
+		return l.check(g.Stream)
 	}
 	return nil
 }
 
-func (l *recordingLog) Open(_ context.Context, s media.Stream, _ time.Time) (Writer, error) {
+func (l *recordingLog) Open(_ context.Context, g publishing.Grant, _ time.Time) (Writer, error) {
+	s := g.Stream
 	l.Lock()
 	defer l.Unlock()
 	if l.open != nil {
@@ -189,8 +191,14 @@ type link struct {
 // publish begins a session.
 func (d *testPublisher) publish(t testing.TB, name string) *link {
 	t.Helper()
+	return d.publishBy(t, publishing.Grant{Stream: media.Stream{App: "live", Name: name}})
+}
+
+// publishBy begins a session by a grant.
+func (d *testPublisher) publishBy(t testing.TB, g publishing.Grant) *link {
+	t.Helper()
 	l := &link{t: t, woken: make(chan struct{}, 1)}
-	s, err := d.Publish(t.Context(), media.Stream{App: "live", Name: name}, Peer{Remote: "192.0.2.1:5", Encoder: "FMLE/3.0 (compatible; Lavf)", Transport: "rtmp"}, func() { signal(l.woken) })
+	s, err := d.Publish(t.Context(), g, Peer{Remote: "192.0.2.1:5", Encoder: "FMLE/3.0 (compatible; Lavf)", Transport: "rtmp"}, func() { signal(l.woken) })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,8 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"weir/media"
 	"weir/media/framelog"
+	"weir/media/publishing"
 	"weir/remux/flv"
 )
 
@@ -37,11 +37,11 @@ var errPreface = fmt.Errorf("media comes within %d bytes", maxPreface)
 // connection and the one that appends to the log. It is a Batcher, and the
 // account of its memory.
 type Session struct {
-	cfg    *Config
-	used   *atomic.Int64 // memory of all sessions' batches
-	stream media.Stream
-	peer   Peer
-	since  time.Time
+	cfg   *Config
+	used  *atomic.Int64 // memory of all sessions' batches
+	grant publishing.Grant
+	peer  Peer
+	since time.Time
 
 	// The appender's, until it has ended.
 	out    Writer // nil: no media has come
@@ -70,10 +70,10 @@ type Session struct {
 }
 
 // newSession starts the appender, which finish waits for.
-func newSession(ctx context.Context, p *Publisher, stream media.Stream, peer Peer, now time.Time, wake func()) *Session {
+func newSession(ctx context.Context, p *Publisher, g publishing.Grant, peer Peer, now time.Time, wake func()) *Session {
 	s := &Session{
-		cfg: &p.cfg, used: &p.used, stream: stream, peer: peer, since: now, heard: now, wake: wake,
-		logger: p.cfg.Logger.With("remote", peer.Remote, "stream", stream.String()),
+		cfg: &p.cfg, used: &p.used, grant: g, peer: peer, since: now, heard: now, wake: wake,
+		logger: p.cfg.Logger.With("remote", peer.Remote, "stream", g.Stream.String()),
 		ready:  make(chan struct{}, 1), done: make(chan struct{}),
 		pace:    pace{speed: p.cfg.MaxSpeed},
 		batcher: NewBatcher(BatcherConfig{Interval: p.cfg.Batch, MaxTag: p.cfg.MaxMessage}),
@@ -100,6 +100,9 @@ func (s *Session) Plan(t Turn) Plan {
 	p := Plan{Full: s.full(t.Now), Rate: s.rate.perSecond}
 	p.Err = s.listen(t, p.Full)
 	p.Rest, p.Next = t.Now.Add(s.cfg.Batch), s.heard.Add(s.cfg.IdleTimeout)
+	if !s.grant.Until.IsZero() {
+		p.Next = earlier(p.Next, s.grant.Until)
+	}
 	switch due := s.batcher.Due(); {
 	case due.IsZero():
 	case due.After(t.Now):
@@ -147,6 +150,10 @@ func (s *Session) listen(t Turn, full bool) error {
 		return s.err
 	case s.kicked:
 		return kicked
+	case isClosed(s.grant.Revoked):
+		return revoked
+	case !s.grant.Until.IsZero() && !t.Now.Before(s.grant.Until):
+		return expired
 	case s.behind && t.Now.Sub(s.fullSince) >= s.cfg.BusTimeout:
 		return errLogTimeout
 	case !s.pace.since.IsZero() && t.Now.Sub(s.pace.since) >= maxHeld:
@@ -155,6 +162,16 @@ func (s *Session) listen(t Turn, full bool) error {
 		return idle
 	}
 	return nil
+}
+
+// isClosed tells whether c is; a nil one never is.
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
 }
 
 // signal makes whoever waits on c look again.
@@ -214,6 +231,7 @@ func (s *Session) account() {
 func (s *Session) appendBatches(ctx context.Context) {
 	defer close(s.done)
 	var kick <-chan struct{}
+	taken := s.grant.Revoked
 	for {
 		if s.out == nil && s.hasMedia() {
 			if err := s.open(ctx); err != nil {
@@ -238,6 +256,9 @@ func (s *Session) appendBatches(ctx context.Context) {
 		case <-kick:
 			kick = nil
 			s.stop(kicked)
+		case <-taken:
+			taken = nil
+			s.wake() // listen sees it
 		}
 	}
 }
@@ -246,12 +267,15 @@ func (s *Session) appendBatches(ctx context.Context) {
 func (s *Session) open(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.BusTimeout)
 	defer cancel()
-	w, err := s.cfg.Log.Open(ctx, s.stream, time.Now())
+	w, err := s.cfg.Log.Open(ctx, s.grant, time.Now())
 	if err != nil {
 		return notOpened(err)
 	}
 	s.out, s.logger = w, s.logger.With("broadcast", w.Broadcast())
 	facts := []any{"transport", s.peer.Transport}
+	if s.grant.Owner != "" {
+		facts = append(facts, "owner", s.grant.Owner)
+	}
 	if s.peer.Encoder != "" {
 		facts = append(facts, "encoder", s.peer.Encoder)
 	}

@@ -15,6 +15,7 @@ import (
 
 	"weir/media"
 	"weir/media/framelog"
+	"weir/media/publishing"
 	"weir/remux/flv"
 )
 
@@ -133,7 +134,7 @@ func TestRefusedByTheLog(t *testing.T) {
 	} {
 		log := new(recordingLog)
 		log.check = func(media.Stream) error { return tt.open }
-		_, err := newTestPublisher(Config{Log: log}).Publish(t.Context(), media.Stream{App: "live", Name: "alice"}, Peer{}, nil)
+		_, err := newTestPublisher(Config{Log: log}).Publish(t.Context(), publishing.Grant{Stream: media.Stream{App: "live", Name: "alice"}}, Peer{}, nil)
 		checkRefusal(t, err, tt.open, tt.reason)
 
 		// It may be that only the decision finds out.
@@ -565,5 +566,56 @@ func TestPartialBudget(t *testing.T) {
 	}
 	if used := d.used.Load(); used != 0 {
 		t.Errorf("%d bytes are held by no session", used)
+	}
+}
+
+// TestGrantEnds is a session whose grant is taken back, before any media and
+// after, or runs out: it ends at once, and its broadcast with it.
+func TestGrantEnds(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		media bool
+		until time.Duration // 0: it is revoked
+		want  *Refusal
+	}{
+		{"revoked while it publishes", true, 0, revoked},
+		{"revoked before its first media", false, 0, revoked},
+		{"run out", true, 3 * time.Second, expired},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := newTestPublisher(Config{})
+				taken := make(chan struct{})
+				g := publishing.Grant{Stream: media.Stream{App: "live", Name: "alice"}, Owner: "anna", Revoked: taken}
+				if tt.until > 0 {
+					g.Until = time.Now().Add(tt.until)
+				}
+				l := d.publishBy(t, g)
+				if tt.media {
+					l.send(avcConfig(0), key(0))
+				}
+				if tt.until == 0 {
+					close(taken)
+					<-l.woken // it may be waiting for bytes that do not come
+				} else {
+					p, err := l.turn(Turn{})
+					if err != nil || time.Until(p.Next) > tt.until {
+						t.Fatalf("%v, the next turn in %v: want one when the grant ends", err, time.Until(p.Next))
+					}
+					time.Sleep(tt.until)
+				}
+				_, err := l.turn(Turn{})
+				if !errors.Is(err, tt.want) {
+					t.Errorf("%v, want %v", err, tt.want)
+				}
+				l.End(t.Context(), Ending{Err: err})
+				if tt.media && !d.log.ended(t, 0).clean {
+					t.Error("the broadcast waits for an encoder that may not come back")
+				}
+				if text := d.text.String(); !strings.Contains(text, "reason="+tt.want.reason) || tt.media && !strings.Contains(text, "owner=anna") {
+					t.Errorf("the log says\n%s", text)
+				}
+			})
+		})
 	}
 }

@@ -26,12 +26,13 @@ var demoClip []byte
 var demoStream = media.Stream{App: "live", Name: "demo"}
 
 func (c *demoCmd) Run(ctx context.Context, stdout io.Writer, log *slog.Logger) error {
+	own := newOwnKey(demoStream)
 	push := endpoint.NewEncoder(endpoint.EncoderConfig{
-		URL: "rtmp://" + api.URLHost(c.RTMP, 0) + "/" + demoStream.String(), Loop: true, Log: log,
+		URL: "rtmp://" + api.URLHost(c.RTMP, 0) + "/" + demoStream.App + "/" + own.key, Loop: true, Log: log,
 		Open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(demoClip)), nil },
 	})
 	// Stages run once all of them listen: only then the addresses are true.
-	return c.run(ctx, log, stage{"demo", func(ctx context.Context) error {
+	return c.run(ctx, own, log, stage{"demo", func(ctx context.Context) error {
 		fmt.Fprint(stdout, c.greeting())
 		if err := push.Run(ctx); ctx.Err() == nil {
 			return err
@@ -46,12 +47,12 @@ func (c *demoCmd) greeting() string {
 	return fmt.Sprintf(`
   Watch     %s?stream=%s   (the picture comes with the first segment, in about %v)
   Playlist  %shls/%s
-  Publish   rtmp://%s/live/NAME   (ffmpeg -re -i FILE -c copy -f flv, OBS, …)
+  Publish   rtmp://%s/live/%s   (ffmpeg -re -i FILE -c copy -f flv, OBS, …)
   Kept in   %s
 
 Ctrl-C ends it.
 
-`, c.page(), demoStream, c.Segment, c.page(), object.EntryPoint(demoStream.String()), api.URLHost(c.RTMP, api.RTMPPort), c.Data)
+`, c.page(), demoStream, c.Segment, c.page(), object.EntryPoint(demoStream.String()), api.URLHost(c.RTMP, api.RTMPPort), c.word(), c.Data)
 }
 
 // finishTime is how long the end of the show may take. What is left to do then,

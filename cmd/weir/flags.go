@@ -14,6 +14,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"weir/api"
+	"weir/auth"
 	"weir/bus"
 	"weir/endpoint"
 	"weir/hls"
@@ -37,6 +38,7 @@ type cli struct {
 	Origin  originCmd  `cmd:"" help:"Run one origin: objects over HTTP, the page, the API."`
 	Push    pushCmd    `cmd:"" help:"Publish an FLV file, as an encoder would."`
 	Streams streamsCmd `cmd:"" help:"List the streams."`
+	Key     keyCmd     `cmd:"" help:"Make, list and revoke stream keys."`
 	Kick    kickCmd    `cmd:"" set:"nats_absent=Absent: --url or --http is asked." help:"Throw out the encoder of a stream, and end its broadcast."`
 	Check   checkCmd   `cmd:"" help:"Check HLS for conformance: a URL, a directory or a file."`
 	Bench   benchCmd   `cmd:"" help:"Publish many streams to a server, and measure what it spends on them."`
@@ -117,6 +119,43 @@ type kickCmd struct {
 	adminFlags `embed:""`
 }
 
+// keyCmd looks after the stream keys of --publish-auth keys.
+type keyCmd struct {
+	New    keyNewCmd    `cmd:"" set:"nats_absent=Only with --keys nats." help:"Make a stream key, and print it once: only its hash is kept."`
+	List   keyListCmd   `cmd:"" set:"nats_absent=Only with --keys nats." help:"List the stream keys."`
+	Revoke keyRevokeCmd `cmd:"" set:"nats_absent=Only with --keys nats." help:"Take stream keys back: whoever publishes with one is thrown out within a second."`
+}
+
+// keyNewCmd makes a key.
+type keyNewCmd struct {
+	keyFlags
+	Stream   string        `arg:"" help:"What it publishes, as in live/alice: the name that viewers see."`
+	Key      string        `help:"The key; others see a flag. Absent: a random one." placeholder:"SECRET"`
+	Owner    string        `help:"Whose it is, for lists and logs." placeholder:"NAME"`
+	Conflict string        `help:"When its stream is live and is published again: takeover or reject. Absent: as --publish-conflict says." enum:",takeover,reject" default:"" placeholder:"POLICY"`
+	For      time.Duration `help:"How long it is good. Absent: until it is revoked." placeholder:"DURATION"`
+	Server   string        `help:"Where encoders publish, for what is printed." default:"rtmp://localhost" placeholder:"URL"`
+}
+
+// keyListCmd lists keys.
+type keyListCmd struct {
+	keyFlags
+	JSON bool `name:"json" help:"Print them as JSON."`
+}
+
+// keyRevokeCmd revokes keys.
+type keyRevokeCmd struct {
+	keyFlags
+	Which string `arg:"" help:"The key's id, as weir key list has it, or a stream, as in live/alice: all of its keys."`
+}
+
+// keyFlags say where stream keys are kept.
+type keyFlags struct {
+	Keys string `help:"File with the keys' hashes, or nats. Absent: keys in --data." placeholder:"FILE|nats"`
+	Data string `help:"Directory of the weir serve whose keys they are." default:"${data}" placeholder:"DIR"`
+	natsAddress
+}
+
 // healthCmd is the health command of containers.
 type healthCmd struct {
 	apiFlags
@@ -194,7 +233,7 @@ type storeFlags struct {
 
 // rtmpFlags say how encoders come in.
 type rtmpFlags struct {
-	RTMP            string        `name:"rtmp" help:"Where encoders connect. The default is this machine only; :1935 opens it to the world, and anyone may publish." default:"${rtmp}" placeholder:"ADDR"`
+	RTMP            string        `name:"rtmp" help:"Where encoders connect. The default is this machine only; :1935 opens it to the world, and needs --publish-auth." default:"${rtmp}" placeholder:"ADDR"`
 	RTMPT           string        `name:"rtmpt" help:"Where encoders connect that reach only HTTP: RTMP in POST requests, as in :80. Absent: nowhere." placeholder:"ADDR"`
 	RTMPTS          string        `name:"rtmpts" help:"The same over TLS, as in :443. Needs --tls-cert and --tls-key." placeholder:"ADDR"`
 	TLSCert         string        `name:"tls-cert" help:"PEM file with the certificate for --rtmpts, and those between it and the authority." placeholder:"FILE"`
@@ -211,6 +250,22 @@ type rtmpFlags struct {
 	MaxSpeed        int           `help:"How many times as fast as the clock an encoder may send, after two minutes in advance; 0: any." default:"${max_speed}"`
 	IngestMemory    byteSize      `help:"Most memory for frames that arrive or wait for the log." default:"${ingest_memory}"`
 	Drain           time.Duration `help:"How long sessions may take to end after SIGTERM." default:"${drain}"`
+	authFlags
+}
+
+// authFlags say who may publish.
+type authFlags struct {
+	PublishAuth    string        `help:"Who may publish: open (anyone, under any name), keys (who has a stream key: weir key), webhook (whom --auth-url lets in), nginx (likewise, asked as nginx-rtmp does), jwt (who has a signed token). Absent: open, on this machine only. See docs/auth.md." enum:",open,keys,webhook,nginx,jwt" default:"" placeholder:"MODE"`
+	Keys           string        `help:"Where stream keys are kept: a file, which is watched, or nats, for all ingests. Absent: keys in --data." placeholder:"FILE|nats"`
+	AuthURL        string        `name:"auth-url" help:"Whom webhook and nginx ask, by POST." placeholder:"URL"`
+	AuthSecret     string        `help:"What signs the questions of webhook (Standard Webhooks). Others see a flag: better is --auth-secret-file, or the variable." placeholder:"SECRET"`
+	AuthSecretFile string        `help:"File with it." placeholder:"FILE"`
+	AuthTimeout    time.Duration `help:"How long --auth-url may take to answer; it is asked three times." default:"${auth_timeout}"`
+	JWTSecret      string        `name:"jwt-secret" help:"What signs tokens with HS256. Others see a flag: better is --jwt-secret-file, or the variable." placeholder:"SECRET"`
+	JWTSecretFile  string        `name:"jwt-secret-file" help:"File with it." placeholder:"FILE"`
+	JWTKeys        string        `name:"jwt-keys" help:"The public keys of who signs tokens with RS256, ES256 or EdDSA: a file (PEM or a JSON Web Key Set), or the URL of such a set." placeholder:"FILE|URL"`
+	JWTIssuer      string        `name:"jwt-issuer" help:"What a token must have as iss. Absent: anything." placeholder:"TEXT"`
+	JWTAudience    string        `name:"jwt-audience" help:"What a token must have as aud. Absent: anything." placeholder:"TEXT"`
 }
 
 // segmentFlags say how broadcasts that begin now are cut.
@@ -262,6 +317,7 @@ func defaults() kong.Vars {
 		"max_connections": strconv.Itoa(endpoint.DefaultMaxConnections), "drain": endpoint.DefaultDrain.String(),
 		"max_publishes": strconv.Itoa(endpoint.DefaultMaxPublishes), "max_speed": strconv.Itoa(ingest.DefaultMaxSpeed),
 		"batch": ingest.DefaultBatch.String(), "max_message": byteSize(ingest.DefaultMaxMessage).String(), "ingest_memory": byteSize(ingest.DefaultBuffer).String(),
+		"auth_timeout": auth.DefaultTimeout.String(),
 		"idle_timeout": ingest.DefaultIdleTimeout.String(), "bus_timeout": ingest.DefaultBusTimeout.String(),
 		"retain": bus.DefaultRetain.String(), "log_max": byteSize(bus.DefaultNewMaxBytes).String(),
 		"reconnect_window": bus.DefaultReconnectWindow.String(), "capacity": strconv.Itoa(bus.DefaultCapacity),

@@ -12,8 +12,15 @@ import (
 )
 
 // stages are the listeners, and the watch over broadcasts whose encoder or node
-// has gone.
-func (f *rtmpFlags) stages(ctx context.Context, b *bus.Bus, metrics prometheus.Registerer, log *slog.Logger) ([]stage, error) {
+// has gone. Where own is not nil, it lets in who else need not be asked about.
+func (f *rtmpFlags) stages(ctx context.Context, b *bus.Bus, own *ownKey, metrics prometheus.Registerer, log *slog.Logger) ([]stage, error) {
+	who, asking, err := f.authFlags.open(ctx, b, log)
+	if err != nil {
+		return nil, err
+	}
+	if own != nil {
+		who = own.before(who)
+	}
 	ifLive := bus.Contend
 	if f.PublishConflict == "reject" {
 		ifLive = bus.Reject
@@ -24,21 +31,24 @@ func (f *rtmpFlags) stages(ctx context.Context, b *bus.Bus, metrics prometheus.R
 		IdleTimeout: f.IdleTimeout, BusTimeout: f.BusTimeout, MaxSpeed: f.MaxSpeed,
 	})
 	s := endpoint.NewServer(endpoint.Config{
-		Publisher: publisher{p}, Logger: log, Metrics: endpoint.NewMetrics(metrics),
+		Publisher: publisher{p}, Auth: who, Logger: log, Metrics: endpoint.NewMetrics(metrics),
 		MaxMessage: int(f.MaxMessage), MaxConnections: f.MaxConnections, MaxPerAddress: f.MaxPerAddress, MaxPublishes: f.MaxPublishes, Drain: f.Drain,
 	})
 	listen, err := f.listen(ctx, s)
 	if err != nil {
 		return nil, err
 	}
-	return []stage{
+	return append([]stage{
 		listen,
 		{"supervisor", func(ctx context.Context) error { return b.Supervise(ctx, f.ReconnectWindow) }},
-	}, nil
+	}, asking...), nil
 }
 
 func (c *ingestCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if err := c.natsFlags.check(""); err != nil {
+		return err
+	}
+	if err := c.rtmpFlags.checkAuth(""); err != nil {
 		return err
 	}
 	metrics, nats := newMetrics(), new(late)
@@ -47,7 +57,7 @@ func (c *ingestCmd) Run(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	work := c.natsFlags.work("ingest", "", nats, log, func(ctx context.Context, b *bus.Bus) ([]stage, error) {
-		stages, err := c.stages(ctx, b, metrics, log)
+		stages, err := c.stages(ctx, b, nil, metrics, log)
 		if err == nil {
 			log.Info("ingest is ready", "rtmp", c.RTMP, "node", b.Node())
 		}

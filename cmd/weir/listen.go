@@ -12,17 +12,26 @@ import (
 	"weir/endpoint"
 )
 
-// listen is the stage of all addresses that encoders come to.
-func (f *rtmpFlags) listen(ctx context.Context, s *endpoint.Server) (stage, error) {
-	var serve []func(context.Context) error
-	for _, l := range []struct {
-		flag, address, tunnel string
-		tls                   bool
-	}{
+// listener is an address that encoders come to.
+type listener struct {
+	flag, address string
+	tunnel        string // what the transport is called, where it is one
+	tls           bool
+}
+
+// listeners are all that flags can name; an empty address is none.
+func (f *rtmpFlags) listeners() []listener {
+	return []listener{
 		{"--rtmp", f.RTMP, "", false},
 		{"--rtmpt", f.RTMPT, "rtmpt", false},
 		{"--rtmpts", f.RTMPTS, "rtmpts", true},
-	} {
+	}
+}
+
+// listen is the stage of all addresses that encoders come to.
+func (f *rtmpFlags) listen(ctx context.Context, s *endpoint.Server) (stage, error) {
+	var serve []func(context.Context) error
+	for _, l := range f.listeners() {
 		if l.address == "" {
 			continue
 		}

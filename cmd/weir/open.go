@@ -111,10 +111,15 @@ func (f *segmentFlags) settings() (hls.Settings, error) {
 
 // token is the admin token, empty where there is none.
 func (f *adminFlags) token() (string, error) {
-	if f.AdminTokenFile == "" {
-		return f.AdminToken, nil
+	return secretOf("--admin-token", f.AdminToken, f.AdminTokenFile)
+}
+
+// secretOf is a secret that was given by a flag or by the flag's file.
+func secretOf(flag, value, file string) (string, error) {
+	if file == "" {
+		return value, nil
 	}
-	return readSecret("--admin-token-file", f.AdminTokenFile)
+	return readSecret(flag+"-file", file)
 }
 
 // operator asks the running weir as an operator: by the socket of this user's

@@ -19,15 +19,19 @@ import (
 const logShare = 4
 
 func (c *serveCmd) Run(ctx context.Context, log *slog.Logger) error {
-	return c.run(ctx, log)
+	return c.run(ctx, nil, log)
 }
 
-// run serves until ctx is done. more are stages to end before all others.
-func (c *serveFlags) run(ctx context.Context, log *slog.Logger, more ...stage) error {
+// run serves until ctx is done. own lets in who else need not be asked about;
+// more are stages to end before all others.
+func (c *serveFlags) run(ctx context.Context, own *ownKey, log *slog.Logger, more ...stage) error {
 	if _, err := c.settings(); err != nil {
 		return err
 	}
 	if err := c.natsFlags.check(c.Data); err != nil {
+		return err
+	}
+	if err := c.rtmpFlags.checkAuth(c.Data); err != nil {
 		return err
 	}
 	c.Store = c.Keep.Tag(c.Store)
@@ -51,7 +55,7 @@ func (c *serveFlags) run(ctx context.Context, log *slog.Logger, more ...stage) e
 	registerDisk(metrics, room)
 	registerStore(metrics, store)
 	view := viewing{nats: nats, parts: parts(nats, store, false), store: store, segment: c.Segment,
-		publish: api.Publish{Port: port(c.RTMP), Open: true}, data: c.Data}
+		publish: api.Publish{Port: port(c.RTMP), Open: c.anyone()}, data: c.Data}
 	web, err := c.httpFlags.stages(ctx, view, metrics, log)
 	if err != nil {
 		return err
@@ -60,7 +64,7 @@ func (c *serveFlags) run(ctx context.Context, log *slog.Logger, more ...stage) e
 		if c.NATS == "" && c.NATSFile == "" {
 			b.HoldWhile(room.Full)
 		}
-		stages, err := c.rtmpFlags.stages(ctx, b, metrics, log)
+		stages, err := c.rtmpFlags.stages(ctx, b, own, metrics, log)
 		if err != nil {
 			return nil, err
 		}
@@ -68,7 +72,7 @@ func (c *serveFlags) run(ctx context.Context, log *slog.Logger, more ...stage) e
 		if err != nil {
 			return nil, err
 		}
-		log.Info("weir is ready", "publish", "rtmp://"+api.URLHost(c.RTMP, api.RTMPPort)+"/live/NAME", "watch", c.page())
+		log.Info("weir is ready", "publish", "rtmp://"+api.URLHost(c.RTMP, api.RTMPPort)+"/live/"+c.word(), "watch", c.page())
 		return slices.Concat(more, stages, []stage{worker}), nil
 	})
 	return runStages(ctx, slices.Concat([]stage{work}, web, []stage{{"disk", room.Run}}))

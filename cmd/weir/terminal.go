@@ -40,9 +40,13 @@ func commands(r rune) bool {
 	return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r)
 }
 
+func always(string) bool { return true }
+
 // secretFlags are those whose value is a secret, or may hold one.
 var secretFlags = map[string]func(value string) bool{
-	"--admin-token": func(string) bool { return true },
+	"--admin-token": always,
+	"--auth-secret": always,
+	"--jwt-secret":  always,
 	"--nats":        func(url string) bool { return strings.Contains(url, "@") },
 }
 

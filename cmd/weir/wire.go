@@ -11,12 +11,14 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"weir/api"
+	"weir/auth"
 	"weir/bus"
 	"weir/endpoint"
 	"weir/hls"
 	"weir/ingest"
 	"weir/media"
 	"weir/media/framelog"
+	"weir/media/publishing"
 	"weir/segmenter"
 )
 
@@ -31,28 +33,63 @@ var (
 	_ endpoint.Refusal   = (*ingest.Refusal)(nil)
 )
 
-func (p publisher) Publish(ctx context.Context, s media.Stream, peer endpoint.Peer, wake func()) (endpoint.Session, error) {
-	session, err := p.to.Publish(ctx, s, peer, wake)
+func (p publisher) Publish(ctx context.Context, g publishing.Grant, peer endpoint.Peer, wake func()) (endpoint.Session, error) {
+	session, err := p.to.Publish(ctx, g, peer, wake)
 	if err != nil {
 		return nil, err
 	}
 	return session, nil
 }
 
-// ingestLog is the bus as ingest sees it.
+// authority is auth as the endpoint sees it.
+type authority struct{ of authorizer }
+
+// authorizer is what every way to authorize has.
+type authorizer interface {
+	Authorize(ctx context.Context, r auth.Request) (publishing.Grant, error)
+	Release(g publishing.Grant)
+}
+
+var (
+	_ endpoint.Auth    = authority{}
+	_ endpoint.Refusal = (*auth.Refusal)(nil)
+	_ authorizer       = (*auth.Keys)(nil)
+	_ authorizer       = (*auth.Webhook)(nil)
+	_ authorizer       = (*auth.Form)(nil)
+	_ authorizer       = (*auth.Tokens)(nil)
+)
+
+func (a authority) Authorize(ctx context.Context, r endpoint.Request) (publishing.Grant, error) {
+	return a.of.Authorize(ctx, auth.Request(r))
+}
+
+func (a authority) Release(g publishing.Grant) { a.of.Release(g) }
+
+// ingestLog is the bus as ingest sees it. ifLive is for grants that say nothing.
 type ingestLog struct {
 	bus    *bus.Bus
 	ifLive bus.IfLive
 }
 
-var _ ingest.Log = ingestLog{}
-
-func (l ingestLog) Check(ctx context.Context, s media.Stream) error {
-	return ingestError(l.bus.CheckSession(ctx, s, l.ifLive))
+// conflict is what the bus is to do about a grant's stream that is live.
+func (l ingestLog) conflict(g publishing.Grant) bus.IfLive {
+	switch g.Conflict {
+	case publishing.ConflictReject:
+		return bus.Reject
+	case publishing.ConflictTakeover:
+		return bus.Contend
+	}
+	return l.ifLive
 }
 
-func (l ingestLog) Open(ctx context.Context, s media.Stream, now time.Time) (ingest.Writer, error) {
-	session, err := l.bus.OpenSession(ctx, s, now, l.ifLive)
+var _ ingest.Log = ingestLog{}
+
+func (l ingestLog) Check(ctx context.Context, g publishing.Grant) error {
+	return ingestError(l.bus.CheckSession(ctx, g.Stream, l.conflict(g)))
+}
+
+func (l ingestLog) Open(ctx context.Context, g publishing.Grant, now time.Time) (ingest.Writer, error) {
+	session, err := l.bus.OpenSession(ctx, g.Stream, now, l.conflict(g))
 	if err != nil {
 		return nil, ingestError(err)
 	}

@@ -36,7 +36,7 @@ var clock = map[string]bool{
 }
 
 // stages stand side by side on the bus or the store. None knows another.
-var stages = []string{"endpoint", "ingest", "bus", "segmenter", "storage", "origin", "api", "check"}
+var stages = []string{"auth", "endpoint", "ingest", "bus", "segmenter", "storage", "origin", "api", "check"}
 
 // vocabularies are what stages may share.
 var vocabularies = []string{"media", "remux", "rtmp", "hls"}
@@ -48,6 +48,7 @@ var rooms = map[string][]string{
 	"remux":     {"media"},
 	"rtmp":      {"media", "remux/flv"},
 	"hls":       {"media", "remux"},
+	"auth":      vocabularies,
 	"endpoint":  vocabularies,
 	"ingest":    vocabularies,
 	"bus":       vocabularies,
@@ -82,6 +83,8 @@ var modules = []struct {
 	{"golang.org/x/crypto", []string{"rtmp"}, nil, "RTMPE signs with ciphers that the standard library does not have"},
 	{"golang.org/x/sync", []string{"segmenter", "origin", "cmd/weir"}, []string{""}, "goroutines belong to stages"},
 	{"golang.org/x/sys", []string{"storage"}, []string{""}, "only storage asks the kernel for more than package os has: locks and attributes of files"},
+	{"github.com/standard-webhooks/", nil, []string{"auth"}, "it is for tests: what weir signs, others verify"},
+	{"github.com/go-jose/", []string{"auth"}, nil, "only auth reads signed tokens"},
 	{"github.com/google/go-cmp", nil, []string{""}, "it is for tests"},
 	{"github.com/santhosh-tekuri/jsonschema", nil, []string{"api"}, "it is for tests"},
 	{"github.com/coder/websocket", nil, []string{"internal"}, "it is for tests: OBS is led by it"},
