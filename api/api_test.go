@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -174,7 +175,9 @@ func TestReady(t *testing.T) {
 	}})
 	check := func(code int, want string) {
 		t.Helper()
-		h.ready.asked = time.Time{} // a second later
+		for _, p := range h.ready.parts {
+			p.expires = time.Time{} // a second later
+		}
 		for range 3 {
 			if res := ask(h, "GET", "/readyz"); res.StatusCode != code || body(t, res) != want {
 				t.Errorf("got %d, want %d %q", res.StatusCode, code, want)
@@ -194,6 +197,46 @@ func TestReady(t *testing.T) {
 	if res := ask(New(Config{Log: quiet()}), "GET", "/readyz"); res.StatusCode != 200 || body(t, res) != "ready\n" {
 		t.Error("what needs nothing is not ready")
 	}
+}
+
+// A store that takes three seconds for each answer takes work; one that has not
+// answered yet, or does not any more, does not. A probe waits two seconds at most.
+func TestReadySlowPart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var late atomic.Int64
+		late.Store(int64(3 * time.Second))
+		h := New(Config{Log: quiet(), Parts: []Part{{Name: "store", Check: func(ctx context.Context) error {
+			select {
+			case <-time.After(time.Duration(late.Load())):
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}}}})
+		probe := func(code int, most time.Duration) {
+			t.Helper()
+			began := time.Now()
+			if res := ask(h, "GET", "/readyz"); res.StatusCode != code {
+				t.Errorf("after %v: got %d, want %d", time.Duration(late.Load()), res.StatusCode, code)
+			}
+			if took := time.Since(began); took > most {
+				t.Errorf("a probe took %v, want %v at most", took, most)
+			}
+		}
+		probe(503, readyWait)
+		probe(200, readyWait)
+		for range 5 {
+			time.Sleep(2 * readyFresh)
+			probe(200, readyWait)
+		}
+		late.Store(int64(time.Hour))
+		for began := time.Now(); time.Since(began) < readyTimeout+readyWait; {
+			time.Sleep(readyFresh)
+			ask(h, "GET", "/readyz")
+		}
+		probe(503, readyWait)
+		time.Sleep(readyTimeout)
+	})
 }
 
 func TestServerJSON(t *testing.T) {

@@ -31,10 +31,12 @@ const (
 	DefaultSegmentHTTP = "localhost:8082"
 )
 
-// askTimeout bounds one request, maxAnswer the bytes of its answer.
+// askTimeout bounds one request, maxAnswer the bytes of its answer, maxProblem
+// those of one that is an error.
 const (
 	askTimeout = 10 * time.Second
 	maxAnswer  = 64 << 20
+	maxProblem = 64 << 10
 )
 
 // ErrAddress says that what is to be asked is no address.
@@ -165,11 +167,15 @@ func (c *Client) do(ctx context.Context, method, path string) ([]byte, error) {
 		return nil, fmt.Errorf("ask weir: %w (is it running? --url says where)", err)
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	failed, most := resp.StatusCode >= 300, int64(maxAnswer)
+	if failed {
+		most = maxProblem
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, most))
 	if err != nil {
 		return nil, fmt.Errorf("ask weir: read the answer: %w", err)
 	}
-	if resp.StatusCode >= 300 {
+	if failed {
 		return nil, fmt.Errorf("ask weir: %w", problemOf(resp, body))
 	}
 	return body, nil

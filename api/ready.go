@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -19,66 +20,109 @@ type Part struct {
 }
 
 const (
-	// readyTimeout bounds how long a part is waited for, readyFresh is for how
-	// long what it said is said again, however many probes ask.
-	readyTimeout = 2 * time.Second
-	readyFresh   = time.Second
+	// readyWait is how long a probe waits for the parts' answers, readyTimeout
+	// how long a part may take for one: a store that answers after three seconds
+	// is slow, and takes work. Until its answer is there, its last one counts.
+	readyWait    = 2 * time.Second
+	readyTimeout = 10 * time.Second
+	// readyFresh is for how long a good answer is given again, however many
+	// probes ask.
+	readyFresh = time.Second
 )
 
 // readiness is what the parts of a process said last.
 type readiness struct {
-	parts   []Part
-	changes []change
-
-	mu    sync.Mutex // one probe asks at a time, the others wait for it
-	asked time.Time
-	ready bool
-	text  string
+	parts []*partCheck
 }
 
 func newReadiness(parts []Part, log *slog.Logger) *readiness {
-	r := &readiness{parts: parts, changes: make([]change, len(parts))}
-	for i, p := range parts {
-		r.changes[i] = change{log: log.With("part", p.Name), bad: "not ready", good: "ready again"}
+	r := &readiness{}
+	for _, p := range parts {
+		r.parts = append(r.parts, &partCheck{
+			Part: p, err: errors.New("it has not answered yet"),
+			change: change{log: log.With("part", p.Name), bad: "not ready", good: "ready again"},
+		})
 	}
 	return r
 }
 
-// look asks the parts, all at once, if that was not done lately. What is wrong
-// with one goes to the log: the port may be open to the world.
+// look asks the parts, all at once, whose answers are old. What is wrong with
+// one goes to the log: the port may be open to the world.
 func (r *readiness) look(ctx context.Context) (ready bool, text string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if time.Since(r.asked) < readyFresh && r.ready {
-		return r.ready, r.text
-	}
-	// To the end, even if the probe gives up: the next one has the answer.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readyTimeout)
+	ctx, cancel := context.WithTimeout(ctx, readyWait)
 	defer cancel()
-	wrong := make([]error, len(r.parts))
-	var checks sync.WaitGroup
-	for i, p := range r.parts {
-		checks.Go(func() { wrong[i] = p.Check(ctx) })
+	for _, p := range r.parts {
+		p.ask(ctx)
 	}
-	checks.Wait()
-	r.ready = true
+	ready = true
 	var lines strings.Builder
-	for i, p := range r.parts {
-		r.changes[i].report(wrong[i])
+	for _, p := range r.parts {
 		state := "ok"
-		switch {
-		case wrong[i] != nil && p.Optional:
+		switch err := p.answer(ctx); {
+		case err != nil && p.Optional:
 			state = "away"
-		case wrong[i] != nil:
-			state, r.ready = "not ready", false
+		case err != nil:
+			state, ready = "not ready", false
 		}
 		lines.WriteString("\n" + p.Name + ": " + state)
 	}
-	r.asked, r.text = time.Now(), "not ready"+lines.String()
-	if r.ready {
-		r.text = "ready" + lines.String()
+	if !ready {
+		return false, "not ready" + lines.String()
 	}
-	return r.ready, r.text
+	return true, "ready" + lines.String()
+}
+
+// partCheck asks a part, at most once at a time.
+type partCheck struct {
+	Part
+	change change
+
+	mu      sync.Mutex
+	asking  chan struct{} // closed when the part has answered; nil: it is not being asked
+	err     error         // the last answer
+	expires time.Time     // of a good one
+}
+
+// ask begins to ask the part, if its last answer is old and nobody does. It is
+// asked to the end, even if the probe gives up: the next one has the answer.
+func (p *partCheck) ask(ctx context.Context) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.asking != nil || p.err == nil && time.Now().Before(p.expires) {
+		return
+	}
+	p.asking = make(chan struct{})
+	go func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readyTimeout)
+		defer cancel()
+		err := p.Check(ctx)
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.err, p.expires = err, time.Now().Add(readyFresh)
+		p.change.report(err)
+		close(p.asking)
+		p.asking = nil
+	}()
+}
+
+// answer is the part's last one, and waits for one that is on its way as long
+// as ctx lets it.
+func (p *partCheck) answer(ctx context.Context) error {
+	p.mu.Lock()
+	asking := p.asking
+	p.mu.Unlock()
+	if asking != nil {
+		select {
+		case <-asking:
+		case <-ctx.Done():
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.asking != nil && p.err != nil {
+		p.change.report(p.err)
+	}
+	return p.err
 }
 
 // serveReady answers the readiness probe: a line for all, and one for each part.
