@@ -7,6 +7,7 @@ SHELL       := /bin/bash
 PKG     ?= ./...
 B       ?= .
 T       ?= 1m
+W       ?= $(PURE) ./endpoint ./ingest
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 # The only path out of the checkout that tests know: tool binaries.
@@ -28,10 +29,33 @@ quick: ## vet, and test all that needs no encoder, browser or server: under a mi
 	go test -short ./...
 
 .PHONY: test
-test: deps bin/.tools ## install what tests need where it is missing, then vet and test all with the race detector
+test: ## install what tests need where it is missing, then vet and test all
+	@$(MAKE) --no-print-directory -j2 deps bin/.tools
+	@$(MAKE) --no-print-directory -k vet test-pure test-rooms test-shows
+
+.PHONY: vet
+vet: ## vet, the long tests too
 	go vet ./...
 	go vet -tags soak ./...
-	go test -race -p 3 -parallel 3 -timeout 14m ./...
+
+# Pure rooms have no goroutines: the race detector would only be slow there.
+PURE  := ./media/... ./remux/... ./rtmp/... ./hls/... ./check/...
+SHOWS := ./internal/e2e/...
+ROOMS  = $$(go list ./... | grep -vE '^weir/(media|remux|rtmp|hls|check|internal/e2e)(/|$$)')
+
+.PHONY: test-pure
+test-pure: ## test the pure rooms
+	go test $(PURE)
+
+.PHONY: test-rooms
+test-rooms: ## test what has goroutines, with the race detector
+	go test -race -p 2 -parallel 4 $(ROOMS)
+
+# Whole shows take weir as it ships, one package after the other: they are what
+# a slow machine makes slower, and make soak runs them with the race detector.
+.PHONY: test-shows
+test-shows: ## test whole shows with real encoders, servers and browsers
+	go test -p 1 -parallel 4 -timeout 14m $(SHOWS)
 
 .PHONY: static
 static: tidy vet386 lint vulns ## all that looks at the code and runs none of it
@@ -41,8 +65,8 @@ tidy: ## want go.mod and go.sum of every module as go mod tidy leaves them
 	@git ls-files '*go.mod' | while read -r mod; do echo "go mod tidy -diff in $$(dirname $$mod)"; go -C "$$(dirname $$mod)" mod tidy -diff; done
 
 .PHONY: vet386
-vet386: ## vet for a machine of 32 bits: no length or timestamp may need more
-	CGO_ENABLED=0 GOARCH=386 go vet ./...
+vet386: ## vet for a machine of 32 bits: no length or timestamp may need more (W=./... for all)
+	CGO_ENABLED=0 GOARCH=386 go vet $(W)
 
 .PHONY: vulns
 vulns: bin/.vulns ## want no known vulnerability in what weir calls; says so where the data cannot be had
@@ -75,7 +99,7 @@ fuzz: ## run every fuzz target for T=10m each (B=Chunk: those whose name matches
 
 .PHONY: soak
 soak: bin/.tools ## run the long tests, built with the tag soak, for T=1h
-	WEIR_SOAK='$(T)' go test -tags soak -run Soak -count 1 -timeout 0 -v $(PKG)
+	WEIR_SOAK='$(T)' go test -race -tags soak -run Soak -count 1 -timeout 0 -v $(PKG)
 
 .PHONY: cover
 cover: deps bin/.tools ## test with coverage over all packages; the figures by function

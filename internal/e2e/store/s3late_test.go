@@ -66,6 +66,7 @@ func atOnce(t *testing.T, parts map[string]func(*testing.T)) {
 }
 
 func (l lateStore) test(t *testing.T, b testweir.Bucket, input string, long time.Duration) {
+	w := testweir.StartStopwatch()
 	proxy := faultproxy.Start(t, b.URL)
 	proxy.Set(faultproxy.Delay(l.late))
 	args := func(store string) []string {
@@ -87,12 +88,12 @@ func (l lateStore) test(t *testing.T, b testweir.Bucket, input string, long time
 	// Deserved until the first listing is whole; and a playlist that takes a bit
 	// more than a segment lasts brings two of them now and then.
 	testweir.Deserves(t, watched.End(), "LIVE-STALE")
-	l.steady(t, <-delays)
+	l.steady(t, w, <-delays)
 }
 
 // steady wants delays to be bounded, and no longer in the last third of the
 // show than in the middle one.
-func (l lateStore) steady(t *testing.T, delays []time.Duration) {
+func (l lateStore) steady(t *testing.T, w testweir.Stopwatch, delays []time.Duration) {
 	t.Helper()
 	t.Logf("%v late, segments of %v: listed %v after their end", l.late, l.segment, delays)
 	n := len(delays) - 1 // the last listing comes behind vod.m3u8
@@ -100,16 +101,13 @@ func (l lateStore) steady(t *testing.T, delays []time.Duration) {
 		t.Fatal("nothing was listed before the end: this was no live show")
 	}
 	delays = delays[:n]
-	if worst := slices.Max(delays); worst > l.behind {
-		t.Errorf("a segment was listed %v after its end, want %v at most", worst, l.behind)
-	}
+	w.Judge(t, "a segment is listed after its end", slices.Max(delays), l.behind)
 	if n < 6 {
 		return
 	}
 	const jitter = 1500 * time.Millisecond
-	if before, after := slices.Max(delays[n/3:2*n/3]), slices.Max(delays[2*n/3:n]); after > before+jitter {
-		t.Errorf("viewers were behind by %v, and then by %v", before, after)
-	}
+	before, after := slices.Max(delays[n/3:2*n/3]), slices.Max(delays[2*n/3:n])
+	w.Judge(t, "viewers are no further behind in the end", after, before+jitter)
 }
 
 // delaysOf follows a live playlist to its end, and then sends how long after
