@@ -91,6 +91,9 @@ var (
 	ErrFenced = errors.New("the session is fenced")
 	// ErrNotOwner: another worker owns the broadcast. Touch nothing.
 	ErrNotOwner = errors.New("another worker owns the broadcast")
+	// ErrRestored: NATS had lost the claim, which was written anew. Another worker
+	// may have had it meanwhile.
+	ErrRestored = errors.New("the claim was lost, and written anew")
 	// ErrNotLive: nobody publishes the stream.
 	ErrNotLive = errors.New("the stream is not live")
 )

@@ -27,6 +27,8 @@ type Claim struct {
 	wrote time.Time // when that was
 	read  uint64    // how far the log was read then
 	over  bool      // another worker has it: nothing is written ever again
+	// restored: it was lost, and written anew, which Save has not told yet.
+	restored bool
 }
 
 // Broadcast is the id of the broadcast.
@@ -51,11 +53,18 @@ func (c *Claim) State() []byte {
 // ctx ends. After that, saving the same state again finds out.
 //
 // Where NATS has lost the claim, or gone back behind it, Save writes it anew:
-// whoever packages a broadcast knows best how far it is.
+// whoever packages a broadcast knows best how far it is. It then returns
+// ErrRestored, once: another worker may have owned it meanwhile, of which nobody
+// knows but the store.
 func (c *Claim) Save(ctx context.Context, state []byte) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.write(ctx, false, state)
+	err := c.write(ctx, false, state)
+	if err == nil && c.restored {
+		c.restored = false
+		return fmt.Errorf("save state: %w", ErrRestored)
+	}
+	return err
 }
 
 // Close is the last Save. Nobody will claim the broadcast again, and its key
@@ -125,6 +134,7 @@ func (c *Claim) contend(ctx context.Context, other *jet.Conflict) error {
 	case head.Owner == c.worker.id && !head.Closed: // ids are never used again
 	case lostClaim(born.Equal(c.born), it.Value != nil, head, it.Rev, c.rev):
 		c.worker.log.Error("nats has lost a claim, which is written anew", "broadcast", c.Broadcast(), "rendition", c.Rendition())
+		c.restored = true
 	default:
 		c.over = true
 		return nil

@@ -3,14 +3,10 @@
 package bus
 
 import (
-	"encoding/json"
 	"fmt"
-	"math/rand/v2"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
-	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -43,13 +39,13 @@ type natsModel struct {
 
 // modelState is a state entry.
 type modelState struct {
-	rev    uint64
-	owner  string
-	next   int // batches that are listed
-	pos    framelog.Position
-	skip   uint64 // adopted: epoch<<32|number that is listed already
-	ending bool
-	closed bool
+	rev     uint64
+	owner   string
+	batches []uint64 // that are listed
+	pos     framelog.Position
+	skip    uint64 // adopted: epoch<<32|number that is listed already
+	ending  bool
+	closed  bool
 }
 
 func (n *natsModel) clone() *natsModel {
@@ -69,8 +65,13 @@ type modelList struct {
 	ended   bool
 }
 
-func (l *modelList) place() hls.Place {
-	return hls.Place{Next: uint64(len(l.batches)), Ended: l.ended}
+// list is it as a playlist, whose segments have names after their batches.
+func (l *modelList) list() *hls.List {
+	x := &hls.List{Ended: l.ended}
+	for _, b := range l.batches {
+		x.Entries = append(x.Entries, hls.Entry{URI: strconv.FormatUint(b, 16)})
+	}
+	return x
 }
 
 // modelWorker is one life of a worker.
@@ -82,9 +83,9 @@ type modelWorker struct {
 	reader    *reader
 	at        int // messages of the log that it has read since the reader began
 	log       int
-	batches   []uint64 // of its playlist, as saved
-	pending   []modelPut
-	seen      int // etag
+	begun     bool // it has compared what was saved with what the store lists
+	pending   *modelPut
+	seen      modelList
 	gone      bool
 }
 
@@ -95,7 +96,7 @@ type modelPut struct {
 
 // model is one schedule.
 type model struct {
-	rng      *rand.Rand
+	pick     func(n int) int // of n choices, the number of one
 	now      time.Time
 	nats     *natsModel
 	old      *natsModel // as it was on disk
@@ -114,8 +115,8 @@ type model struct {
 	trace    []string
 }
 
-func newModel(seed uint64) *model {
-	m := &model{rng: rand.New(rand.NewPCG(seed, 1)), now: time.Unix(1e9, 0), store: make(map[string]*modelList), faults: 4}
+func newModel(pick func(n int) int) *model {
+	m := &model{pick: pick, now: time.Unix(1e9, 0), store: make(map[string]*modelList), faults: 4}
 	m.nats = &natsModel{states: make(map[string]modelState)}
 	m.old = m.nats.clone()
 	m.view = newOverview(10 * time.Second)
@@ -124,7 +125,9 @@ func newModel(seed uint64) *model {
 }
 
 func (m *model) say(format string, args ...any) {
-	m.trace = append(m.trace, fmt.Sprintf(format, args...))
+	if text := fmt.Sprintf(format, args...); len(m.trace) == 0 || m.trace[len(m.trace)-1] != text {
+		m.trace = append(m.trace, text)
+	}
 }
 
 // append adds a message behind the one with sequence after, 0 for none.
@@ -152,6 +155,17 @@ func (m *model) last(broadcast string) (last jet.Message) {
 func headerOf(x jet.Message) framelog.Header {
 	h, _ := framelog.ParseHeader(x.Header.Get(framelog.HeaderName))
 	return h
+}
+
+// header is the header of a message, nil where there is none.
+func (m *model) header(seq uint64) *framelog.Header {
+	for _, x := range m.nats.log {
+		if x.Seq == seq {
+			h := headerOf(x)
+			return &h
+		}
+	}
+	return nil
 }
 
 // decide writes the registry by compare-and-set.
@@ -258,14 +272,14 @@ func (m *model) leave(how int) {
 	if e.State = Ended; how == 1 {
 		e.State, flags = Waiting, framelog.End|framelog.Lost
 	}
-	if m.decide(e) && m.rng.IntN(3) > 0 { // or it dies right then
+	if m.decide(e) && m.pick(3) > 0 { // or it dies right then
 		m.mark(e.Broadcast, e, flags)
 	}
 }
 
 // supervise does one duty of those that are due, which may be late news.
 func (m *model) supervise() {
-	m.now = m.now.Add(time.Duration(m.rng.IntN(3000)) * time.Millisecond)
+	m.now = m.now.Add([]time.Duration{300 * time.Millisecond, time.Second, 3 * time.Second, 11 * time.Second}[m.pick(4)])
 	e := m.nats.reg
 	e.Stream = live
 	m.view.see(e, m.now)
@@ -287,7 +301,7 @@ func (m *model) supervise() {
 		return
 	}
 	slices.SortFunc(due, func(a, b duty) int { return strings.Compare(string(a.what)+a.broadcast, string(b.what)+b.broadcast) })
-	d := due[m.rng.IntN(len(due))]
+	d := due[m.pick(len(due))]
 	m.say("%s %s", d.what, d.broadcast)
 	m.perform(d)
 	m.view.done(d, m.now)
@@ -334,7 +348,7 @@ func (m *model) perform(d duty) {
 	if e.State != m.nats.reg.State && !m.decide(e) {
 		return
 	}
-	if m.rng.IntN(4) > 0 {
+	if m.pick(4) > 0 {
 		m.repair(m.nats.reg)
 	}
 }
@@ -352,8 +366,8 @@ func (m *model) repair(e Registration) {
 	}
 }
 
-// save is Claim.Save.
-func (m *model) save(w *modelWorker, s modelState) bool {
+// save is Claim.Save: whether the State is stored, and whether that was anew.
+func (m *model) save(w *modelWorker, s modelState) (ok, restored bool) {
 	s.owner = w.id
 	for range 2 {
 		now, there := m.nats.states[w.broadcast]
@@ -361,20 +375,21 @@ func (m *model) save(w *modelWorker, s modelState) bool {
 			m.nats.seq++
 			s.rev = m.nats.seq
 			m.nats.states[w.broadcast], w.saved = s, s
-			return true
+			return true, restored
 		}
 		head := stateHead{Owner: now.owner, Closed: now.closed}
 		if !lostClaim(w.born == m.nats.born, there, head, now.rev, w.saved.rev) {
-			return false
+			return false, false
 		}
 		m.say("%s writes its claim anew", w.id)
+		restored = true
 		w.born, w.saved.rev = m.nats.born, now.rev
 		if !there { // as if a key of revision 0 were there
 			m.nats.states[w.broadcast] = modelState{}
 			w.saved.rev = 0
 		}
 	}
-	return false
+	return false, false
 }
 
 // claim begins a worker's life on a broadcast that may be had.
@@ -382,7 +397,7 @@ func (m *model) claim() {
 	var free []string
 	for b, s := range m.nats.states {
 		owned := slices.ContainsFunc(m.workers, func(w *modelWorker) bool { return w.id == s.owner && !w.gone })
-		if !s.closed && (!owned || m.faults > 0 && m.rng.IntN(10) == 0) {
+		if !s.closed && (!owned || m.faults > 0 && m.pick(10) == 0) {
 			free = append(free, b)
 		}
 	}
@@ -390,58 +405,72 @@ func (m *model) claim() {
 		return
 	}
 	slices.Sort(free)
-	b := free[m.rng.IntN(len(free))]
+	b := free[m.pick(len(free))]
 	m.lives++
 	w := &modelWorker{id: fmt.Sprint("w", m.lives), broadcast: b, saved: m.nats.states[b], born: m.nats.born}
-	s := w.saved
-	if !m.save(w, s) {
+	if ok, _ := m.save(w, w.saved); !ok {
 		return
 	}
-	m.say("%s claims %s at %d", w.id, b, s.next)
-	if l := m.store[b]; l != nil { // adopt
-		w.seen, w.batches = l.etag, slices.Clone(l.batches)
-		beyond := !s.ending && (len(l.batches) > s.next || l.ended)
-		w.batches = w.batches[:min(len(w.batches), max(s.next, len(l.batches)*b2i(beyond)))]
-		if beyond {
-			m.say("%s adopts %d of %d, ended %t", w.id, len(l.batches), s.next, l.ended)
-			s.next, s.ending = len(l.batches), l.ended
-			if len(l.batches) > 0 {
-				s.skip = l.batches[len(l.batches)-1]
-			}
-			if !m.save(w, s) {
-				return
-			}
-		}
-	}
-	for len(w.batches) < s.next { // of a State that the store has not listed yet
-		w.batches = append(w.batches, 0)
-	}
-	if s.next > 0 && len(w.batches) == s.next && w.batches[s.next-1] == 0 {
-		w.batches = w.batches[:s.next]
-	}
+	m.say("%s claims %s at %d", w.id, b, len(w.saved.batches))
 	m.workers = append(m.workers, w)
 }
 
-func b2i(b bool) int {
-	if b {
-		return 1
+// begin is segmenter's adopt, with what a life begins: what the store lists is
+// taken up where it is not what the State says.
+func (m *model) begin(w *modelWorker) {
+	w.begun, w.pending, w.reader = true, nil, nil
+	s := w.saved
+	there := m.store[w.broadcast]
+	if there == nil {
+		w.seen = modelList{}
+	} else {
+		w.seen = *there
+		ours := modelList{batches: s.batches, ended: s.ending}
+		if ours.list().Against(there.list()) != hls.Continues {
+			m.say("%s adopts %d of %d, ended %t", w.id, len(there.batches), len(s.batches), there.ended)
+			s.batches, s.ending = slices.Clone(there.batches), there.ended || s.ending
+			if len(s.batches) > 0 {
+				s.skip = max(s.skip, s.batches[len(s.batches)-1])
+			}
+			m.checkpoint(w, s)
+			return
+		}
 	}
-	return 0
+	if len(s.batches) > 0 {
+		w.pending = &modelPut{modelList{batches: s.batches}, w.seen.etag}
+	}
+}
+
+// checkpoint saves what a step has made. If the claim was lost meanwhile the life
+// begins again, if another has it, it is over.
+func (m *model) checkpoint(w *modelWorker, s modelState) bool {
+	ok, restored := m.save(w, s)
+	switch {
+	case !ok:
+		m.say("%s is not the owner", w.id)
+		w.gone = true
+	case restored:
+		w.begun = false
+	}
+	return ok && !restored
 }
 
 // work is a step of a worker: read a message, save what it brings.
 func (m *model) work(w *modelWorker) {
-	if w.gone {
+	switch {
+	case w.gone:
 		return
-	}
-	if w.saved.ending {
+	case !w.begun:
+		m.begin(w)
+		return
+	case w.saved.ending:
 		m.finishList(w)
 		return
 	}
 	if w.reader == nil || w.log != m.nats.logID {
 		w.reader = newReader(w.saved.pos, nil, func(uint64, error) {})
 		w.log, w.at = m.nats.logID, 0
-		w.reader.begin(fmt.Sprint(m.nats.born, "/", m.nats.logBorn()), m.nats.logSeq)
+		w.reader.begin(fmt.Sprint(m.nats.born, "/", m.nats.logBorn()), m.nats.logSeq, m.header(w.reader.pos))
 	}
 	var got *framelog.Batch
 	w.reader.fn = func(b *framelog.Batch, _ bool) error { got = b; return nil }
@@ -466,24 +495,19 @@ func (m *model) work(w *modelWorker) {
 	case got.Flags.Has(framelog.Final):
 		s.ending = true
 	case got.Flags.Has(framelog.Key) && id > s.skip:
-		s.next++
-		w.batches = append(w.batches[:s.next-1:s.next-1], id)
+		s.batches = append(s.batches[:len(s.batches):len(s.batches)], id)
 		s.skip = id
 	}
-	if !m.save(w, s) {
-		m.say("%s is not the owner", w.id)
-		w.gone = true
-		return
+	if m.checkpoint(w, s) {
+		w.pending = &modelPut{modelList{batches: s.batches}, w.seen.etag}
 	}
-	w.pending = append(w.pending, modelPut{modelList{batches: slices.Clone(w.batches)}, w.seen})
 }
 
 // finishList writes the end, and closes.
 func (m *model) finishList(w *modelWorker) {
-	l := modelList{batches: slices.Clone(w.batches), ended: true}
-	w.pending = append(w.pending[:0], modelPut{l, w.seen})
+	w.pending = &modelPut{modelList{batches: w.saved.batches, ended: true}, w.seen.etag}
 	m.put(w)
-	if there := m.store[w.broadcast]; there == nil || !there.ended {
+	if there := m.store[w.broadcast]; !w.begun || there == nil || !there.ended {
 		return
 	}
 	s := w.saved
@@ -495,30 +519,32 @@ func (m *model) finishList(w *modelWorker) {
 // put writes the newest playlist that is pending, as tryPlaylist does. A worker
 // that is gone may still have one on its way.
 func (m *model) put(w *modelWorker) {
-	if len(w.pending) == 0 {
+	if w.pending == nil {
 		return
 	}
-	p := w.pending[len(w.pending)-1]
+	p := w.pending
 	w.pending = nil
 	there := m.store[w.broadcast]
 	if there == nil {
 		there = &modelList{}
 	}
-	if there.etag != w.seen { // 412: look, and judge again
-		w.seen = there.etag
+	if there.etag != w.seen.etag { // 412: look, and judge again
+		w.seen = *there
 	}
-	if there.etag > 0 && p.list.place().Behind(there.place()) {
-		return
+	if w.seen.etag > 0 {
+		switch p.list.list().Against(w.seen.list()) {
+		case hls.Contradicts:
+			m.say("%s begins again", w.id)
+			w.begun = false
+			return
+		case hls.IsBehind:
+			return
+		}
 	}
 	m.lists++
 	p.list.etag = m.lists
-	for i := range p.list.batches { // what the State says and this life never saw
-		if p.list.batches[i] == 0 && i < len(there.batches) {
-			p.list.batches[i] = there.batches[i]
-		}
-	}
 	m.check(w, there, &p.list)
-	m.store[w.broadcast], w.seen = &p.list, p.list.etag
+	m.store[w.broadcast], w.seen = &p.list, p.list
 }
 
 // check is what viewers are promised.
@@ -527,13 +553,13 @@ func (m *model) check(w *modelWorker, was, is *modelList) {
 		panic(fmt.Sprintf("%s takes the playlist of %s back: from %d, ended %t, to %d, %t", w.id, w.broadcast, len(was.batches), was.ended, len(is.batches), is.ended))
 	}
 	for i, b := range was.batches {
-		if is.batches[i] != b && b != 0 && is.batches[i] != 0 {
+		if is.batches[i] != b {
 			panic(fmt.Sprintf("%s forks the playlist of %s at %d: %x, was %x", w.id, w.broadcast, i, is.batches[i], b))
 		}
 	}
 	var last uint64
 	for i, b := range is.batches {
-		if b != 0 && b <= last {
+		if b <= last {
 			panic(fmt.Sprintf("%s lists batch %x of %s at %d, behind %x", w.id, b, w.broadcast, i, last))
 		}
 		last = max(last, b)
@@ -542,142 +568,3 @@ func (m *model) check(w *modelWorker, was, is *modelList) {
 
 // logBorn tells logs apart that were made one after the other.
 func (n *natsModel) logBorn() int { return n.logID >> 16 }
-
-// harm is something that happens to NATS.
-func (m *model) harm() {
-	if m.faults--; m.faults < 0 {
-		return
-	}
-	for _, w := range m.workers { // see docs/decisions: what the model leaves out
-		m.put(w)
-		if s := m.nats.states[w.broadcast]; s.owner != w.id || s.rev != w.saved.rev {
-			w.gone = true // it was told
-		}
-	}
-	id := m.nats.logID
-	switch m.rng.IntN(6) {
-	case 0:
-		m.say("the log is made anew")
-		m.nats.log, m.nats.logSeq = nil, 0
-		m.nats.logID = (id>>16+1)<<16 + id&0xffff + 1
-	case 1:
-		m.say("the registry is made anew")
-		m.nats.reg = Registration{}
-	case 2:
-		m.say("the States are made anew")
-		m.nats.born++
-		m.nats.states = make(map[string]modelState)
-	case 3:
-		m.say("all is made anew")
-		m.nats = &natsModel{born: m.nats.born + 1, logID: (id>>16+1)<<16 + id&0xffff + 1, states: make(map[string]modelState)}
-	case 4:
-		m.say("NATS goes back")
-		born, made := m.nats.born, id>>16
-		m.nats = m.old.clone()
-		if m.nats.born == born && m.nats.logID>>16 == made {
-			m.nats.logID = id + 1
-		} else {
-			m.nats.born, m.nats.logID = born+1, (made+1)<<16+id&0xffff+1
-		}
-	default:
-		m.old = m.nats.clone() // what is on disk from now on
-	}
-}
-
-// step is one step of a schedule.
-func (m *model) step() {
-	switch r := m.rng.IntN(100); {
-	case r < 30:
-		m.publish()
-	case r < 34:
-		m.leave(m.rng.IntN(3))
-	case r < 48:
-		m.supervise()
-	case r < 54:
-		m.claim()
-	case r < 60 && m.faults > 0:
-		m.harm()
-	case r < 63 && len(m.workers) > 0:
-		m.workers[m.rng.IntN(len(m.workers))].gone = true
-	case len(m.workers) > 0:
-		w := m.workers[m.rng.IntN(len(m.workers))]
-		if m.rng.IntN(3) == 0 {
-			m.put(w)
-		} else {
-			m.work(w)
-		}
-	}
-}
-
-// settleAll lets the show end, and everybody work until nothing is left.
-func (m *model) settleAll() {
-	m.faults = 0
-	m.leave(0)
-	for i := range 600 {
-		for b, l := range m.store { // an operator who compares store and registry: no verb does it yet
-			if _, there := m.nats.states[b]; !there && !l.ended && i%50 == 49 {
-				m.announce(b)
-			}
-		}
-		m.supervise()
-		m.now = m.now.Add(time.Second)
-		m.claim()
-		for _, w := range m.workers {
-			m.work(w)
-			m.put(w)
-		}
-	}
-	for b, l := range m.store {
-		if !l.ended {
-			panic("the playlist of " + b + " has no end")
-		}
-	}
-	for b, s := range m.nats.states {
-		if !s.closed {
-			panic(fmt.Sprintf("%s is not closed: %+v", b, s))
-		}
-	}
-}
-
-// explore runs one schedule, and returns its fault and what led to it.
-func explore(seed uint64) (fault string, trace []string) {
-	m := newModel(seed)
-	defer func() {
-		if p := recover(); p != nil {
-			fault, trace = fmt.Sprint(p), m.trace
-		}
-	}()
-	for range 120 {
-		m.step()
-	}
-	m.settleAll()
-	return "", nil
-}
-
-// keptSeeds have found faults, of the project or of the model.
-var keptSeeds = []uint64{1}
-
-// TestModel explores schedules at random: WEIR_SCHEDULES of them, or a few
-// thousand.
-func TestModel(t *testing.T) {
-	t.Parallel()
-	n := uint64(2000)
-	if s := os.Getenv("WEIR_SCHEDULES"); s != "" {
-		if err := json.Unmarshal([]byte(s), &n); err != nil {
-			t.Fatal(err)
-		}
-	}
-	seeds := slices.Clone(keptSeeds)
-	for seed := range n {
-		seeds = append(seeds, 1000+seed)
-	}
-	failed := 0
-	for _, seed := range seeds {
-		if fault, trace := explore(seed); fault != "" {
-			t.Errorf("seed %d: %s\n\t%s", seed, fault, strings.Join(trace, "\n\t"))
-			if failed++; failed == 3 {
-				return
-			}
-		}
-	}
-}

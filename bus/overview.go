@@ -83,6 +83,12 @@ type sighting struct {
 	repaired time.Time // when its marker was written last
 }
 
+// same tells whether e is the revision that was seen. NATS that went back gives
+// a number out twice.
+func (s *sighting) same(e Registration) bool {
+	return s.rev == e.rev && s.Broadcast == e.Broadcast && s.Epoch == e.Epoch && s.Session == e.Session && s.State == e.State
+}
+
 // stateSight is an open State without an end, and since when.
 type stateSight struct {
 	stream               media.Stream
@@ -103,7 +109,7 @@ func (o *overview) see(e Registration, now time.Time) {
 	}
 	if e.Broadcast == "" {
 		delete(o.entries, key)
-	} else if known == nil || known.rev != e.rev {
+	} else if known == nil || !known.same(e) {
 		o.entries[key] = &sighting{Registration: e, seen: now}
 	}
 	if known != nil && known.Broadcast == e.Broadcast {

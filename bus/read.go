@@ -31,15 +31,19 @@ func (b *Bus) Read(ctx context.Context, broadcast, rendition string, after frame
 	r := newReader(after, fn, func(seq uint64, err error) {
 		log.Warn("foreign message on the log skipped", "seq", seq, "err", err)
 	})
-	start := func(info *jetstream.StreamInfo) jetstream.ConsumerConfig {
-		if what := r.begin(strconv.FormatInt(info.Created.UnixNano(), 36), info.State.LastSeq); what != "" {
+	start := func(ctx context.Context, info *jetstream.StreamInfo) (jetstream.ConsumerConfig, error) {
+		at, err := headerAt(ctx, stream, r.pos)
+		if err != nil {
+			return jetstream.ConsumerConfig{}, err
+		}
+		if what := r.begin(strconv.FormatInt(info.Created.UnixNano(), 36), info.State.LastSeq, at); what != "" {
 			log.Error(what + ": it is read from its start")
 		}
 		return jetstream.ConsumerConfig{
 			FilterSubject: subject, // literal: a wildcard costs ten times as much
 			DeliverPolicy: jetstream.DeliverByStartSequencePolicy,
 			OptStartSeq:   r.pos + 1,
-		}
+		}, nil
 	}
 	message := func(m jet.Message) error {
 		err := r.message(m)
@@ -61,6 +65,26 @@ func (b *Bus) Read(ctx context.Context, broadcast, rendition string, after frame
 		log.Error("the log was written anew behind what was read: it is read from its start")
 		r.rewind()
 	}
+}
+
+// headerAt is the header of the message at a sequence, nil where there is none,
+// or one of another kind.
+func headerAt(ctx context.Context, stream *jet.Stream, seq uint64) (*framelog.Header, error) {
+	if seq == 0 {
+		return nil, nil
+	}
+	m, err := stream.GetMsg(ctx, seq)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look at message %d: %w", seq, err)
+	}
+	h, err := framelog.ParseHeader(m.Header.Get(framelog.HeaderName))
+	if err != nil {
+		return nil, nil
+	}
+	return &h, nil
 }
 
 // Tail reads a rendition as Read does, from the newest key batch on: for
@@ -109,7 +133,8 @@ type reader struct {
 	missed bool // messages are missing since the last call of fn
 	over   bool // the broadcast has ended: nothing follows
 
-	epoch, number uint64 // of that message; 0 while they are not known
+	epoch, number uint64 // of the newest that counts; 0 while they are not known
+	at            turn   // of the message at pos, whether it counts or not
 
 	open  framelog.Header // of the batch whose continuation must come
 	first uint64          // the message that it began with
@@ -117,22 +142,31 @@ type reader struct {
 	size  int
 }
 
+// turn is what tells a message of the log from all others of its subject; zero
+// where it is not known.
+type turn struct{ epoch, number uint64 }
+
 func newReader(after framelog.Position, fn func(*framelog.Batch, bool) error, foreign func(uint64, error)) *reader {
 	r := &reader{fn: fn, foreign: foreign, log: after.Log, pos: after.Seq}
 	if after.Log != "" { // else a release before this one wrote the position, and no number
 		r.epoch, r.number = after.Epoch, after.Number
+		r.at = turn{after.Epoch, after.Number}
 	}
 	return r
 }
 
-// begin is called before messages come, with the log's name and its newest
-// sequence. It says what has happened to the log if that was no good.
-func (r *reader) begin(log string, newest uint64) (what string) {
+// begin is called before messages come, with the log's name, its newest sequence,
+// and what stands at the reader's position, if anything does. It says what has
+// happened to the log if that was no good.
+func (r *reader) begin(log string, newest uint64, at *framelog.Header) (what string) {
 	switch {
 	case r.log != "" && r.log != log:
 		what = "the log was made anew"
 	case newest < r.pos:
 		what = "the log has lost its tail"
+	case at != nil && r.at != turn{} && (r.at != turn{at.Epoch, at.Number} || at.Flags.Has(framelog.Final) && !r.over):
+		// A marker takes the number that comes next: of an end that tells nothing.
+		what = "the log was written anew where it was read"
 	}
 	r.log, r.seen = log, false
 	if what != "" {
@@ -144,7 +178,7 @@ func (r *reader) begin(log string, newest uint64) (what string) {
 // rewind has the log read from its start. What was read before is known by its
 // epoch and number.
 func (r *reader) rewind() {
-	r.pos, r.rewound = 0, true
+	r.pos, r.at, r.rewound = 0, turn{}, true
 	r.missed = r.missed || r.epoch == 0 // without a number nobody knows what is
 	r.forget()
 }
@@ -164,12 +198,12 @@ func (r *reader) message(m jet.Message) error {
 		prev, err = strconv.ParseUint(m.Header.Get(jetstream.ExpectedLastSubjSeqHeader), 10, 64)
 	}
 	if err != nil {
-		r.pos = m.Seq
+		r.pos, r.at = m.Seq, turn{}
 		r.foreign(m.Seq, err)
 		return nil
 	}
 	if r.over || !h.Flags.Has(framelog.Final) && (h.Epoch < r.epoch || h.Epoch == r.epoch && h.Number <= r.number && r.number > 0) {
-		r.pos = m.Seq
+		r.pos, r.at = m.Seq, turn{h.Epoch, h.Number}
 		return nil
 	}
 	if r.gap(h, prev, m.Seq) {
@@ -179,7 +213,7 @@ func (r *reader) message(m jet.Message) error {
 		}
 		r.missed = true
 	}
-	r.pos, r.seen, r.rewound = m.Seq, true, false
+	r.pos, r.at, r.seen, r.rewound = m.Seq, turn{h.Epoch, h.Number}, true, false
 	r.over = h.Flags.Has(framelog.Final)
 	continues := len(r.parts) > 0 && h.Flags&^framelog.More == 0 && h.Session == r.open.Session && h.Number == r.number+1
 	r.epoch, r.number = h.Epoch, h.Number

@@ -123,3 +123,34 @@ func TestLogGoesBack(t *testing.T) {
 	expect(t, "who comes late, behind 6", follow(t, b, s.Broadcast(), log[5].Position()), "7", "8", "9", "10", "11")
 	expect(t, "who comes late, behind 4", follow(t, b, s.Broadcast(), log[3].Position()), "!7", "8", "9", "10", "11")
 }
+
+// TestReaderBegins: whether what stands where a reader was is what it has read.
+func TestReaderBegins(t *testing.T) {
+	at := func(epoch, number uint64, flags framelog.Flags) *framelog.Header {
+		return &framelog.Header{Session: "s", Epoch: epoch, Number: number, Flags: flags}
+	}
+	was := framelog.Position{Log: "a", Seq: 9, Epoch: 2, Number: 5}
+	for _, tt := range []struct {
+		name   string
+		after  framelog.Position
+		log    string
+		newest uint64
+		at     *framelog.Header
+		anew   bool
+	}{
+		{"all is as it was", was, "a", 9, at(2, 5, framelog.Key), false},
+		{"it has aged out", was, "a", 90, nil, false},
+		{"another log", was, "b", 90, nil, true},
+		{"its tail is lost", was, "a", 8, nil, true},
+		{"another message has its place", was, "a", 9, at(2, 4, 0), true},
+		{"another session's has", was, "a", 9, at(3, 5, 0), true},
+		{"an end has, of which it has not heard", was, "a", 9, at(2, 5, framelog.Final), true},
+		{"nothing was read", framelog.Position{}, "a", 9, nil, false},
+		{"a position without a number", framelog.Position{Seq: 9}, "a", 9, at(2, 4, 0), false},
+	} {
+		r := newReader(tt.after, nil, nil)
+		if what := r.begin(tt.log, tt.newest, tt.at); (what != "") != tt.anew || tt.anew && r.pos != 0 {
+			t.Errorf("%s: %q, and it begins behind %d", tt.name, what, r.pos)
+		}
+	}
+}

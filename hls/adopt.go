@@ -15,7 +15,7 @@ type Stored struct {
 // thing: NATS has lost the State, or gone back behind it, or the broadcast has
 // ended before; and somebody who owned it before, or after, has listed that.
 func (s *State) Beyond(live *List) bool {
-	return s.Phase == Live && s.list().Against(live) != Continues
+	return s.Phase != Closed && s.list().Against(live) != Continues
 }
 
 // Adopt takes up what the store has beyond the State, right after New or
@@ -44,10 +44,10 @@ func (c *Cutter) Adopt(stored Stored) *Cut {
 		st.WallEndMS = last.WallMS + last.DurationMS
 		st.AdoptedMS = st.WallEndMS
 	}
-	st.Break = true
 	if live.Ended {
 		st.Phase = Ending
 	}
+	st.Break = st.Phase == Live
 	return c.cuts(cut)[0]
 }
 

@@ -233,3 +233,78 @@ func (h *history) multivariantAs(t *testing.T, i int) []byte {
 	t.Helper()
 	return h.states[i].Multivariant("x")
 }
+
+// TestAgainst: how two playlists agree.
+func TestAgainst(t *testing.T) {
+	list := func(first uint64, ended bool, names ...string) *List {
+		l := &List{First: first, Ended: ended}
+		for _, n := range names {
+			l.Entries = append(l.Entries, Entry{URI: n, DurationMS: 4000})
+		}
+		return l
+	}
+	longer := list(0, false, "a")
+	longer.Entries[0].DurationMS++
+	for _, tt := range []struct {
+		name     string
+		l, there *List
+		want     Standing
+	}{
+		{"the same", list(0, false, "a", "b"), list(0, false, "a", "b"), Continues},
+		{"one more", list(0, false, "a", "b"), list(0, false, "a"), Continues},
+		{"the window has moved on", list(2, false, "c", "d"), list(1, false, "b", "c"), Continues},
+		{"and far", list(9, false, "j"), list(0, false, "a"), Continues},
+		{"the first", list(0, false, "a"), list(0, false), Continues},
+		{"its end", list(0, true, "a"), list(0, false, "a"), Continues},
+		{"the same end", list(0, true, "a"), list(0, true, "a"), Continues},
+		{"one less", list(0, false, "a"), list(0, false, "a", "b"), IsBehind},
+		{"none yet", list(0, false), list(5, false, "a"), IsBehind},
+		{"that has ended", list(0, false, "a"), list(0, true, "a"), IsBehind},
+		{"another segment", list(0, false, "a", "x", "c"), list(0, false, "a", "b"), Contradicts},
+		{"another length of it", longer, list(0, false, "a"), Contradicts},
+		{"more behind an end", list(0, false, "a", "b"), list(0, true, "a"), Contradicts},
+		{"an end before what goes on", list(0, true, "a"), list(0, false, "a", "b"), Contradicts},
+	} {
+		if got := tt.l.Against(tt.there); got != tt.want {
+			t.Errorf("%s: %d, want %d", tt.name, got, tt.want)
+		}
+	}
+}
+
+// TestAdoptOverAnother: a State that tells other things than the store's playlist
+// is set right, wherever they part, and whether it is behind that, level or ahead.
+func TestAdoptOverAnother(t *testing.T) {
+	h := cutHistory(t, Settings{Segment: time.Second / 2, Window: 2 * time.Second}, 60)
+	rapid.Check(t, func(t *rapid.T) {
+		j := rapid.IntRange(2, len(h.states)-3).Draw(t, "store")
+		i := rapid.IntRange(max(1, j-4), min(len(h.states)-3, j+70)).Draw(t, "state")
+		s, stored := h.states[i].Clone(), h.stored[j]
+		stored.Live.Entries = slices.Clone(stored.Live.Entries)
+		from := rapid.IntRange(0, len(stored.Live.Entries)-1).Draw(t, "from")
+		for n := from; n < len(stored.Live.Entries); n++ {
+			stored.Live.Entries[n].URI = fmt.Sprintf("other-%d.ts", n)
+		}
+		stored.Live.Ended = rapid.Bool().Draw(t, "ended")
+		if !s.Beyond(&stored.Live) {
+			return // no segment is listed by both
+		}
+		c, err := Restore(*s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cut := c.Adopt(stored)
+		if cut == nil {
+			t.Fatal("nothing was adopted")
+		}
+		got, err := ParseList(cut.State.LivePlaylist())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Next() != stored.Live.Next() || got.Against(&stored.Live) != Continues || cut.State.Breaks > 1 {
+			t.Fatalf("State %d over the store's %d from %d: %+v, want %+v", i, j, from, got, stored.Live)
+		}
+		if _, err := ParseState(cut.State.Encode()); err != nil {
+			t.Fatalf("nobody can go on from the State: %v", err)
+		}
+	})
+}

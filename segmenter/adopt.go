@@ -17,7 +17,7 @@ func (p *packager) adopt(ctx context.Context) error {
 	if err != nil || etag == "" {
 		return err
 	}
-	p.lists.set(key, seen(body, etag))
+	p.lists.set(key, seen(playlist{key: key, body: body}.read(), etag))
 	live, err := hls.ParseList(body)
 	if err != nil {
 		p.log.Error("a playlist in the store is not taken up", "key", key, "err", err)
@@ -36,7 +36,7 @@ func (p *packager) adopt(ctx context.Context) error {
 	if stored.Multivariant, _, err = p.find(ctx, p.own().Index()); err != nil {
 		return err
 	}
-	p.log.Error("the store has more of the broadcast than its saved state: what is listed is taken up",
+	p.log.Error("the store has other, or more, of the broadcast than its saved state: what is listed is taken up",
 		"saved", p.state.Next(), "listed", live.Next(), "ended", live.Ended)
 	p.adopted = true
 	cut := p.cutter.Adopt(stored)

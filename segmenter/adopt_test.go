@@ -1,6 +1,7 @@
 package segmenter
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -9,6 +10,7 @@ import (
 	"testing"
 
 	"weir/hls"
+	"weir/media/object"
 	"weir/storage"
 )
 
@@ -113,4 +115,94 @@ func TestClosedIsRevived(t *testing.T) {
 	if got := contents(t, store); !maps.Equal(got, want) || !again.closed {
 		t.Errorf("closed again: %t; objects: %v, want %v", again.closed, slices.Sorted(maps.Keys(got)), slices.Sorted(maps.Keys(want)))
 	}
+}
+
+// What was saved is not what viewers have seen: NATS had lost a claim, and it was
+// written anew by a worker that another one had followed. Nobody writes over what
+// is listed; the broadcast goes on behind it.
+func TestStateContradictsTheStore(t *testing.T) {
+	rec := longShow(t)
+	for _, crash := range []int{3, 20, 80} {
+		t.Run(fmt.Sprint(crash), func(t *testing.T) {
+			store, k := storage.NewMemory(), new(key)
+			saves := 0
+			err := life(t, k, store, rec, shortSegments, func(what string) error {
+				if what == "after save" {
+					if saves++; saves > crash {
+						return fmt.Errorf("%w: power cut", ErrNotOwner)
+					}
+				}
+				return nil
+			})
+			if !errors.Is(err, ErrNotOwner) {
+				t.Fatal(err)
+			}
+			state, err := hls.ParseState(k.state)
+			if err != nil {
+				t.Fatal(err)
+			}
+			listed := liveOf(t, store)
+			for i := range min(3, len(state.Entries)) {
+				state.Entries[len(state.Entries)-1-i].WallMS += 1000
+			}
+			k.state = state.Encode()
+			v := newViewer(t, store)
+			if err := life(t, k, store, rec, shortSegments, func(string) error { v.look(); return nil }); err != nil {
+				t.Fatal(err)
+			}
+			got := vodOf(t, store)
+			if !got.Ended || got.Next() < listed.Next() {
+				t.Errorf("the show has %d segments, ended %t; %d were listed", got.Next(), got.Ended, listed.Next())
+			}
+			for i, want := range listed.Entries {
+				if e := got.Entries[listed.First+uint64(i)]; e != want {
+					t.Errorf("segment %d became %+v, was %+v", listed.First+uint64(i), e, want)
+				}
+			}
+		})
+	}
+}
+
+func liveOf(t *testing.T, s storage.Store) hls.List {
+	t.Helper()
+	body, _, err := s.Get(t.Context(), source00+"live.m3u8")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := hls.ParseList(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// restored is a claim that NATS loses again and again.
+type restored struct {
+	*claim
+	saves int
+}
+
+func (r *restored) Save(ctx context.Context, state []byte) error {
+	err := r.claim.Save(ctx, state)
+	if r.saves++; err == nil && r.saves%7 == 0 {
+		return ErrRestored
+	}
+	return err
+}
+
+// A claim that was lost, and that nobody else had: the broadcast goes on as if it
+// had not been.
+func TestClaimIsRestored(t *testing.T) {
+	rec := longShow(t)
+	undisturbed := storage.NewMemory()
+	if err := life(t, new(key), undisturbed, rec, shortSegments, anyStep); err != nil {
+		t.Fatal(err)
+	}
+	store := storage.NewMemory()
+	worker := &Worker{Source: tape{rec.Batches}, Store: store, Settings: shortSegments, Log: quiet}
+	job := Job{Stream: alice, Broadcast: broadcast, Rendition: object.Source, Checkpoint: &restored{claim: new(key).claim()}}
+	if err := worker.Package(t.Context(), job); err != nil {
+		t.Fatal(err)
+	}
+	sameObjects(t, contents(t, store), contents(t, undisturbed))
 }

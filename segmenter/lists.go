@@ -182,11 +182,12 @@ type written struct {
 	etag  string
 	sum   [sha256.Size]byte
 	place hls.Place
+	live  *hls.List // as in playlist
 	at    time.Time
 }
 
-func seen(body []byte, etag string) written {
-	return written{etag: etag, sum: sha256.Sum256(body), place: hls.PlaceOf(body), at: time.Now()}
+func seen(l playlist, etag string) written {
+	return written{etag: etag, sum: sha256.Sum256(l.body), place: hls.PlaceOf(l.body), live: l.live, at: time.Now()}
 }
 
 func (l *lists) get(key string) written {
@@ -218,27 +219,50 @@ type playlist struct {
 	cache string
 	// refresh, where set, is for how long the same body is not written again.
 	refresh time.Duration
+	live    *hls.List // what body says, of live.m3u8 alone, whose length is bounded
+}
+
+// read is l with what its body says.
+func (l playlist) read() playlist {
+	if path.Base(l.key) != object.LivePlaylist {
+		return l
+	}
+	if list, err := hls.ParseList(l.body); err == nil {
+		l.live = &list
+	}
+	return l
 }
 
 // done tells whether the playlist need not be written over the one seen: it is
-// the same, or tells more.
-func (l *playlist) done(seen written, now time.Time) bool {
+// the same, or that tells more. errBeginAgain: they tell different things.
+func (l *playlist) done(seen written, now time.Time) (bool, error) {
 	if seen.etag == "" {
-		return false
+		return false, nil
 	}
 	if seen.sum == sha256.Sum256(l.body) {
-		return l.refresh == 0 || now.Sub(seen.at) < l.refresh
+		return l.refresh == 0 || now.Sub(seen.at) < l.refresh, nil
 	}
-	return hls.PlaceOf(l.body).Behind(seen.place)
+	if l.live != nil && seen.live != nil {
+		switch l.live.Against(seen.live) {
+		case hls.Contradicts:
+			return false, fmt.Errorf("the store's %s contradicts what is saved: %w", l.key, errBeginAgain)
+		case hls.IsBehind:
+			return true, nil
+		}
+		return false, nil
+	}
+	return hls.PlaceOf(l.body).Behind(seen.place), nil
 }
 
 // putPlaylist writes a playlist, unless the one that is there tells more. That
-// needs no question who owns the rendition: playlists are rendered from States
-// that were saved, so that of two owners' the longer one is right, and a store
-// that knows conditions never lets the shorter one win.
+// needs no question who owns the rendition: a playlist is only ever written over
+// one that it continues, by a store that knows conditions. Of two owners, one of
+// whom NATS has forgotten, the one whose playlist is there first is right; the
+// other sees that its own contradicts that, and begins again with it.
 func (p *packager) putPlaylist(ctx context.Context, l playlist) error {
-	if l.done(p.lists.get(l.key), time.Now()) {
-		return nil
+	l = l.read()
+	if done, err := l.done(p.lists.get(l.key), time.Now()); done || err != nil {
+		return err
 	}
 	err := retry(ctx, p.log, "put "+l.key, func(ctx context.Context) error {
 		return p.tryPlaylist(ctx, l)
@@ -253,13 +277,13 @@ func (p *packager) putPlaylist(ctx context.Context, l playlist) error {
 // If another is there, it is seen now.
 func (p *packager) tryPlaylist(ctx context.Context, l playlist) error {
 	known := p.lists.get(l.key)
-	if l.done(known, time.Now()) {
-		return nil
+	if done, err := l.done(known, time.Now()); done || err != nil {
+		return err
 	}
 	o := object.Object{Key: l.key, Body: l.body, ContentType: object.ContentType(l.key), CacheControl: l.cache}
 	etag, err := p.worker.Store.Put(ctx, o, object.Condition{Absent: known.etag == "", Match: known.etag})
 	if err == nil {
-		p.lists.set(l.key, seen(l.body, etag))
+		p.lists.set(l.key, seen(l, etag))
 		return nil
 	}
 	if !errors.Is(err, object.ErrPrecondition) {
@@ -272,7 +296,7 @@ func (p *packager) tryPlaylist(ctx context.Context, l playlist) error {
 	case err != nil:
 		return err
 	default:
-		p.lists.set(l.key, seen(body, info.ETag))
+		p.lists.set(l.key, seen(playlist{key: l.key, body: body}.read(), info.ETag))
 	}
 	return errAgain
 }

@@ -150,7 +150,7 @@ func retry(ctx context.Context, log *slog.Logger, what string, do func(context.C
 		case err == nil && !told.IsZero():
 			log.Info("succeeded at last", "what", what, "after", time.Since(began).Round(time.Millisecond).String())
 			return nil
-		case err == nil, errors.Is(err, ErrNotOwner):
+		case err == nil, errors.Is(err, ErrNotOwner), errors.Is(err, errBeginAgain):
 			return err
 		case ctx.Err() != nil:
 			return fmt.Errorf("%w: %w", ctx.Err(), err)

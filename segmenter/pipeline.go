@@ -34,7 +34,9 @@ type packager struct {
 	state   *hls.State  // the newest; push's alone
 	decided *decisions
 	adopted bool // entries from the store, which knows no sizes
-	lists   lists
+	// checkpoint is the State that was saved last. commit's alone.
+	checkpoint []byte
+	lists      lists
 
 	cuts   chan *pendingCut
 	saved  chan *pendingCut
@@ -327,7 +329,14 @@ func (p *packager) putRuns(ctx context.Context, cut *hls.Cut) error {
 func (p *packager) save(ctx context.Context, s *hls.State) error {
 	blob := s.Encode()
 	return retry(ctx, p.log, "save checkpoint", func(ctx context.Context) error {
-		return p.job.Checkpoint.Save(ctx, blob)
+		err := p.job.Checkpoint.Save(ctx, blob)
+		if err == nil || errors.Is(err, ErrRestored) {
+			p.checkpoint = blob
+		}
+		if errors.Is(err, ErrRestored) {
+			return errors.Join(errBeginAgain, err)
+		}
+		return err
 	})
 }
 

@@ -35,12 +35,17 @@ type Store interface {
 // Checkpoint is the claim on one rendition: whoever can save owns it.
 type Checkpoint interface {
 	// Save stores state over the one that was saved last, by compare-and-set.
-	// It returns ErrNotOwner where another worker has saved, or claimed. One
-	// goroutine at a time calls Save and Close.
+	// It returns ErrNotOwner where another worker has saved, or claimed, and
+	// ErrRestored where nobody knows. One goroutine at a time calls Save and
+	// Close.
 	Save(ctx context.Context, state []byte) error
 	// Close is the last Save: nobody is to claim the rendition again.
 	Close(ctx context.Context, state []byte) error
 }
+
+// ErrRestored says that NATS had lost the claim: the State is stored, anew, and
+// somebody else may have had the rendition meanwhile.
+var ErrRestored = errors.New("the claim was lost, and written anew")
 
 // ErrNotOwner says that another worker owns the rendition: leave at once,
 // touch nothing.
@@ -71,19 +76,39 @@ type Worker struct {
 // worker owns it (ErrNotOwner) or ctx is done. Whatever ends it, the next
 // owner goes on from the last Save and makes the same bytes.
 func (w *Worker) Package(ctx context.Context, job Job) error {
-	p, err := w.open(job)
-	if err != nil {
-		return fmt.Errorf("claim %s: %w", job.Broadcast, err)
-	}
-	w.Metrics.enter(p, time.Now())
-	defer w.Metrics.leave(p)
-	if p.state.Phase == hls.Live {
-		if err := p.run(ctx); !errors.Is(err, errEnding) {
+	for {
+		p, err := w.open(job)
+		if err != nil {
+			return fmt.Errorf("claim %s: %w", job.Broadcast, err)
+		}
+		err = p.life(ctx)
+		if !errors.Is(err, errBeginAgain) || ctx.Err() != nil {
 			return err
 		}
+		p.log.Error("what the store lists is compared with what was saved, and gone on from there", "err", err)
+		job.State = p.checkpoint
+	}
+}
+
+// errBeginAgain ends a life whose State may not be what viewers have seen.
+var errBeginAgain = errors.New("the broadcast is to be gone on with from what the store lists")
+
+// life is all of a packager's work.
+func (p *packager) life(ctx context.Context) error {
+	p.worker.Metrics.enter(p, time.Now())
+	defer p.worker.Metrics.leave(p)
+	var err error
+	switch p.state.Phase {
+	case hls.Live:
+		err = p.run(ctx)
+	case hls.Ending:
+		err = p.adopt(ctx)
+	}
+	if err != nil && !errors.Is(err, errEnding) {
+		return err
 	}
 	if err := p.end(ctx); err != nil {
-		return fmt.Errorf("end %s: %w", job.Broadcast, err)
+		return fmt.Errorf("end %s: %w", p.job.Broadcast, err)
 	}
 	return nil
 }
@@ -96,7 +121,7 @@ func (w *Worker) open(job Job) (*packager, error) {
 	p := &packager{
 		worker: w, job: job, log: w.Log.With("stream", job.Stream, "broadcast", job.Broadcast),
 		cuts: make(chan *pendingCut, cutsAhead), saved: make(chan *pendingCut, savedAhead),
-		landed: make(chan struct{}, 1), bodies: make(chan []byte, 1),
+		landed: make(chan struct{}, 1), bodies: make(chan []byte, 1), checkpoint: job.State,
 	}
 	var err error
 	if p.cutter, err = newCutter(job.State, w.Settings); err != nil {

@@ -131,8 +131,11 @@ func (c checkpoint) Close(ctx context.Context, state []byte) error {
 }
 
 func segmenterError(err error) error {
-	if errors.Is(err, bus.ErrNotOwner) {
+	switch {
+	case errors.Is(err, bus.ErrNotOwner):
 		return errors.Join(segmenter.ErrNotOwner, err)
+	case errors.Is(err, bus.ErrRestored):
+		return errors.Join(segmenter.ErrRestored, err)
 	}
 	return err
 }

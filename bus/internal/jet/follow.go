@@ -30,11 +30,12 @@ type handlerError struct{ error }
 
 func (e handlerError) Unwrap() error { return e.error }
 
-// Follower is whoever follows a stream. An error of its functions ends that.
+// Follower is whoever follows a stream. An error of Message or Idle ends
+// that.
 type Follower struct {
 	// Start says where each consumer begins, and on which subject, given the
-	// stream as it stands.
-	Start func(*jetstream.StreamInfo) jetstream.ConsumerConfig
+	// stream as it stands. An error has it asked again.
+	Start func(context.Context, *jetstream.StreamInfo) (jetstream.ConsumerConfig, error)
 	// Message takes the messages, in order and without holes.
 	Message func(Message) error
 	// Idle is called when nothing has come for a moment behind message got of the
@@ -139,7 +140,10 @@ func (s *Stream) begin(ctx context.Context, f Follower) (jetstream.Consumer, err
 	if err != nil {
 		return nil, err
 	}
-	cfg := f.Start(now.CachedInfo())
+	cfg, err := f.Start(ctx, now.CachedInfo())
+	if err != nil {
+		return nil, err
+	}
 	cfg.AckPolicy = jetstream.AckNonePolicy
 	cfg.MemoryStorage = true
 	cfg.Replicas = 1

@@ -55,7 +55,7 @@ type watch struct {
 	until          uint64
 }
 
-func (w *watch) start(info *jetstream.StreamInfo) jetstream.ConsumerConfig {
+func (w *watch) start(_ context.Context, info *jetstream.StreamInfo) (jetstream.ConsumerConfig, error) {
 	w.looking, w.again, w.until = true, true, info.State.LastSeq
 	for key := range w.known {
 		w.known[key] = false
@@ -64,7 +64,7 @@ func (w *watch) start(info *jetstream.StreamInfo) jetstream.ConsumerConfig {
 		FilterSubject: w.bucket.prefix + w.Prefix + ">",
 		DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy,
 		HeadersOnly:   w.Headers,
-	}
+	}, nil
 }
 
 func (w *watch) message(m Message) error {
