@@ -1,7 +1,6 @@
 package endpoint
 
 import (
-	"bufio"
 	"cmp"
 	"context"
 	"errors"
@@ -31,7 +30,8 @@ type EncoderConfig struct {
 	URL string
 	// Open opens the FLV file that is published.
 	Open func() (io.ReadCloser, error)
-	// Loop has it begin again at the file's end, with timestamps that go on.
+	// Loop has it begin again at the file's end, with timestamps that go on from
+	// where the longer track ends.
 	Loop bool
 	// Fast has it send as fast as the server takes it, not in real time.
 	Fast bool
@@ -57,6 +57,7 @@ type Encoder struct {
 	headers []flv.Tag   // what a new connection must be told first
 	skip    bool        // until the next key frame
 	ends    [2]trackEnd // of video, of audio
+	warned  bool        // of a damaged file
 	sent    int64
 }
 
@@ -64,19 +65,6 @@ type Encoder struct {
 func NewEncoder(cfg EncoderConfig) *Encoder {
 	cfg.Patience = cmp.Or(cfg.Patience, DefaultPatience)
 	return &Encoder{cfg: cfg, dial: Dial}
-}
-
-// trackEnd is where a track ends so far, in milliseconds.
-type trackEnd struct {
-	seen       bool
-	last, step uint32
-}
-
-func (e *trackEnd) take(timestamp uint32) {
-	if e.seen && timestamp > e.last {
-		e.step = timestamp - e.last
-	}
-	e.seen, e.last = true, timestamp
 }
 
 // Run publishes until the file ends, or for ever with Loop.
@@ -87,45 +75,8 @@ func (e *Encoder) Run(ctx context.Context) (err error) {
 		}
 	}()
 	for offset := uint32(0); ; offset = e.end() {
-		if err := e.round(ctx, offset); err != nil || !e.cfg.Loop {
-			return err
-		}
-	}
-}
-
-// end is where the next round begins: where the video ends, or without one
-// the audio.
-func (e *Encoder) end() uint32 {
-	for _, track := range e.ends {
-		if track.seen {
-			return track.last + track.step
-		}
-	}
-	return 0
-}
-
-// round publishes the file once.
-func (e *Encoder) round(ctx context.Context, offset uint32) error {
-	file, err := e.cfg.Open()
-	if err != nil {
-		return fmt.Errorf("push: %w", err)
-	}
-	defer file.Close()
-	r := flv.NewReader(bufio.NewReaderSize(file, 256<<10), 0)
-	first, started := uint32(0), false
-	for {
-		t, err := r.Next()
-		if errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("push: read the file: %w", err)
-		}
-		if !started {
-			first, started = t.Timestamp, true
-		}
-		t.Timestamp += offset - first
-		if err := e.tag(ctx, t); err != nil {
+		err := e.round(offset, func(t flv.Tag) error { return e.tag(ctx, t) })
+		if err != nil || !e.cfg.Loop {
 			return err
 		}
 	}
@@ -175,12 +126,9 @@ func (e *Encoder) remember(t flv.Tag) bool {
 		}
 		e.headers = append(e.headers, c)
 		return true
-	case t.Type == flv.TagVideo:
-		if v, err := flv.ParseVideo(t.Data); err == nil && v.Packet == flv.CodedFrames {
-			e.ends[0].take(t.Timestamp)
-		}
-	case t.Type == flv.TagAudio:
-		e.ends[1].take(t.Timestamp)
+	}
+	if of := trackOf(t); of >= 0 && e.ends[of].take(t.Timestamp) {
+		e.ends[1-of] = trackEnd{} // it begins anew, too
 	}
 	return false
 }
