@@ -65,6 +65,9 @@ type conn struct {
 
 	sessions []published // in the order they began
 	stray    int         // tags of publishes that have no session any more
+	// passed is what sessions that ended were told of, toldPassed that the log was.
+	passed     rtmp.Dropped
+	toldPassed bool
 }
 
 func newConn(s *Server, nc net.Conn) *conn {

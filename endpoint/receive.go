@@ -2,6 +2,7 @@ package endpoint
 
 import (
 	"context"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -45,6 +46,7 @@ func (c *conn) events(life context.Context, p []byte) *ending {
 			return e
 		}
 	}
+	c.tellPassedOver()
 	if broken != nil {
 		return brokenRule(broken)
 	}
@@ -230,9 +232,28 @@ func (c *conn) endSession(life context.Context, i int, why *ending) {
 	if len(c.sessions) == 0 && c.known {
 		c.settle(false)
 	}
-	end, dropped := why.Ending, c.rtmp.Dropped()
-	end.NoPublish, end.NoScript = dropped.NoPublish+c.stray, dropped.NoScript
+	end, passed := why.Ending, c.passedOver()
+	end.NoPublish, end.NoScript = passed.NoPublish-c.passed.NoPublish, passed.NoScript-c.passed.NoScript
+	c.passed = passed
 	s.End(life, end)
 	c.cfg.Auth.Release(s.grant)
 	c.began = time.Now() // the end may have waited for the log
+}
+
+// passedOver is what of the connection reaches no session, since it began.
+func (c *conn) passedOver() rtmp.Dropped {
+	d := c.rtmp.Dropped()
+	d.NoPublish += c.stray
+	return d
+}
+
+// tellPassedOver says once that media reaches no session: an encoder that is
+// accepted and shows nothing is looked for everywhere else.
+func (c *conn) tellPassedOver() {
+	if c.toldPassed || len(c.sessions) == 0 || c.passedOver().NoPublish == c.passed.NoPublish {
+		return
+	}
+	c.toldPassed = true
+	c.server.lines.write(slog.LevelWarn, "left out of what viewers see", media.DropStream.String(),
+		slog.String("what", media.DropStream.Sentence()), slog.String("remote", c.nc.RemoteAddr().String()), slog.String("stream", c.sessions[0].stream.String()))
 }

@@ -161,6 +161,31 @@ func TestMediaElsewhere(t *testing.T) {
 	}
 }
 
+// TestMediaOfNoPublish: media on a message stream that nothing is published on,
+// beside two that are, is said once while it goes on, and counted at the ends.
+func TestMediaOfNoPublish(t *testing.T) {
+	s := listen(t, Config{})
+	c := dialRaw(t, s.addr)
+	c.connect("live")
+	c.publish(1, "alice")
+	c.publish(2, "bob")
+	for range 3 {
+		c.media(1, show()...)
+		c.media(9, show()...)
+	}
+	c.close()
+	passed := 0
+	for i := range 2 {
+		passed += s.to.ended(t, i).why.NoPublish
+	}
+	if want := 3 * len(show()); passed != want {
+		t.Errorf("%d tags of no publish are counted, want %d", passed, want)
+	}
+	if n := strings.Count(s.text.String(), media.DropStream.Sentence()); n != 1 {
+		t.Errorf("it is said %d times, want once:\n%s", n, s.text.String())
+	}
+}
+
 // TestNames is what people type, and the sentence that tells them what to
 // change; or the stream that was meant.
 func TestNames(t *testing.T) {

@@ -83,6 +83,9 @@ func (s *State) declare(o *segment) {
 		if w, h := pictureSize(c); w*h > s.Width*s.Height {
 			s.Width, s.Height = w, h
 		}
+		if r := videoRange(c); s.whole() && slices.Index(videoRanges[:], r) > slices.Index(videoRanges[:], s.VideoRange) {
+			s.VideoRange = r
+		}
 	}
 	n, span := int64(o.fresh-1), o.shown[1]-o.shown[0]
 	if n <= 0 || span <= 0 {
@@ -102,6 +105,23 @@ func pictureSize(c media.Codec) (width, height int) {
 		return c.Size()
 	}
 	return 0, 0
+}
+
+// videoRanges are the values of VIDEO-RANGE, the widest last; none is that of
+// pictures that say nothing of it (RFC 8216bis, 4.4.6.2).
+var videoRanges = [...]string{"", "SDR", "HLG", "PQ"}
+
+// videoRange is the VIDEO-RANGE of a track's pictures by their parameter sets.
+func videoRange(c media.Codec) string {
+	avc, ok := c.(*media.AVC)
+	if !ok {
+		return ""
+	}
+	sps, err := avc.Config.Active()
+	if err != nil || sps.Colour.Transfer == 0 || sps.Colour.Transfer == 2 { // unspecified
+		return ""
+	}
+	return sps.Colour.VideoRange()
 }
 
 // usualRates are what encoders send, in thousandths of a picture per second.

@@ -3,6 +3,7 @@ package hls
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/hex"
 	"slices"
 	"testing"
 
@@ -31,6 +32,51 @@ func TestMultivariantCoversAllSessions(t *testing.T) {
 			}
 		}
 	}
+}
+
+// VIDEO-RANGE is what the parameter sets say of the transfer characteristics, that
+// of the widest pictures; nothing where they do not say (RFC 8216bis, 4.4.6.2).
+func TestVideoRange(t *testing.T) {
+	// 64x64 by x264 with transfer=smpte2084, arib-std-b67, bt709.
+	record := func(transfer string) []byte {
+		return unhex(t, "0142c00affe100196742c00ada109b016a12"+transfer+"1280000003008000001e0789135001000468ce0fc8")
+	}
+	pq, hlg, sdr := record("20"), record("24"), record("02")
+	for _, tt := range []struct {
+		records [][]byte
+		want    string
+	}{
+		{[][]byte{synthetic.AVC720}, ""},
+		{[][]byte{sdr}, ",VIDEO-RANGE=SDR"},
+		{[][]byte{hlg}, ",VIDEO-RANGE=HLG"},
+		{[][]byte{pq}, ",VIDEO-RANGE=PQ"},
+		{[][]byte{synthetic.AVC720, sdr, pq, hlg}, ",VIDEO-RANGE=PQ"},
+	} {
+		rec := new(synthetic.Log)
+		for _, r := range tt.records {
+			s := synthetic.New(3)
+			s.AVC = r
+			rec.Session(t, s.Tags(), framelog.End|framelog.Lost)
+		}
+		out := cutAll(t, newCutter(t, settings), rec.Batches)
+		list := out.state.Multivariant("source/live.m3u8")
+		if got := bytes.Contains(list, []byte("VIDEO-RANGE")); got != (tt.want != "") || !bytes.Contains(list, []byte(tt.want)) {
+			t.Errorf("want %q in\n%s", tt.want, list)
+		}
+		var again State
+		if again.declared(list); again.VideoRange != out.state.VideoRange {
+			t.Errorf("%q is read back as %q", out.state.VideoRange, again.VideoRange)
+		}
+	}
+}
+
+func unhex(t *testing.T, s string) []byte {
+	t.Helper()
+	b, err := hex.DecodeString(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
 }
 
 // The frame rate is that of the pictures, whatever else the segment holds.

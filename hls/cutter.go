@@ -11,6 +11,7 @@ import (
 
 	"weir/media"
 	"weir/media/framelog"
+	"weir/remux/flv"
 )
 
 // Cutter cuts the batches of one rendition into segments. One goroutine owns
@@ -41,6 +42,7 @@ type Cutter struct {
 	// last one's.
 	body, spare []byte
 	size        int
+	room        int // bytes of a segment, maxSegmentBytes
 }
 
 // Segment is a finished segment.
@@ -73,7 +75,7 @@ func New(s Settings) (*Cutter, error) {
 	if err := s.Check(); err != nil {
 		return nil, err
 	}
-	return &Cutter{state: newState(s, TS), format: TS, opening: new(opening)}, nil
+	return &Cutter{state: newState(s, TS), format: TS, opening: new(opening), room: maxSegmentBytes}, nil
 }
 
 // Restore returns a Cutter that goes on from a State.
@@ -86,7 +88,7 @@ func Restore(s State) (*Cutter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrState, err)
 	}
-	c := &Cutter{state: s, format: f, timeline: s.Timeline, tracks: t, split: s.Split, lag: s.Late, pauses: s.Pauses, position: s.Place(), epoch: s.Epoch}
+	c := &Cutter{state: s, format: f, timeline: s.Timeline, tracks: t, split: s.Split, lag: s.Late, pauses: s.Pauses, position: s.Place(), epoch: s.Epoch, room: maxSegmentBytes}
 	if s.whole() && !s.Kinds.decided() {
 		c.opening = new(opening)
 	}
@@ -124,7 +126,7 @@ func (c *Cutter) Dropped() media.Drops {
 //
 // b.Tags must stay as they are until the segment's end; Push keeps them.
 func (c *Cutter) Push(b *framelog.Batch) []*Cut {
-	c.goOn()
+	c.Replay(nil)
 	if c.opening != nil {
 		return c.wait(b)
 	}
@@ -143,7 +145,7 @@ func (c *Cutter) cuts(cut *Cut) []*Cut {
 func (c *Cutter) push(b *framelog.Batch) *Cut {
 	// The end of a broadcast is a decision whatever its epoch: a log that has
 	// aged out does not tell whoever writes it which one it was.
-	if c.behind(b) || b.Epoch < c.epoch && !b.Flags.Has(framelog.Final) || c.state.Phase != Live {
+	if c.behind(b) || c.fenced(b) || c.state.Phase != Live {
 		return nil
 	}
 	if b.Flags.Has(framelog.Fence) || b.Flags.Has(framelog.End) || b.Flags.Has(framelog.Final) {
@@ -173,6 +175,20 @@ func (c *Cutter) push(b *framelog.Batch) *Cut {
 	}
 	c.absorb(b, r)
 	return cut
+}
+
+// fenced tells whether the batch is of a session that a newer one has taken over
+// from, and counts what is in it.
+func (c *Cutter) fenced(b *framelog.Batch) bool {
+	if b.Epoch >= c.epoch || b.Flags.Has(framelog.Final) {
+		return false
+	}
+	for t, err := range flv.Tags(b.Tags[min(b.Prelude, len(b.Tags)):]) {
+		if err == nil && (t.Type == flv.TagVideo || t.Type == flv.TagAudio) && !flv.IsSequenceHeader(t) {
+			c.drops.Count(media.DropFenced)
+		}
+	}
+	return true
 }
 
 // behind tells whether the batch is at or before the position. Other batches
@@ -246,12 +262,12 @@ func (c *Cutter) cutBefore(b *framelog.Batch, r *reading) *Cut {
 	key := b.Flags.Has(framelog.Key)
 	initial := r.initial()
 	changed := !initial.same(&o.tracks)
-	sound := c.soundChanges(&initial)
+	sound, pictures := c.soundChanges(&initial), c.lacksPictures(r)
 	switch {
 	case c.late(r):
 		c.restart(r.tracks)
 		return nil
-	case (key || sound) && !c.due() && (changed || c.grid(r.dts) != o.grid), r.reach-o.start > c.limit(), len(c.body)+len(b.Tags) > maxSegmentBytes:
+	case pictures, (key || sound) && !c.due() && (changed || c.grid(r.dts) != o.grid), r.reach-o.start > c.limit(), len(c.body)+len(b.Tags) > c.room:
 		// Where frames are missing for so long that the segment would seem to
 		// outlast the target duration, it ends where its media does.
 		hole := r.begin-o.start > c.limit()
@@ -266,7 +282,7 @@ func (c *Cutter) cutBefore(b *framelog.Batch, r *reading) *Cut {
 			c.giveKept(0)
 		}
 		cut := c.close(boundary)
-		if changed || hole {
+		if changed || hole || pictures {
 			c.state.Break = true
 		}
 		return cut

@@ -255,7 +255,7 @@ func TestRestoreAnywhere(t *testing.T) {
 	if len(want.names) < 8 {
 		t.Fatalf("%d segments, want a show worth stopping", len(want.names))
 	}
-	for stop := range rec.Batches {
+	for stop := 0; stop < len(rec.Batches); stop += 3 {
 		blob := newCutter(t, set).State().Encode()
 		var got output
 		first := newCutter(t, set)
@@ -298,18 +298,24 @@ func TestClockThatStandsStill(t *testing.T) {
 	s.Audio = false
 	rec := new(synthetic.Log)
 	rec.Session(t, s.Tags(), 0)
-	frame := flv.AppendTag(nil, flv.Tag{Type: flv.TagVideo, Timestamp: 2000, Data: synthetic.Picture(rand.New(rand.NewPCG(1, 1)), false, 1<<20)})
-	for range 2 * maxSegmentBytes / len(frame) {
+	const room = 4 << 20
+	frame := flv.AppendTag(nil, flv.Tag{Type: flv.TagVideo, Timestamp: 2000, Data: synthetic.Picture(rand.New(rand.NewPCG(1, 1)), false, 64<<10)})
+	for range 2 * room / len(frame) {
 		rec.Add(&framelog.Batch{Tags: frame})
 	}
 	rec.Add(&framelog.Batch{Header: framelog.Header{Flags: framelog.Final}})
-	out := cutAll(t, newCutter(t, settings), rec.Batches)
+	c := newCutter(t, settings)
+	if c.room != maxSegmentBytes {
+		t.Errorf("segments of %d bytes, want %d at most", c.room, maxSegmentBytes)
+	}
+	c.room = room
+	out := cutAll(t, c, rec.Batches)
 	if len(out.entries) != 3 {
 		t.Errorf("%d segments, want 3", len(out.entries))
 	}
 	for i, b := range out.bodies {
-		if len(b) > maxSegmentBytes*21/20 { // MPEG-TS is a little larger than what it holds
-			t.Errorf("segment %d has %d MB, want at most %d", i, len(b)>>20, maxSegmentBytes>>20)
+		if len(b) > room*21/20 { // MPEG-TS is a little larger than what it holds
+			t.Errorf("segment %d has %d kB, want at most %d", i, len(b)>>10, room>>10)
 		}
 	}
 }
@@ -425,7 +431,7 @@ func TestStateStaysSmall(t *testing.T) {
 			source.FPS, source.PictureLen, source.GOP = 2, 20, set.Segment.Seconds()
 			tags, r := source.Tags(), new(synthetic.Log)
 			var largest int
-			for range 3 * (MaxWindowSegments + RunLength) {
+			for range MaxWindowSegments + 2*RunLength {
 				r.Batches = r.Batches[:0]
 				r.Session(t, tags, framelog.End|framelog.Lost)
 				for _, b := range r.Batches {

@@ -12,7 +12,7 @@ func (c *Cutter) Missed() []*Cut {
 	if c.state.Phase != Live {
 		return nil
 	}
-	c.goOn()
+	c.Replay(nil)
 	cuts := c.settle()
 	c.skip = true
 	c.finishPicture()

@@ -175,6 +175,10 @@ func (s *State) declare1(name, value string) {
 		if err == nil && rate >= 0 && rate < 1e4 {
 			s.FrameRate = int64(math.Round(rate * 1000))
 		}
+	case "VIDEO-RANGE":
+		if slices.Contains(videoRanges[:], value) {
+			s.VideoRange = value
+		}
 	case "CODECS":
 		if codecs := strings.Split(value, ","); value != "" && len(codecs) <= maxCodecs {
 			s.Codecs = codecs

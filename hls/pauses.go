@@ -188,9 +188,7 @@ const (
 // were pushed before: those of the stream sequences from first to last. The
 // caller reads them from the log once more, and gives them to Replay.
 func (c *Cutter) Recall() (first, last uint64, needed bool) {
-	o := &c.open
-	waits := c.rejoining.batch != nil
-	if !waits && (!o.started || !c.state.Kinds.Video || o.pictures > 0 || o.replayed || c.pauses.Key == 0) {
+	if c.rejoining.batch == nil {
 		return 0, 0, false
 	}
 	return c.pauses.Key, c.pauses.Last, true
@@ -198,25 +196,30 @@ func (c *Cutter) Recall() (first, last uint64, needed bool) {
 
 // Replay puts the pictures of batches, those since the last key frame, into
 // the open segment, so that it begins with what a viewer has seen last. Where
-// the log does not hold all of them any more, it stays without them.
+// the log does not hold all of them any more, it does without.
 func (c *Cutter) Replay(batches []*framelog.Batch) {
-	c.open.replayed = true
-	c.replay(batches)
+	if c.rejoining.batch == nil {
+		return
+	}
+	if !c.replay(batches) {
+		c.leaveOutPictures()
+	}
 	c.goOn()
 }
 
-func (c *Cutter) replay(batches []*framelog.Batch) {
+// replay writes the pictures of batches, where that can be done.
+func (c *Cutter) replay(batches []*framelog.Batch) bool {
 	o := &c.open
 	pictures, codec := c.recalled(batches)
 	if len(pictures) == 0 || !c.again(pictures) {
-		return
+		return false
 	}
 	if !media.SameCodec(codec, o.tracks.Video) {
 		// The encoder has come back with others, and has sent none yet: they
 		// will begin a segment of their own.
 		w, err := c.format.NewWriter(Tracks{Video: codec, Audio: o.force.Audio}, o.writer.Carry())
 		if err != nil {
-			return
+			return false
 		}
 		c.body = o.writer.EndPart(c.body)
 		o.writer, o.tracks.Video, o.force.Video = w, codec, codec
@@ -226,6 +229,7 @@ func (c *Cutter) replay(batches []*framelog.Batch) {
 		c.write(&pictures[i])
 	}
 	o.shown, o.fresh = [2]int64{}, 0
+	return true
 }
 
 // recalled returns the pictures from the last key frame in batches on, and

@@ -110,6 +110,7 @@ func (s *State) Multivariant(uri string) []byte {
 	if s.Width > 0 {
 		v.Resolution = fmt.Sprintf("%dx%d", s.Width, s.Height)
 		v.FrameRate = float64(s.FrameRate) / 1000
+		v.VideoRange = s.VideoRange
 	}
 	v.Codecs = strings.Join(s.Codecs, ",")
 	p.Append(uri, nil, v)

@@ -317,8 +317,12 @@ func (r *reading) readPictures(timestamp uint32, v flv.Video) {
 	r.configure()
 	parts, whole := r.video.Add(r.parts[:0], v.Body)
 	r.parts = parts
-	if !whole && len(parts) == 0 {
+	switch {
+	case len(parts) > 0:
+	case !whole:
 		r.drops.Count(media.DropDamaged)
+	case r.video.Units() == 0:
+		r.drops.Count(media.DropNoPicture)
 	}
 	r.split = r.video.Split()
 	for i := range parts {

@@ -5,11 +5,12 @@ import (
 	"weir/media/framelog"
 )
 
-// rejoining is a segment that begins behind a discontinuity in the middle of a
-// group of pictures: where the sound's configuration changes, or frames are
-// missing for longer than a segment may last. A decoder that is set up anew
-// there needs the pictures since the last key frame, so that the batch's own
-// wait until the caller has read them from the log (Recall, Replay).
+// rejoining is a segment that cannot begin with its own batch: one without a
+// picture, or one behind a discontinuity in the middle of a group of pictures,
+// where the sound's configuration changes, or frames are missing for longer than a
+// segment may last. What a viewer has seen last comes first, the pictures since the
+// last key frame: the batch waits until the caller has read them from the log
+// (Recall, Replay).
 type rejoining struct {
 	batch  *framelog.Batch // nil: nothing waits
 	before media.Timeline  // in front of it
@@ -18,15 +19,36 @@ type rejoining struct {
 // rejoins tells whether a segment that begins with r is such a one.
 func (c *Cutter) rejoins(r *reading) bool {
 	st := &c.state
-	if !st.Break || !st.Kinds.Video || c.pauses.Key == 0 {
+	if !st.Kinds.Video || c.pauses.Key == 0 {
 		return false
 	}
 	for i := r.first(); i < len(r.frames); i++ {
 		if r.frames[i].Kind == media.Video {
-			return !r.frames[i].Key
+			return st.Break && !r.frames[i].Key
 		}
 	}
-	return false
+	return true
+}
+
+// leaveOutPictures has the segment that is to begin list sound only: the log does
+// not hold the last pictures any more, and a track without a frame is one that
+// players wait for. It stands between discontinuities.
+func (c *Cutter) leaveOutPictures() {
+	o := &c.open
+	sound := Tracks{Audio: o.tracks.Audio}
+	w, err := c.format.NewWriter(sound, c.state.Carry)
+	if err != nil || c.reading.firstPicture() > 0 {
+		return
+	}
+	o.writer, o.tracks, o.force = w, sound, sound
+	c.state.Break = c.state.Next() > 0
+	c.body = w.Begin(c.body[:0])
+}
+
+// lacksPictures tells whether the open segment has to end because pictures come
+// that it does not list.
+func (c *Cutter) lacksPictures(r *reading) bool {
+	return c.state.Kinds.Video && c.open.tracks.Video == nil && r.firstPicture() > 0
 }
 
 // goOn writes the batch that waits, if one does.
@@ -50,8 +72,7 @@ func (c *Cutter) again(pictures []media.Frame) bool {
 	}
 	decoded := max(c.timeline.Video.Out+1, o.start)
 	displayed := max(decoded+int64(depth), c.pauses.Top+1)
-	if c.rejoining.batch != nil {
-		next := c.reading.firstPicture()
+	if next := c.reading.firstPicture(); c.rejoining.batch != nil && next > 0 {
 		decoded = next - n
 		if decoded <= c.rejoining.before.Video.Out {
 			return false
@@ -66,7 +87,8 @@ func (c *Cutter) again(pictures []media.Frame) bool {
 	return true
 }
 
-// firstPicture is the DTS of the first picture that the batch brings.
+// firstPicture is the DTS of the first picture that the batch brings, 0 where it
+// has none.
 func (r *reading) firstPicture() int64 {
 	for i := r.first(); i < len(r.frames); i++ {
 		if f := &r.frames[i]; f.Kind == media.Video {

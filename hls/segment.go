@@ -22,9 +22,8 @@ type segment struct {
 	frames, pictures int
 	// fresh are its pictures that are not shown again, shown is when the first
 	// of them is shown, and the last one, in ticks.
-	fresh    int
-	shown    [2]int64
-	replayed bool // see Replay
+	fresh int
+	shown [2]int64
 	// soundFrom is where sound that is missing begins, where that is not where
 	// the sound before it ends: at a discontinuity, at a session's start, behind
 	// a gap.

@@ -163,6 +163,9 @@ type State struct {
 	Codecs    []string `json:"codecs,omitempty"`
 	Width     int      `json:"width,omitempty"`
 	Height    int      `json:"height,omitempty"`
+	// VideoRange is that of the pictures with the widest one, empty where no
+	// parameter set says.
+	VideoRange string `json:"video_range,omitempty"`
 	// LostFrames counts frames that could not be stored: before the first key
 	// frame, without a codec configuration, or damaged. LostBatches counts
 	// times that the log had lost batches before they were read, LostMS the

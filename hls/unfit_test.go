@@ -88,3 +88,23 @@ func TestUnfitTrack(t *testing.T) {
 		})
 	}
 }
+
+// A message of NAL units without a byte in them, or of bytes that are none, is
+// counted: nothing is dropped in silence.
+func TestNothingInAMessage(t *testing.T) {
+	for body, want := range map[string]media.DropReason{
+		"\x27\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00": media.DropNoPicture,
+		"\x27\x01\x00\x00\x00":                                 media.DropNoPicture,
+		"\x27\x01\x00\x00\x00\x00\x00\x00\x09\x41":             media.DropDamaged,
+	} {
+		tags := synthetic.New(4).Tags()
+		at := len(tags) / 2
+		tags = slices.Insert(tags, at, flv.Tag{Type: flv.TagVideo, Timestamp: tags[at].Timestamp, Data: []byte(body)})
+		rec := new(synthetic.Log)
+		rec.Session(t, tags, framelog.Final)
+		out := cutAll(t, newCutter(t, settings), rec.Batches)
+		if d := out.state.Drops; d[want] != 1 || d.Sum() != 1 {
+			t.Errorf("% x: dropped %v, want one as %v", body, d, want)
+		}
+	}
+}

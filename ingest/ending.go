@@ -5,6 +5,8 @@ import (
 	"errors"
 	"log/slog"
 	"time"
+
+	"weir/media"
 )
 
 // Refusal is why a session was not to be, or may not go on, and whose fault
@@ -101,6 +103,9 @@ func (s *Session) End(life context.Context, why Ending) {
 	if err != nil && !errors.Is(err, ErrFenced) || lost > 0 && flush == 0 {
 		s.logger.Error("the frame log did not take a session's end", "lost_bytes", lost, "err", err)
 	}
+	m.drop(media.DropStream, why.NoPublish)
+	m.drop(media.DropUnread, why.NoScript)
+	m.drop(media.DropFenced, s.fenced)
 	s.report(life, why, lost)
 }
 
@@ -124,6 +129,8 @@ func (s *Session) report(ctx context.Context, why Ending, lost int) {
 		{"lost_bytes", lost},
 		// Messages of no publish, or of one of several.
 		{"dropped_stray", why.NoPublish},
+		// Tags that came while another session took over.
+		{"dropped_fenced", s.fenced},
 		// Data that could not be read.
 		{"dropped_unreadable", why.NoScript},
 	} {

@@ -5,6 +5,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"weir/media"
 )
 
 // Metrics counts what sessions do. No label ever holds what a peer sent.
@@ -18,6 +20,7 @@ type Metrics struct {
 	failures prometheus.Counter
 	latency  prometheus.Histogram
 	ended    *prometheus.CounterVec
+	dropped  *prometheus.CounterVec
 }
 
 // NewMetrics registers the metrics of one Publisher with r, which may be nil.
@@ -29,7 +32,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	counter := func(name, help string) prometheus.Counter {
 		return f.NewCounter(prometheus.CounterOpts{Name: "weir_ingest_" + name, Help: help})
 	}
-	return &Metrics{
+	m := &Metrics{
 		sessions: gauge("sessions", "Sessions that publish."),
 		buffered: gauge("buffer_bytes", "Memory of batches that wait for the frame log or grow."),
 		batches:  counter("batches_total", "Batches stored in the frame log."),
@@ -44,7 +47,19 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		ended: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "weir_ingest_sessions_ended_total", Help: "Sessions that ended.",
 		}, []string{"reason"}),
+		dropped: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "weir_ingest_dropped_total", Help: "Tags that reach no frame log, by reason.",
+		}, []string{"reason"}),
 	}
+	for _, reason := range []media.DropReason{media.DropStream, media.DropUnread, media.DropFenced} {
+		m.dropped.WithLabelValues(reason.String())
+	}
+	return m
+}
+
+// drop counts tags that reach no log.
+func (m *Metrics) drop(reason media.DropReason, n int) {
+	m.dropped.WithLabelValues(reason.String()).Add(float64(n))
 }
 
 func (m *Metrics) appended(bytes int, took time.Duration, err error) {

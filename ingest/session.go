@@ -45,6 +45,7 @@ type Session struct {
 
 	// The appender's, until it has ended.
 	out    Writer // nil: no media has come
+	fenced int    // tags that the log did not take, as another session has taken over
 	logger *slog.Logger
 
 	ready  chan struct{} // the appender should look
@@ -320,6 +321,10 @@ func (s *Session) next(now time.Time) (*framelog.Batch, bool) {
 func (s *Session) append(ctx context.Context, b *framelog.Batch) error {
 	began := time.Now()
 	err := s.out.Append(ctx, b)
+	tags := 0
+	if errors.Is(err, ErrFenced) {
+		tags = mediaTags(b)
+	}
 	s.cfg.Metrics.appended(len(b.Tags), time.Since(began), err)
 	s.mu.Lock()
 	if err == nil {
@@ -327,10 +332,14 @@ func (s *Session) append(ctx context.Context, b *framelog.Batch) error {
 	}
 	s.batcher.Recycle(b)
 	s.account()
-	waits := !s.fullSince.IsZero()
+	waits, waiting := !s.fullSince.IsZero(), 0
+	if tags > 0 {
+		waiting = s.batcher.waiting()
+	}
 	s.mu.Unlock()
 	switch {
 	case errors.Is(err, ErrFenced):
+		s.fenced = tags + waiting
 		return fenced(err)
 	case err != nil:
 		return fmt.Errorf("append batch: %w", err)
@@ -395,4 +404,25 @@ func (r *rate) add(now time.Time, n int) {
 		r.perSecond = int(float64(r.bytes) / passed.Seconds())
 		r.since, r.bytes = now, 0
 	}
+}
+
+// mediaTags counts the audio and video in a batch that no prelude repeats.
+func mediaTags(b *framelog.Batch) (n int) {
+	for t, err := range flv.Tags(b.Tags[b.Prelude:]) {
+		if err == nil && t.Type != flv.TagScript && !flv.IsSequenceHeader(t) {
+			n++
+		}
+	}
+	return n
+}
+
+// waiting counts the audio and video that wait to be taken.
+func (b *Batcher) waiting() (n int) {
+	for _, batch := range b.sealed {
+		n += mediaTags(batch)
+	}
+	if b.open != nil {
+		n += mediaTags(b.open)
+	}
+	return n
 }

@@ -13,6 +13,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	"weir/media"
 	"weir/media/framelog"
 	"weir/media/publishing"
@@ -278,6 +280,11 @@ func TestSessionEnds(t *testing.T) {
 			}
 			if text := d.text.String(); !strings.Contains(text, "reason="+tt.reason) {
 				t.Errorf("the reason %s is missing:\n%s", tt.reason, text)
+			}
+			// Nothing is dropped in silence.
+			counted := testutil.ToFloat64(d.cfg.Metrics.dropped.WithLabelValues("fenced")) > 0
+			if said := strings.Contains(d.text.String(), "dropped_fenced="); said != (tt.reason == "fenced") || counted != said {
+				t.Errorf("tags of a fenced session: said %v, counted %v:\n%s", said, counted, d.text.String())
 			}
 		})
 	}

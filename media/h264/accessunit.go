@@ -92,6 +92,10 @@ func (a *Assembler) Config() *Config {
 	return &a.in.config
 }
 
+// Units is how many NAL units the last message of Add held, without those that
+// hold not a byte.
+func (a *Assembler) Units() int { return len(a.units) }
+
 // Split tells whether access units come in several messages: whether the last
 // one of Add may go on with the next message.
 func (a *Assembler) Split() bool { return a.split }
