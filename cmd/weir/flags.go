@@ -96,11 +96,12 @@ type originCmd struct {
 
 // pushCmd publishes a file.
 type pushCmd struct {
-	File string `arg:"" help:"FLV file; - is the standard input. Anything else: ffmpeg -i FILE -c copy -f flv - | weir push - URL."`
-	URL  string `arg:"" help:"Where to publish, as in rtmp://localhost/live/alice."`
-	Loop bool   `help:"Begin again at the file's end, with timestamps that go on."`
-	Fast bool   `help:"Send as fast as the server takes it, not in real time."`
-	Once bool   `help:"Give up when the connection is lost. Without it push connects again for ever, once it was connected; before that it tries for 20 s."`
+	File    string `arg:"" help:"FLV file; - is the standard input. Anything else: ffmpeg -i FILE -c copy -f flv - | weir push - URL."`
+	URL     string `arg:"" optional:"" env:"WEIR_PUSH_URL" help:"Where to publish, as in rtmp://localhost/live/alice. Others see the command line: a URL that holds a secret is better given by --url-file, or as WEIR_PUSH_URL."`
+	URLFile string `name:"url-file" help:"File with the URL." placeholder:"FILE"`
+	Loop    bool   `help:"Begin again at the file's end, with timestamps that go on."`
+	Fast    bool   `help:"Send as fast as the server takes it, not in real time."`
+	Once    bool   `help:"Give up when the connection is lost. Without it push connects again for ever, once it was connected; before that it tries for 20 s."`
 }
 
 // streamsCmd lists the streams.

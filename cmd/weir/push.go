@@ -16,7 +16,11 @@ func (c *pushCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if c.Loop && c.File == "-" {
 		return usagef("--loop needs a file: the standard input can be read only once")
 	}
-	cfg := endpoint.EncoderConfig{URL: c.URL, Loop: c.Loop, Fast: c.Fast, Once: c.Once, Log: log, Open: func() (io.ReadCloser, error) {
+	url, err := c.url()
+	if err != nil {
+		return err
+	}
+	cfg := endpoint.EncoderConfig{URL: url, Loop: c.Loop, Fast: c.Fast, Once: c.Once, Log: log, Open: func() (io.ReadCloser, error) {
 		if c.File == "-" {
 			return io.NopCloser(os.Stdin), nil
 		}
@@ -26,11 +30,22 @@ func (c *pushCmd) Run(ctx context.Context, log *slog.Logger) error {
 		cfg.Sent = pushProgress(os.Stderr)
 		defer fmt.Fprintln(os.Stderr)
 	}
-	err := endpoint.NewEncoder(cfg).Run(ctx)
+	err = endpoint.NewEncoder(cfg).Run(ctx)
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		return nil // ended as asked
 	}
 	return err
+}
+
+// url is where to publish.
+func (c *pushCmd) url() (string, error) {
+	switch {
+	case c.URLFile != "":
+		return readSecret("--url-file", c.URLFile)
+	case c.URL == "":
+		return "", usagef("push: where to is missing: a URL as in rtmp://localhost/live/alice, --url-file, or the variable WEIR_PUSH_URL")
+	}
+	return c.URL, nil
 }
 
 // pushProgress draws how far a push is, once a second.

@@ -54,6 +54,10 @@ var secretFlags = map[string]func(value string) bool{
 // sees it.
 func warnOfSecrets(args []string, log *slog.Logger) {
 	for i, arg := range args {
+		if strings.HasPrefix(arg, "rtmp") && strings.Contains(arg, "://") && strings.ContainsAny(arg, "@?") {
+			log.Warn("a URL that may hold a secret stands on the command line, where every user of this machine sees it; give it by a file or a variable",
+				"file", "--url-file", "variable", "WEIR_PUSH_URL")
+		}
 		flag, value, inline := strings.Cut(arg, "=")
 		if !inline && i+1 < len(args) {
 			value = args[i+1]

@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -68,11 +70,48 @@ func TestSecretsAreNotRepeated(t *testing.T) {
 	}{
 		{"serve --admin-token s3cret", true}, {"serve --admin-token=s3cret", true}, {"ingest --nats nats://weir:s3cret@host", true},
 		{"ingest --nats nats://host", false}, {"serve --admin-token-file f", false}, {"serve", false},
+		{"push f rtmp://a:s3cret@host/live/a", true}, {"push f rtmps://host/live/a?key=s3cret", true}, {"push f rtmp://host/live/a", false},
 	} {
 		var b bytes.Buffer
 		warnOfSecrets(strings.Fields(tt.args), slog.New(slog.NewTextHandler(&b, nil)))
 		if strings.Contains(b.String(), "every user") != tt.warn || strings.Contains(b.String(), "s3cret") {
 			t.Errorf("%s: %s", tt.args, b.String())
+		}
+	}
+}
+
+// Where push publishes to may be told by a file or a variable, and no error
+// repeats it.
+func TestPushURLIsASecret(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "url")
+	if err := os.WriteFile(file, []byte("rtmp://user:s3cret@127.0.0.1:1x/live/s3cret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	clip := filepath.Join(t.TempDir(), "clip.flv")
+	if err := os.WriteFile(clip, demoClip, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		args     string
+		variable string
+		want     string
+	}{
+		{"push f.flv", "", "--url-file"},
+		{"push f.flv --url-file /does/not/exist", "", "--url-file"},
+		{"push f.flv --url-file " + file, "", "no such file"},
+		{"push f.flv", "rtmp://user:s3cret@127.0.0.1:1x/live/s3cret", "no such file"},
+		{"push " + clip + " --url-file " + file, "", "publish URL"},
+		{"push " + clip, "rtmp://user:s3cret@127.0.0.1:1x/live/s3cret", "publish URL"},
+	} {
+		if tt.variable != "" {
+			t.Setenv("WEIR_PUSH_URL", tt.variable)
+		} else {
+			_ = os.Unsetenv("WEIR_PUSH_URL")
+		}
+		c := start(t, append(strings.Fields(tt.args), "--once")...)
+		<-c.ended
+		if said := c.output.String(); c.code == 0 || !strings.Contains(said, tt.want) || strings.Contains(said, "s3cret") {
+			t.Errorf("%s with %q: %s", tt.args, tt.variable, said)
 		}
 	}
 }
