@@ -124,7 +124,7 @@ type Bus struct {
 
 	mu       sync.Mutex
 	sessions map[string]*Session
-	readers  map[string]uint64 // how far the log of a subject was read here
+	readers  map[string]readTo // how far the log of a subject was read here
 	workers  int               // made so far
 	holding  chan struct{}     // nil until the node's lease was asked for, closed when held
 	closed   bool
@@ -141,7 +141,7 @@ func Open(ctx context.Context, cfg Config) (*Bus, error) {
 		retain:    cfg.Retain,
 		replicas:  cfg.Replicas,
 		sessions:  make(map[string]*Session),
-		readers:   make(map[string]uint64),
+		readers:   make(map[string]readTo),
 	}
 	b.roster, b.seen = newRoster(b), newSnapshot(b)
 	life, end := context.WithCancel(context.WithoutCancel(ctx))

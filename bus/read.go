@@ -45,18 +45,13 @@ func (b *Bus) Read(ctx context.Context, broadcast, rendition string, after frame
 			OptStartSeq:   r.pos + 1,
 		}, nil
 	}
+	note, forget := b.noteReading(subject, after.Seq)
+	defer forget()
 	message := func(m jet.Message) error {
 		err := r.message(m)
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		b.readers[subject] = m.Seq
+		note(m.Seq)
 		return err
 	}
-	defer func() {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		delete(b.readers, subject)
-	}()
 	for {
 		err := stream.Follow(ctx, jet.Follower{Start: start, Message: message})
 		if !errors.Is(err, errRewritten) {
@@ -85,6 +80,27 @@ func headerAt(ctx context.Context, stream *jet.Stream, seq uint64) (*framelog.He
 		return nil, nil
 	}
 	return &h, nil
+}
+
+// noteReading notes how far a log is read here. Who reads a part of it once more
+// meanwhile does not count.
+func (b *Bus) noteReading(subject string, from uint64) (note func(seq uint64), forget func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if _, other := b.readers[subject]; other {
+		return func(uint64) {}, func() {}
+	}
+	b.readers[subject] = readTo{from, time.Now()}
+	note = func(seq uint64) {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.readers[subject] = readTo{seq, time.Now()}
+	}
+	return note, func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		delete(b.readers, subject)
+	}
 }
 
 // Tail reads a rendition as Read does, from the newest key batch on: for

@@ -44,6 +44,7 @@ func (w *Worker) scan(now time.Time) (ready []decision, next time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	next = rescan
+	var all []due
 	for key, v := range w.keys {
 		if v.Closed || w.owned[key] || v.Format != 0 && !slices.Contains(w.cfg.Formats, v.Format) {
 			continue
@@ -57,10 +58,18 @@ func (w *Worker) scan(now time.Time) (ready []decision, next time.Duration) {
 		}
 		if wait := max(v.free.Add(w.hesitation()).Sub(now), v.stale.Sub(now), v.retry.Sub(now)); wait > 0 {
 			next = min(next, wait)
-		} else if len(w.owned) < w.cfg.Capacity {
-			w.owned[key] = true
-			ready = append(ready, decision{key, v.Owner, v.rev})
+		} else {
+			all = append(all, due{key, v})
 		}
+	}
+	inOrder(all)
+	for i, d := range all {
+		if len(w.owned) >= w.cfg.Capacity {
+			w.makeRoom(now, all[i:])
+			break
+		}
+		w.owned[d.key], d.aside = true, 0
+		ready = append(ready, decision{d.key, d.Owner, d.rev})
 	}
 	return ready, next
 }

@@ -25,12 +25,7 @@ func (w *Worker) watchStalls(ctx context.Context) {
 }
 
 // progress is how far the log of an entry was read here.
-func (w *Worker) progress(key string) uint64 {
-	subject, _ := w.bus.topic(w.kind.parse(key))
-	w.bus.mu.Lock()
-	defer w.bus.mu.Unlock()
-	return w.bus.readers[subject]
-}
+func (w *Worker) progress(key string) uint64 { return w.readTo(key).seq }
 
 // unsaved are the claims of which the log is read, and of which there is
 // nothing to be saved for long: of a stream that makes no segments.

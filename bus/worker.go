@@ -25,6 +25,10 @@ type WorkConfig struct {
 	// of a broadcast grows, before others take that over: three target
 	// durations (default 36 s).
 	Stall time.Duration
+	// Idle is for how long nothing may come on a broadcast's log before the
+	// worker sets it aside for another that waits, when it owns as many as it may
+	// (default 5 s).
+	Idle time.Duration
 }
 
 // outrun is how long the watch may be behind what we have written ourselves. An
@@ -51,12 +55,18 @@ type Worker struct {
 	owned   map[string]bool         // being claimed, or running
 	running map[string]*claimAtWork // of those
 	taken   WorkerStats
+	// toldFull is when the worker last said that it has no room.
+	toldFull time.Time
 }
 
 // claimAtWork is a claim whose handler runs.
 type claimAtWork struct {
 	claim *Claim
 	leave context.CancelCauseFunc
+	began time.Time
+	// leaving: it is being set aside. tail is where its log ends then.
+	leaving bool
+	tail    uint64
 }
 
 // stateView is what the worker knows of a state entry.
@@ -70,6 +80,7 @@ type stateView struct {
 	fails   int       // of our handler, in a row
 	stuck   bool      // its owner does not commit though its log grows
 	tail    uint64    // of its log, when last looked at
+	aside   uint64    // the end of its log when it was set aside here; 0: it was not
 }
 
 // WorkerStats counts what a worker has done, and has.
@@ -95,6 +106,9 @@ func (b *Bus) Work(k Kind, cfg WorkConfig) *Worker {
 	}
 	if cfg.Stall == 0 {
 		cfg.Stall = 36 * time.Second
+	}
+	if cfg.Idle == 0 {
+		cfg.Idle = 5 * time.Second
 	}
 	w := &Worker{
 		bus: b, kind: k, id: b.workerID(), claims: k.bucket(b), cfg: cfg, log: b.log,
@@ -156,6 +170,7 @@ func (w *Worker) Run(ctx context.Context, handle func(ctx context.Context, c *Cl
 	parts.Go(func() { failed <- w.watch(life) })
 	parts.Go(func() { w.bus.roster.probe(life, l.key) })
 	parts.Go(func() { w.watchStalls(life) })
+	parts.Go(func() { w.watchAside(life) })
 
 	select {
 	case <-held:
@@ -262,6 +277,9 @@ func (w *Worker) learn(key string, head stateHead, rev uint64) {
 	}
 	v.stateHead, v.rev, v.changed, v.stuck, v.tail = head, rev, time.Now(), false, 0
 	v.stale = time.Time{}
+	if head.Owner != "" {
+		v.aside = 0
+	}
 	if !w.available(v) {
 		v.free = time.Time{}
 	} else if !w.owned[key] {
@@ -312,6 +330,9 @@ func (w *Worker) own(ctx context.Context, d decision, handle func(context.Contex
 		w.mu.Unlock()
 		log.Info("broadcast closed")
 		return
+	case errors.Is(err, errAside):
+		log.Info("broadcast set aside", "reason", err)
+		err = nil
 	case err != nil && ctx.Err() == nil:
 		log.Warn("broadcast given back", "err", err)
 	default:
@@ -321,18 +342,26 @@ func (w *Worker) own(ctx context.Context, d decision, handle func(context.Contex
 }
 
 // handle calls the handler, which has to leave when the entry is deleted under
-// it.
+// it, or is set aside.
 func (w *Worker) handle(ctx context.Context, c *Claim, handle func(context.Context, *Claim) error) error {
 	ctx, leave := context.WithCancelCause(ctx)
 	defer leave(nil)
+	r := &claimAtWork{claim: c, leave: leave, began: time.Now()}
 	w.mu.Lock()
-	w.running[c.key] = &claimAtWork{c, leave}
+	w.running[c.key] = r
 	w.mu.Unlock()
 	err := handle(ctx, c)
+	cause := context.Cause(ctx)
 	w.mu.Lock()
+	defer w.mu.Unlock()
 	delete(w.running, c.key)
-	w.mu.Unlock()
-	if cause := context.Cause(ctx); errors.Is(cause, ErrNotOwner) {
+	switch {
+	case errors.Is(cause, ErrNotOwner):
+		return cause
+	case errors.Is(cause, errAside) && !errors.Is(err, ErrNotOwner):
+		if v := w.keys[c.key]; v != nil {
+			v.aside = r.tail
+		}
 		return cause
 	}
 	return err

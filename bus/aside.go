@@ -1,0 +1,152 @@
+package bus
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"weir/bus/internal/jet"
+)
+
+// errAside is why a handler leaves whose broadcast is set aside: nothing comes
+// of it, and others wait for its place. Its claim is released; whoever has room
+// takes it, and this worker does when there is something to do again.
+var errAside = errors.New("nothing comes, and others wait for its place")
+
+const (
+	// fullLines is how often a worker says that it has no room.
+	fullLines = time.Minute
+	// asideLooks is how many times within WorkConfig.Idle the logs are looked at
+	// of what was set aside.
+	asideLooks = 5
+)
+
+// readTo is how far a log was read here, and when.
+type readTo struct {
+	seq uint64
+	at  time.Time
+}
+
+// due is an entry that is to be claimed.
+type due struct {
+	key string
+	*stateView
+}
+
+// inOrder sorts entries by who is to be claimed first: those that were set aside
+// come last, else who has waited for the longest comes first.
+func inOrder(all []due) {
+	slices.SortFunc(all, func(a, b due) int {
+		if (a.aside == 0) != (b.aside == 0) {
+			return cmp.Compare(min(a.aside, 1), min(b.aside, 1))
+		}
+		return a.free.Compare(b.free)
+	})
+}
+
+// makeRoom sets as many broadcasts aside as wait for a place, and were not set
+// aside themselves: those of which nothing has come for the longest, and for
+// WorkConfig.Idle at least. w.mu is held.
+func (w *Worker) makeRoom(now time.Time, waiting []due) {
+	need := 0
+	for _, d := range waiting {
+		if d.aside == 0 {
+			need++
+		}
+	}
+	type idle struct {
+		key   string
+		since time.Time
+		*claimAtWork
+	}
+	var all []idle
+	for key, r := range w.running {
+		if r.leaving {
+			need--
+			continue
+		}
+		since := r.began
+		if read := w.readTo(key); read.at.After(since) {
+			since = read.at
+		}
+		if now.Sub(since) >= w.cfg.Idle {
+			all = append(all, idle{key, since, r})
+		}
+	}
+	slices.SortFunc(all, func(a, b idle) int { return a.since.Compare(b.since) })
+	for _, r := range all[:max(min(need, len(all)), 0)] {
+		r.leaving = true
+		w.bus.background(func(life context.Context) {
+			life, cancel := context.WithTimeout(life, errandMost)
+			defer cancel()
+			w.setAside(life, r.key, r.claimAtWork)
+		})
+	}
+	if need > len(all) && now.Sub(w.toldFull) > fullLines {
+		w.toldFull = now
+		w.log.Warn("broadcasts wait for a place: as many are packaged here as may be (more segmenters, or a larger --capacity)",
+			"waiting", need, "capacity", w.cfg.Capacity)
+	}
+}
+
+// setAside makes a handler leave, if there is nothing on its log that it has
+// not read: one that reads slowly is not idle.
+func (w *Worker) setAside(ctx context.Context, key string, r *claimAtWork) {
+	subject, stream := w.bus.topic(w.kind.parse(key))
+	last, err := stream.Last(ctx, subject)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err != nil || last == nil || last.Sequence > w.readTo(key).seq {
+		r.leaving = false
+		return
+	}
+	r.tail = last.Sequence
+	r.leave(errAside)
+}
+
+// watchAside looks for news of what was set aside.
+func (w *Worker) watchAside(ctx context.Context) {
+	for jet.Sleep(ctx, max(w.cfg.Idle/asideLooks, 10*time.Millisecond)) == nil {
+		for key, tail := range w.asides() {
+			subject, stream := w.bus.topic(w.kind.parse(key))
+			last, err := stream.Last(ctx, subject)
+			if err != nil || last != nil && last.Sequence == tail {
+				continue
+			}
+			w.mu.Lock()
+			if v := w.keys[key]; v != nil && v.aside == tail {
+				v.aside = 0
+				w.stir()
+			}
+			w.mu.Unlock()
+		}
+	}
+}
+
+// asides are the entries that were set aside here and that nobody has taken
+// since, each with the end of its log then.
+func (w *Worker) asides() map[string]uint64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var all map[string]uint64
+	for key, v := range w.keys {
+		if v.aside == 0 || v.Closed {
+			continue
+		}
+		if all == nil {
+			all = make(map[string]uint64)
+		}
+		all[key] = v.aside
+	}
+	return all
+}
+
+// readTo is how far the log of an entry was read here.
+func (w *Worker) readTo(key string) readTo {
+	subject, _ := w.bus.topic(w.kind.parse(key))
+	w.bus.mu.Lock()
+	defer w.bus.mu.Unlock()
+	return w.bus.readers[subject]
+}
