@@ -126,6 +126,7 @@ func TestWeb(t *testing.T) { web(t, 8, 4, 30) }
 // before a weir that takes limit, for as long as the show lasts.
 func web(t *testing.T, seconds, each, limit int) {
 	s := showFor(t, seconds, "--http-connections", fmt.Sprint(limit))
+	testweir.Eventually(t, 10*time.Second, "there is a playlist", func() bool { return comeToSee(s) == nil })
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var visitors sync.WaitGroup
@@ -185,7 +186,7 @@ func comeToSee(s *show) error {
 	if _, err := body.ReadFrom(resp.Body); err != nil {
 		return err
 	}
-	if p := testweir.ParseMediaPlaylist(body.Bytes()); resp.StatusCode != http.StatusOK || len(p.Segments) == 0 && len(s.viewer.Seen) > 3 {
+	if p := testweir.ParseMediaPlaylist(body.Bytes()); resp.StatusCode != http.StatusOK || len(p.Segments) == 0 {
 		return fmt.Errorf("%s with %d segments", resp.Status, len(p.Segments))
 	}
 	return nil
