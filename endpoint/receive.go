@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"weir/media"
 	"weir/media/publishing"
 	"weir/remux/flv"
 	"weir/rtmp"
@@ -255,5 +256,5 @@ func (c *conn) tellPassedOver() {
 	}
 	c.toldPassed = true
 	c.server.lines.write(slog.LevelWarn, "left out of what viewers see", media.DropStream.String(),
-		slog.String("what", media.DropStream.Sentence()), slog.String("remote", c.nc.RemoteAddr().String()), slog.String("stream", c.sessions[0].stream.String()))
+		slog.String("what", media.DropStream.Sentence()), slog.String("remote", c.nc.RemoteAddr().String()), slog.String("stream", c.sessions[0].grant.Stream.String()))
 }
