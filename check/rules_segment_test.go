@@ -186,6 +186,7 @@ func streamCases() []ruleCase {
 		{"TS-RANDOM-ACCESS", replaced(func(m *made) { m.noFlag = true }), sound},
 		{"TS-AUD", replaced(func(m *made) { m.noAUD = true }), sound},
 		{"TS-ADTS", replaced(func(m *made) { m.rawAAC = true }), sound},
+		{"TS-MPEG-AUDIO", replaced(func(m *made) { m.mp3, m.cutMP3, m.audioType = true, true, 0x04 }), replaced(func(m *made) { m.mp3, m.audioType = true, 0x04 })},
 		{"TS-STREAM-TYPE", replaced(func(m *made) { m.videoType = 0x02 }), replaced(func(m *made) { m.audioType = 0x81 })},
 	}
 }

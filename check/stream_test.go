@@ -1,11 +1,13 @@
 package check
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/hex"
 
 	"weir/media"
 	"weir/media/aac"
+	"weir/media/mp3"
 )
 
 // The parameter sets of libx264: Main profile level 3.0 640x360 25 fps, the
@@ -59,6 +61,7 @@ type made struct {
 	skip                             map[int]bool // video frames that are left out
 	secondAudio, jitterDTS, badTimes bool
 	noPTS, rawAAC                    bool
+	mp3, cutMP3                      bool // MP3 for AAC; a frame lacks its end
 	pcrBack                          bool
 
 	out      []byte
@@ -140,6 +143,13 @@ func (m *made) audio(at, end int64) int64 {
 		}
 		if m.rawAAC {
 			data = make([]byte, 400)
+		}
+		if m.mp3 {
+			// Silence of 96 ms.
+			data = mp3.Config{Version: mp3.MPEG2, Layer: 3, SampleRate: 24000, Channels: 2}.AppendSilence(nil)
+			if data = bytes.Repeat(data, 4); m.cutMP3 {
+				data = data[:len(data)-30]
+			}
 		}
 		flags := byte(0)
 		pcr := int64(-1)

@@ -88,6 +88,9 @@ func Restore(s State) (*Cutter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrState, err)
 	}
+	if s.Muxer == 1 {
+		f = ts1{}
+	}
 	c := &Cutter{state: s, format: f, timeline: s.Timeline, tracks: t, split: s.Split, lag: s.Late, pauses: s.Pauses, position: s.Place(), epoch: s.Epoch, room: maxSegmentBytes}
 	if s.whole() && !s.Kinds.decided() {
 		c.opening = new(opening)

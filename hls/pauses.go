@@ -66,6 +66,8 @@ func silentFrame(codec media.Codec) []byte {
 		if frame, err := codec.Config.AppendSilence(nil); err == nil {
 			return frame
 		}
+	case *media.MP3:
+		return codec.Config.AppendSilence(nil)
 	}
 	return nil
 }
@@ -102,7 +104,9 @@ func (c *Cutter) writeWhole(b *framelog.Batch, r *reading, before *media.Timelin
 				c.fillTo(pictures - p.Lag)
 			}
 		}
-		if f.Kind == media.Audio {
+		if c.open.others.has(f.Kind) {
+			c.drops.Count(media.DropUnfit)
+		} else if f.Kind == media.Audio {
 			c.writeSound(f, ahead)
 		} else {
 			c.write(f)

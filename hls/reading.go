@@ -6,6 +6,7 @@ import (
 	"weir/media"
 	"weir/media/framelog"
 	"weir/media/h264"
+	"weir/media/mp3"
 	"weir/remux/flv"
 )
 
@@ -135,12 +136,16 @@ func (r *reading) first() int {
 }
 
 // initial returns the tracks of the batch's first frame, and those that come in
-// it later.
+// it later. Another codec of the sound counts from the first sound on: MP3 has no
+// header that would come before.
 func (r *reading) initial() Tracks {
 	t := r.before
 	for _, c := range r.changes {
 		if c.at <= r.first() {
 			t = c.tracks
+		}
+		if a := c.tracks.Audio; t.Audio != nil && a != nil && a.ID() != t.Audio.ID() && !r.heard(c.at) {
+			t.Audio = a
 		}
 		if t.Video == nil {
 			t.Video = c.tracks.Video
@@ -150,6 +155,11 @@ func (r *reading) initial() Tracks {
 		}
 	}
 	return t
+}
+
+// heard tells whether there is sound in front of frame i.
+func (r *reading) heard(i int) bool {
+	return slices.ContainsFunc(r.frames[:i], func(f media.Frame) bool { return f.Kind == media.Audio })
 }
 
 // force puts other tracks into force from here on.
@@ -405,7 +415,9 @@ func (r *reading) readAudio(t flv.Tag) {
 		return
 	}
 	id := audioCodec(a.Codec)
-	if reason := r.excludes(media.Audio, id, a.Track, a.Packet == flv.SequenceHeader); reason > 0 {
+	// MP3 has a header in each frame.
+	header := a.Packet == flv.SequenceHeader || id == media.CodecMP3
+	if reason := r.excludes(media.Audio, id, a.Track, header); reason > 0 {
 		if a.Packet == flv.CodedFrames {
 			r.drops.Count(reason)
 		}
@@ -414,20 +426,58 @@ func (r *reading) readAudio(t flv.Tag) {
 		}
 		return
 	}
-	switch a.Packet {
-	case flv.SequenceHeader:
+	switch {
+	case id == media.CodecMP3:
+		if a.Packet == flv.CodedFrames {
+			r.readMP3(t.Timestamp, a.Body)
+		}
+	case a.Packet == flv.SequenceHeader:
 		r.soundHeader = true
 		r.header(id, a.Body)
-	case flv.CodedFrames:
-		if r.tracks.Audio == nil {
+	case a.Packet == flv.CodedFrames:
+		if r.tracks.Audio == nil || r.tracks.Audio.ID() != id {
 			r.drops.Count(media.DropUnconfigured)
 			return
 		}
-		s := media.Stamp{Kind: media.Audio, Timestamp: t.Timestamp}
-		s.Samples, s.Rate = frameTime(r.tracks.Audio)
-		r.sounds++
-		r.frames = append(r.frames, media.Frame{Kind: media.Audio, Data: a.Body})
-		r.stamps = append(r.stamps, s)
+		r.sound(t.Timestamp, a.Body)
+	}
+}
+
+// sound takes an audio frame of the codec in force.
+func (r *reading) sound(timestamp uint32, frame []byte) {
+	s := media.Stamp{Kind: media.Audio, Timestamp: timestamp}
+	s.Samples, s.Rate = frameTime(r.tracks.Audio)
+	r.sounds++
+	r.frames = append(r.frames, media.Frame{Kind: media.Audio, Data: frame})
+	r.stamps = append(r.stamps, s)
+}
+
+// readMP3 takes the frames of a message: nearly always one. What is between
+// them, or no frame, is left out.
+func (r *reading) readMP3(timestamp uint32, body []byte) {
+	r.soundHeader = true
+	ticks := int64(0) // of the frames so far
+	for len(body) > 0 {
+		h, err := mp3.ParseFrame(body)
+		if err != nil {
+			r.drops.Count(media.DropDamaged)
+			at := mp3.Find(body)
+			if at < 0 {
+				return
+			}
+			body = body[at:]
+			continue
+		}
+		if c, ok := r.tracks.Audio.(*media.MP3); !ok || c.Config != h.Config || r.tracks.unfit.Audio {
+			r.header(media.CodecMP3, body[:mp3.HeaderSize])
+		}
+		if r.tracks.unfit.Audio {
+			r.drops.Count(media.DropUnfit)
+		} else {
+			r.sound(timestamp+uint32((ticks+ticksPerMilli/2)/ticksPerMilli), body[:h.Size])
+		}
+		ticks += int64(h.FrameLength()) * media.Clock / int64(h.SampleRate)
+		body = body[h.Size:]
 	}
 }
 
@@ -437,6 +487,8 @@ func frameTime(c media.Codec) (samples, rate int) {
 	switch c := c.(type) {
 	case *media.AAC:
 		return c.Config.FrameLength, c.Config.SampleRate
+	case *media.MP3:
+		return c.Config.FrameLength(), c.Config.SampleRate
 	}
 	return 0, 0
 }

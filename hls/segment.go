@@ -14,6 +14,9 @@ type segment struct {
 	writer  Writer
 	tracks  Tracks // as its head says
 	force   Tracks // in force
+	// others are the tracks that have gone over to a codec that the head does not
+	// announce: their frames are left out until the next segment.
+	others Kinds
 	// start and end are where its first frame is shown and its last one ends,
 	// in ticks; grid is its cell.
 	start, end, grid int64
@@ -100,7 +103,11 @@ func (c *Cutter) absorb(b *framelog.Batch, r *reading) {
 	changes := r.changes
 	for i := range r.frames {
 		changes = c.changeAt(changes, i)
-		c.write(&r.frames[i])
+		if f := &r.frames[i]; o.others.has(f.Kind) {
+			c.drops.Count(media.DropUnfit)
+		} else {
+			c.write(f)
+		}
 	}
 	c.changeAt(changes, len(r.frames))
 }
@@ -178,6 +185,12 @@ func (c *Cutter) change(t Tracks) {
 		t.Audio = nil
 	}
 	t.unfit = Kinds{}
+	if t.Audio != o.force.Audio {
+		c.giveKept(0)
+	}
+	if o.others.Audio = t.Audio != nil && t.Audio.ID() != o.tracks.Audio.ID(); o.others.Audio {
+		t.Audio = o.force.Audio
+	}
 	if t == o.force {
 		return
 	}

@@ -66,6 +66,8 @@ func soundForm(c media.Codec) (rate, channels int) {
 	switch c := c.(type) {
 	case *media.AAC:
 		return c.Config.SampleRate, c.Config.Channels
+	case *media.MP3:
+		return c.Config.SampleRate, c.Config.Channels
 	}
 	return 0, 0
 }

@@ -44,8 +44,11 @@ func videoCodec(c flv.VideoCodec) media.CodecID {
 }
 
 func audioCodec(c flv.AudioCodec) media.CodecID {
-	if c == flv.AAC {
+	switch c {
+	case flv.AAC:
 		return media.CodecAAC
+	case flv.MP3, flv.MP3At8kHz:
+		return media.CodecMP3
 	}
 	return ""
 }

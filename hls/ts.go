@@ -20,6 +20,16 @@ func (ts) Check(carry json.RawMessage) error {
 	return err
 }
 
+// ts1 is what a release of MuxerVersion 1 made: it knows of no MP3.
+type ts1 struct{ ts }
+
+func (f ts1) Fits(c media.Codec) error {
+	if c.ID() == media.CodecMP3 {
+		return errors.New("MP3 in a broadcast that another release began")
+	}
+	return f.ts.Fits(c)
+}
+
 func (ts) Fits(c media.Codec) error {
 	switch c := c.(type) {
 	case *media.AAC:
@@ -51,8 +61,11 @@ func (ts) NewWriter(t Tracks, carry json.RawMessage) (Writer, error) {
 	if c, ok := t.Video.(*media.AVC); ok {
 		cfg.Video = &c.Config
 	}
-	if c, ok := t.Audio.(*media.AAC); ok {
-		cfg.Audio = &c.Config
+	switch c := t.Audio.(type) {
+	case *media.AAC:
+		cfg.AAC = &c.Config
+	case *media.MP3:
+		cfg.MP3 = &c.Config
 	}
 	m, err := mpegts.NewMuxer(cfg, next)
 	if err != nil {

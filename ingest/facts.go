@@ -10,6 +10,7 @@ import (
 
 	"weir/media/aac"
 	"weir/media/h264"
+	"weir/media/mp3"
 	"weir/remux/flv"
 	"weir/rtmp/amf"
 )
@@ -122,6 +123,12 @@ func (f *facts) noteAudio(a flv.Audio) {
 		}
 	case a.Packet == flv.CodedFrames && f.audio == "":
 		f.audio = a.Codec.String()
+		if a.Codec != flv.MP3 && a.Codec != flv.MP3At8kHz {
+			return
+		}
+		if h, err := mp3.ParseHeader(a.Body); err == nil {
+			f.audio, f.sampleRate, f.channels = h.Codecs(), h.SampleRate, h.Channels
+		}
 	}
 }
 

@@ -7,10 +7,11 @@ import (
 
 	"weir/media/aac"
 	"weir/media/h264"
+	"weir/media/mp3"
 )
 
 // Codec is how a track is coded, with all that a decoder has to know before
-// the track's first frame. It is a closed sum: *AVC and *AAC. A Codec is never
+// the track's first frame. It is a closed sum: *AVC, *AAC and *MP3. A Codec is never
 // changed; two tracks may share one.
 type Codec interface {
 	// ID names the coding, Kind what its frames are.
@@ -33,7 +34,7 @@ func (id CodecID) Kind() Kind {
 	switch id {
 	case CodecAVC:
 		return Video
-	case CodecAAC:
+	case CodecAAC, CodecMP3:
 		return Audio
 	}
 	return 0
@@ -43,6 +44,7 @@ func (id CodecID) Kind() Kind {
 const (
 	CodecAVC CodecID = "avc1"
 	CodecAAC CodecID = "mp4a"
+	CodecMP3 CodecID = ".mp3"
 )
 
 // ErrCodec is wrapped by the error of ParseCodec for a coding without a Codec.
@@ -67,6 +69,12 @@ func ParseCodec(id CodecID, record []byte) (Codec, error) {
 			return nil, err
 		}
 		return &AAC{Config: c, record: record}, nil
+	case CodecMP3:
+		h, err := mp3.ParseHeader(record)
+		if err != nil {
+			return nil, err
+		}
+		return &MP3{Config: h.Config, record: record}, nil
 	}
 	return nil, fmt.Errorf("%w: %q", ErrCodec, id)
 }
@@ -85,6 +93,9 @@ func SameCodec(a, b Codec) bool {
 	case *AAC:
 		b, ok := b.(*AAC)
 		return ok && a.Config.Same(b.Config)
+	case *MP3:
+		b, ok := b.(*MP3)
+		return ok && a.Config == b.Config
 	}
 	return false
 }
@@ -170,3 +181,24 @@ func (c *AAC) Record() []byte { return c.record }
 func (c *AAC) String() string { return c.Config.Codecs() }
 
 func (*AAC) sealed() {}
+
+// MP3 is MPEG audio, in whole frames: each says for itself how it is coded. Its
+// record is the header of a frame (ISO/IEC 11172-3, 2.4.1.3).
+type MP3 struct {
+	Config mp3.Config
+	record []byte
+}
+
+// ID is CodecMP3.
+func (*MP3) ID() CodecID { return CodecMP3 }
+
+// Kind is Audio.
+func (*MP3) Kind() Kind { return Audio }
+
+// Record is the header of a frame.
+func (c *MP3) Record() []byte { return c.record }
+
+// String returns the codec as in mp4a.40.34.
+func (c *MP3) String() string { return c.Config.Codecs() }
+
+func (*MP3) sealed() {}

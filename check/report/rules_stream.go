@@ -78,5 +78,6 @@ var streamRules = []Rule{
 	{"TS-RANDOM-ACCESS", iso + "2.4.3.5", Warning, "Packets that begin an IDR picture have random_access_indicator set.", "Set it: players seek by it."},
 	{"TS-AUD", iso + "2.14.1", Warning, "Every H.264 access unit begins with an access unit delimiter.", "Write 00 00 00 01 09 F0 before each picture."},
 	{"TS-ADTS", "ISO/IEC 14496-3 1.A.2", Error, "AAC is a chain of whole ADTS frames.", "Packets were lost, or the muxer wrote raw AAC."},
+	{"TS-MPEG-AUDIO", "ISO/IEC 11172-3 2.4.1", Error, "MPEG audio (MP3) is a chain of whole frames.", "Packets were lost, or the muxer cut frames that it did not know."},
 	{"TS-STREAM-TYPE", apple + "1.1, 2.2, 2.5", Warning, "Video is H.264 or HEVC; audio is AAC, MP3, AC-3 or E-AC-3.", "Transcode: players know no other."},
 }

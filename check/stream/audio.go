@@ -5,11 +5,14 @@ import (
 
 	"weir/media"
 	"weir/media/aac"
+	"weir/media/mp3"
+	"weir/remux/mpegts"
 )
 
-// audio follows the ADTS frames of one track: its clock counts samples.
+// audio follows the frames of one track: its clock counts samples.
 type audio struct {
-	rate    int
+	rate    int    // Hz
+	frame   int64  // samples of a frame
 	samples int64  // of the whole frames so far
 	first   int64  // PTS of the first
 	base    int64  // samples before the last hole
@@ -21,13 +24,56 @@ type audio struct {
 // end is where the last frame ends.
 func (a *audio) end() int64 { return a.first + (a.samples-a.base)*media.Clock/int64(a.rate) }
 
-// frameTicks is the time of one frame of 1024 samples.
-func (a *audio) frameTicks() int64 { return 1024 * media.Clock / int64(a.rate) }
+// frameTicks is the time of one frame.
+func (a *audio) frameTicks() int64 { return a.frame * media.Clock / int64(a.rate) }
+
+// chainRule is the rule of what a track's PES packets hold.
+func chainRule(t mpegts.StreamType) string {
+	if t == mpegts.StreamAAC {
+		return "TS-ADTS"
+	}
+	return "TS-MPEG-AUDIO"
+}
 
 // takeADTS takes in the payload of a PES packet; pts is that of the first
 // frame that begins in it. It tells whether the payload was a chain of ADTS
 // frames. A frame may go on in the next PES packet.
 func (t *Track) takeADTS(p []byte, pts int64) bool {
+	return t.takeFrames(p, pts, func(p []byte) (size, blocks int, ok bool) {
+		f, err := aac.ParseADTS(p)
+		if err != nil {
+			return 0, 0, false
+		}
+		if t.differs(f.SampleRate) {
+			t.takeConfig(fmt.Sprintf("mp4a.40.%d", f.ObjectType), f.SampleRate, 1024, fmt.Sprintf("channel configuration %d", f.ChannelConfig))
+		}
+		return f.FrameSize, f.Blocks, true
+	}, goesOn)
+}
+
+// takeMP3 is takeADTS for MPEG audio.
+func (t *Track) takeMP3(p []byte, pts int64) bool {
+	return t.takeFrames(p, pts, func(p []byte) (size, blocks int, ok bool) {
+		h, err := mp3.ParseFrame(p)
+		if err != nil {
+			return 0, 0, false
+		}
+		if t.differs(h.SampleRate) {
+			t.takeConfig(h.Codecs(), h.SampleRate, int64(h.FrameLength()), fmt.Sprintf("%d channels", h.Channels))
+		}
+		return h.Size, 1, true
+	}, func(p []byte) bool {
+		if len(p) < mp3.HeaderSize {
+			return true
+		}
+		h, err := mp3.ParseHeader(p)
+		return err == nil && h.Size > len(p)
+	})
+}
+
+// takeFrames takes in the frames of a payload. frame reads the one that p begins
+// with, goesOn tells whether p is the beginning of one that is longer.
+func (t *Track) takeFrames(p []byte, pts int64, frame func(p []byte) (size, blocks int, ok bool), goesOn func(p []byte) bool) bool {
 	a := &t.audio
 	carried := len(a.rest)
 	if carried > 0 {
@@ -35,21 +81,20 @@ func (t *Track) takeADTS(p []byte, pts int64) bool {
 	}
 	pos, stamped := 0, false
 	for pos < len(p) {
-		f, err := aac.ParseADTS(p[pos:])
-		if err != nil {
+		size, blocks, ok := frame(p[pos:])
+		if !ok {
 			if goesOn(p[pos:]) {
 				break
 			}
 			a.rest = nil
 			return false
 		}
-		t.takeConfig(f)
 		if !stamped && pos >= carried {
 			t.stamp(pts)
 			stamped = true
 		}
-		a.samples += int64(f.Blocks) * 1024
-		pos += f.FrameSize
+		a.samples += int64(blocks) * a.frame
+		pos += size
 	}
 	a.rest = append(a.rest[:0], p[pos:]...)
 	return true
@@ -65,14 +110,13 @@ func goesOn(p []byte) bool {
 	return p[0] == 0xFF && p[1]&0xF6 == 0xF0 && size > len(p)
 }
 
-// takeConfig notes what the stream is.
-func (t *Track) takeConfig(f aac.ADTS) {
-	if t.audio.rate == f.SampleRate && t.Codec != "" {
-		return
-	}
-	t.audio.rate = f.SampleRate
-	t.Codec = fmt.Sprintf("mp4a.40.%d", f.ObjectType)
-	t.Parameters = addParams(t.Parameters, fmt.Sprintf("%s %d Hz, channel configuration %d", t.Codec, f.SampleRate, f.ChannelConfig))
+// differs tells whether a frame at rate Hz is not as those before it.
+func (t *Track) differs(rate int) bool { return t.audio.rate != rate || t.Codec == "" }
+
+// takeConfig notes what the stream is: frames of so many samples at rate Hz.
+func (t *Track) takeConfig(codec string, rate int, frame int64, channels string) {
+	t.audio.rate, t.audio.frame, t.Codec = rate, frame, codec
+	t.Parameters = addParams(t.Parameters, fmt.Sprintf("%s %d Hz, %s", codec, rate, channels))
 }
 
 // stamp compares a timestamp with the clock of samples.

@@ -250,9 +250,13 @@ func (r *reader) contents(t *Track, p *mpegts.PES, pts int64) {
 	switch t.Type {
 	case mpegts.StreamH264:
 		t.pictures(p)
-	case mpegts.StreamAAC:
-		if !t.takeADTS(p.Data, pts) && !p.Damaged {
-			r.count("TS-ADTS")
+	case mpegts.StreamAAC, mpegts.StreamMPEG1Audio, mpegts.StreamMPEG2Audio:
+		take := t.takeADTS
+		if t.Type != mpegts.StreamAAC {
+			take = t.takeMP3
+		}
+		if !take(p.Data, pts) && !p.Damaged {
+			r.count(chainRule(t.Type))
 		}
 	}
 	t.Frames++

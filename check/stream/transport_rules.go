@@ -18,6 +18,7 @@ var messages = []struct{ rule, text string }{
 	{"TS-CONTINUITY", "%d times packets are missing"},
 	{"TS-PES", "%d PES packets are damaged"},
 	{"TS-ADTS", "%d PES packets hold something else than ADTS frames"},
+	{"TS-MPEG-AUDIO", "%d PES packets hold something else than frames of MPEG audio"},
 	{"TS-DTS-ORDER", "%d frames have a DTS that is not above the one before"},
 	{"TS-PTS-BEFORE-DTS", "%d frames have a PTS below their DTS"},
 }
@@ -27,7 +28,7 @@ func (r *reader) finish(mapped bool) {
 	for _, t := range r.Tracks {
 		t.settle()
 		if len(t.audio.rest) > 0 {
-			r.count("TS-ADTS")
+			r.count(chainRule(t.Type))
 		}
 	}
 	for _, m := range messages {

@@ -47,6 +47,7 @@ type Show struct {
 	OpenGOPs   bool // key frames are recovery points, but for the first
 	Seed       uint64
 	PictureLen int
+	MP3        int  // the sound is MP3, so many frames a message; 0: AAC
 	Mute       Span // no sound is sent
 	// SoundBehind is how long after its time the sound is sent, in seconds.
 	SoundBehind float64
@@ -105,7 +106,17 @@ func (s Show) Tags() []flv.Tag {
 			add(at, flv.TagVideo, body)
 		}
 	}
-	if s.Audio {
+	if s.Audio && s.MP3 > 0 {
+		for n := 0; ; n += s.MP3 {
+			at := s.AudioLate + float64(n)*1152/44100
+			if at >= s.Seconds {
+				break
+			}
+			if !s.Mute.has(at) {
+				send(at+s.SoundBehind, at, flv.TagAudio, mp3Message(rng, s.MP3))
+			}
+		}
+	} else if s.Audio {
 		add(s.AudioLate, flv.TagAudio, append([]byte{0xaf, 0}, s.ASC...))
 		for n := 0; ; n++ {
 			at := s.AudioLate + float64(n)*1024/44100
@@ -193,6 +204,16 @@ func slice(rng *rand.Rand, key bool, i, n, gop uint32, size int) []byte {
 	b = append(b, random(rng, size)...)
 	binary.BigEndian.PutUint32(b[5:], uint32(len(b)-9))
 	return b
+}
+
+// mp3Message is an MP3 body of n frames: 128 kbit/s, 44.1 kHz, stereo (ISO/IEC
+// 11172-3, 2.4.1.3).
+func mp3Message(rng *rand.Rand, n int) []byte {
+	body := []byte{0x2f}
+	for range n {
+		body = append(append(body, 0xff, 0xfb, 0x90, 0x00), random(rng, 417-4)...)
+	}
+	return body
 }
 
 // random returns bytes that never look like a start code.

@@ -98,10 +98,13 @@ const (
 	G711U AudioCodec = 8
 	AAC   AudioCodec = 10
 	Speex AudioCodec = 11
-	AC3   AudioCodec = 'a'<<24 | 'c'<<16 | '-'<<8 | '3'
-	EAC3  AudioCodec = 'e'<<24 | 'c'<<16 | '-'<<8 | '3'
-	Opus  AudioCodec = 'O'<<24 | 'p'<<16 | 'u'<<8 | 's'
-	FLAC  AudioCodec = 'f'<<24 | 'L'<<16 | 'a'<<8 | 'C'
+	// MP3At8kHz is MP3 whose rate the header of a legacy body has no number for:
+	// the frames themselves say it.
+	MP3At8kHz AudioCodec = 14
+	AC3       AudioCodec = 'a'<<24 | 'c'<<16 | '-'<<8 | '3'
+	EAC3      AudioCodec = 'e'<<24 | 'c'<<16 | '-'<<8 | '3'
+	Opus      AudioCodec = 'O'<<24 | 'p'<<16 | 'u'<<8 | 's'
+	FLAC      AudioCodec = 'f'<<24 | 'L'<<16 | 'a'<<8 | 'C'
 
 	fourCCAAC = 'm'<<24 | 'p'<<16 | '4'<<8 | 'a'
 	fourCCMP3 = '.'<<24 | 'm'<<16 | 'p'<<8 | '3'
@@ -157,7 +160,7 @@ type Audio struct {
 	// Track is as in Video.
 	Track uint8
 	// Body aliases the tag. AAC: an AudioSpecificConfig (SequenceHeader) or
-	// one raw_data_block (CodedFrames).
+	// one raw_data_block (CodedFrames). MP3: one frame or more.
 	Body []byte
 }
 

@@ -74,7 +74,7 @@ func readClip(t testing.TB) stream {
 				if err != nil {
 					t.Fatal(err)
 				}
-				s.cfg.Audio = &c
+				s.cfg.AAC = &c
 			} else if a.Packet == flv.CodedFrames {
 				pts := offset + 44*90 + samples*media.Clock/44100
 				samples += 1024
@@ -88,7 +88,7 @@ func readClip(t testing.TB) stream {
 func (s stream) only(k media.Kind) stream {
 	out := stream{cfg: s.cfg}
 	if k == media.Video {
-		out.cfg.Audio = nil
+		out.cfg.AAC = nil
 	} else {
 		out.cfg.Video = nil
 	}
@@ -142,7 +142,7 @@ func newMuxer(t fataler, cfg mpegts.Config, next mpegts.Continuity) *mpegts.Muxe
 func accessUnit(t fataler, cfg mpegts.Config, f *media.Frame) []byte {
 	t.Helper()
 	if f.Kind == media.Audio {
-		b, err := cfg.Audio.AppendADTS(nil, len(f.Data))
+		b, err := cfg.AAC.AppendADTS(nil, len(f.Data))
 		if err != nil {
 			t.Fatalf("frame of %d bytes: %v", len(f.Data), err)
 		}

@@ -54,7 +54,7 @@ func pcrs(ts []byte) (at []int64, alone int) {
 func TestPCR(t *testing.T) {
 	cfg := config(t)
 	videoOnly, audioOnly := cfg, cfg
-	videoOnly.Audio, audioOnly.Video = nil, nil
+	videoOnly.AAC, audioOnly.Video = nil, nil
 	slow, err := aac.ParseConfig([]byte{0x15, 0x90}) // 8 kHz: a frame lasts 128 ms
 	if err != nil {
 		t.Fatal(err)
@@ -80,7 +80,7 @@ func TestPCR(t *testing.T) {
 		{"one picture a second, audio between", cfg, append(append([]media.Frame{video(0, true)}, audioFrames(0, 1000)...), video(1000, false)), 9, 0},
 		{"pictures stop, audio goes on", cfg, append([]media.Frame{video(0, true)}, audioFrames(0, 3000)...), 26, 0},
 		{"audio alone: each PES packet has one", audioOnly, audioFrames(0, 1000), 0, 0},
-		{"audio alone, of long frames", mpegts.Config{Audio: &slow}, slowFrames, 9, 0},
+		{"audio alone, of long frames", mpegts.Config{AAC: &slow}, slowFrames, 9, 0},
 		{"audio alone, with a hole", audioOnly, append(audioFrames(0, 200), audioFrames(1000, 1200)...), 8, 0},
 		{"a hole of 10 s is part of the timeline", videoOnly, []media.Frame{video(0, true), video(10_000, false)}, 99, 0},
 		{"a longer one is a new time base", videoOnly, []media.Frame{video(0, true), video(10_001, false)}, 0, 1},
@@ -116,7 +116,7 @@ func TestPCRLead(t *testing.T) {
 // The 100 ms hold over a segment's end too, and a gap there is filled.
 func TestPCRAcrossSegments(t *testing.T) {
 	cfg := config(t)
-	cfg.Audio = nil
+	cfg.AAC = nil
 	m := newMuxer(t, cfg, mpegts.Continuity{})
 	first := mux(t, m, []media.Frame{video(0, true), video(500, false)})
 	second := mux(t, m, []media.Frame{video(1000, true), video(1500, false)})
@@ -219,7 +219,7 @@ func TestAudioPESLength(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := mpegts.Config{Audio: &a}
+	cfg := mpegts.Config{AAC: &a}
 	for size, want := range map[int][]int{100: {1, 9, 9, 1}, 8184: {1, 7, 7, 5}} {
 		var frames []media.Frame
 		for i := range int64(20) {

@@ -16,7 +16,7 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	m, err := mpegts.NewMuxer(mpegts.Config{Audio: &audio}, mpegts.Continuity{})
+	m, err := mpegts.NewMuxer(mpegts.Config{AAC: &audio}, mpegts.Continuity{})
 	if err != nil {
 		fmt.Println(err)
 		return

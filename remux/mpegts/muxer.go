@@ -7,6 +7,7 @@ import (
 	"weir/media"
 	"weir/media/aac"
 	"weir/media/h264"
+	"weir/media/mp3"
 )
 
 // The clock of the stream, in ticks of 90 kHz.
@@ -44,11 +45,41 @@ const (
 	audioDrift = media.Clock / 1000
 )
 
-// Config names the tracks of a stream: nil is a track that is not there.
+// Config names the tracks of a stream: nil is a track that is not there. Of AAC
+// and MP3 at most one is.
 type Config struct {
 	Video *h264.Config
-	Audio *aac.Config
+	AAC   *aac.Config
+	MP3   *mp3.Config
 }
+
+// sound returns what the audio track is to the muxer, if there is one.
+func (c Config) sound() (sound, error) {
+	switch {
+	case c.AAC != nil && c.MP3 != nil:
+		return sound{}, errors.New("both AAC and MP3")
+	case c.AAC != nil:
+		return sound{typ: StreamAAC, samples: int64(c.AAC.FrameLength), rate: int64(c.AAC.SampleRate), adts: c.AAC}, c.AAC.CheckADTS()
+	case c.MP3 != nil:
+		s := sound{typ: StreamMPEG2Audio, samples: int64(c.MP3.FrameLength()), rate: int64(c.MP3.SampleRate)}
+		if c.MP3.Version == mp3.MPEG1 {
+			s.typ = StreamMPEG1Audio
+		}
+		return s, nil
+	}
+	return sound{}, nil
+}
+
+// sound is an audio track: its stream_type, and that a frame is so many samples
+// at rate Hz. Frames stand behind headers of adts, or by themselves where there
+// is none. The zero value is no track.
+type sound struct {
+	typ           StreamType
+	samples, rate int64
+	adts          *aac.Config
+}
+
+func (s *sound) there() bool { return s.typ != 0 }
 
 // Continuity is all that a segment takes over from the one before it: the
 // next continuity_counter of each PID, and the last PCR, on the unwrapped
@@ -75,7 +106,7 @@ type Muxer struct {
 	// prefix is what stands first in an access unit, keyPrefix what does in a
 	// key frame's: the delimiter, and the parameter sets.
 	prefix, keyPrefix []byte
-	audio             *aac.Config
+	audio             sound
 	pending           audioPES
 	// lastVideo is the DTS of the segment's last picture, if hasVideo.
 	lastVideo int64
@@ -109,19 +140,17 @@ var (
 
 // NewMuxer returns a Muxer that goes on where next says.
 func NewMuxer(cfg Config, next Continuity) (*Muxer, error) {
-	if cfg.Video == nil && cfg.Audio == nil {
+	audio, err := cfg.sound()
+	if err != nil {
+		return nil, fmt.Errorf("new MPEG-TS muxer: %w", err)
+	}
+	if cfg.Video == nil && !audio.there() {
 		return nil, errors.New("new MPEG-TS muxer: neither video nor audio")
 	}
 	if next.PAT|next.PMT|next.Video|next.Audio > 0x0f {
 		return nil, errors.New("new MPEG-TS muxer: a continuity counter above 15")
 	}
-	m := &Muxer{next: next}
-	if cfg.Audio != nil {
-		if err := cfg.Audio.CheckADTS(); err != nil {
-			return nil, fmt.Errorf("new MPEG-TS muxer: %w", err)
-		}
-		m.audio = cfg.Audio
-	}
+	m := &Muxer{next: next, audio: audio}
 	if cfg.Video != nil {
 		if n := cfg.Video.LengthSize; n != 1 && n != 2 && n != 4 {
 			return nil, fmt.Errorf("new MPEG-TS muxer: NAL unit lengths of %d bytes", n)
@@ -129,7 +158,7 @@ func NewMuxer(cfg Config, next Continuity) (*Muxer, error) {
 		m.video = cfg.Video
 		m.prefix, m.keyPrefix = prefixes(cfg.Video)
 	}
-	if err := m.pes.init(cfg); err != nil {
+	if err := m.pes.init(cfg.Video != nil, audio.typ); err != nil {
 		return nil, fmt.Errorf("new MPEG-TS muxer: %w", err)
 	}
 	m.tables = m.pes.tables
@@ -156,7 +185,7 @@ func (m *Muxer) AppendFrame(dst []byte, f *media.Frame) ([]byte, error) {
 	switch {
 	case f.Kind == media.Video && m.video != nil:
 		return m.appendVideo(dst, f)
-	case f.Kind == media.Audio && m.audio != nil:
+	case f.Kind == media.Audio && m.audio.there():
 		return m.appendAudio(dst, f)
 	}
 	return dst, errTrack
@@ -213,9 +242,12 @@ func (m *Muxer) appendVideo(dst []byte, f *media.Frame) ([]byte, error) {
 
 func (m *Muxer) appendAudio(dst []byte, f *media.Frame) ([]byte, error) {
 	var head [aac.ADTSHeader]byte
-	adts, err := m.audio.AppendADTS(head[:0], len(f.Data))
-	if err != nil {
-		return dst, fmt.Errorf("%w: %w", ErrFrame, err)
+	header := head[:0]
+	if m.audio.adts != nil {
+		var err error
+		if header, err = m.audio.adts.AppendADTS(header, len(f.Data)); err != nil {
+			return dst, fmt.Errorf("%w: %w", ErrFrame, err)
+		}
 	}
 	if m.pending.frames > 0 && !m.fits(f) {
 		dst = m.flushAudio(dst)
@@ -230,7 +262,7 @@ func (m *Muxer) appendAudio(dst []byte, f *media.Frame) ([]byte, error) {
 			p.since = max(p.since, m.lastVideo)
 		}
 	}
-	p.payload = append(append(p.payload, adts...), f.Data...)
+	p.payload = append(append(p.payload, header...), f.Data...)
 	p.frames++
 	return dst, nil
 }
@@ -247,7 +279,7 @@ func (m *Muxer) fits(f *media.Frame) bool {
 
 // audioTime returns how long n audio frames last.
 func (m *Muxer) audioTime(n int64) int64 {
-	return n * int64(m.audio.FrameLength) * media.Clock / int64(m.audio.SampleRate)
+	return n * m.audio.samples * media.Clock / m.audio.rate
 }
 
 // clock gives a PES packet on the PCR PID its PCR, Lead before its DTS, and

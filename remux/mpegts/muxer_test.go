@@ -12,6 +12,7 @@ import (
 	"weir/media"
 	"weir/media/aac"
 	"weir/media/h264"
+	"weir/media/mp3"
 	"weir/remux/mpegts"
 )
 
@@ -117,7 +118,7 @@ func config(t testing.TB) mpegts.Config {
 	}
 	return mpegts.Config{
 		Video: &h264.Config{LengthSize: 4, SPS: [][]byte{{0x67, 0x64, 0, 0x1f}}, PPS: [][]byte{{0x68, 0xee}}},
-		Audio: &a,
+		AAC:   &a,
 	}
 }
 
@@ -261,7 +262,8 @@ func TestNewMuxerRefuses(t *testing.T) {
 		next mpegts.Continuity
 	}{
 		"no track":            {},
-		"AAC without ADTS":    {cfg: mpegts.Config{Audio: &low}},
+		"AAC and MP3":         {cfg: mpegts.Config{AAC: cfg.AAC, MP3: new(mp3.Config)}},
+		"AAC without ADTS":    {cfg: mpegts.Config{AAC: &low}},
 		"no length size":      {cfg: mpegts.Config{Video: &h264.Config{}}},
 		"a counter beyond 15": {cfg: cfg, next: mpegts.Continuity{Audio: 16}},
 	} {
@@ -274,6 +276,8 @@ func TestNewMuxerRefuses(t *testing.T) {
 // A player that goes on over a discontinuity must see that the PMT is another.
 func TestTablesOfEachSetOfTracks(t *testing.T) {
 	cfg := config(t)
+	mpeg1 := mp3.Config{Version: mp3.MPEG1, Layer: 3, SampleRate: 44100, Channels: 2}
+	mpeg2 := mp3.Config{Version: mp3.MPEG2, Layer: 3, SampleRate: 22050, Channels: 1}
 	versions := map[uint8]bool{}
 	for _, c := range []struct {
 		cfg mpegts.Config
@@ -281,8 +285,12 @@ func TestTablesOfEachSetOfTracks(t *testing.T) {
 		es  []mpegts.ElementaryStream
 	}{
 		{mpegts.Config{Video: cfg.Video}, videoPID, []mpegts.ElementaryStream{{PID: videoPID, Type: mpegts.StreamH264}}},
-		{mpegts.Config{Audio: cfg.Audio}, audioPID, []mpegts.ElementaryStream{{PID: audioPID, Type: mpegts.StreamAAC}}},
+		{mpegts.Config{AAC: cfg.AAC}, audioPID, []mpegts.ElementaryStream{{PID: audioPID, Type: mpegts.StreamAAC}}},
 		{cfg, videoPID, []mpegts.ElementaryStream{{PID: videoPID, Type: mpegts.StreamH264}, {PID: audioPID, Type: mpegts.StreamAAC}}},
+		{mpegts.Config{MP3: &mpeg1}, audioPID, []mpegts.ElementaryStream{{PID: audioPID, Type: mpegts.StreamMPEG1Audio}}},
+		{mpegts.Config{MP3: &mpeg2}, audioPID, []mpegts.ElementaryStream{{PID: audioPID, Type: mpegts.StreamMPEG2Audio}}},
+		{mpegts.Config{Video: cfg.Video, MP3: &mpeg1}, videoPID, []mpegts.ElementaryStream{{PID: videoPID, Type: mpegts.StreamH264}, {PID: audioPID, Type: mpegts.StreamMPEG1Audio}}},
+		{mpegts.Config{Video: cfg.Video, MP3: &mpeg2}, videoPID, []mpegts.ElementaryStream{{PID: videoPID, Type: mpegts.StreamH264}, {PID: audioPID, Type: mpegts.StreamMPEG2Audio}}},
 	} {
 		tables := newMuxer(t, c.cfg, mpegts.Continuity{}).AppendTables(nil)
 		if len(tables) != 2*188 {
@@ -304,8 +312,8 @@ func TestTablesOfEachSetOfTracks(t *testing.T) {
 			}
 		}
 	}
-	if len(versions) != 3 {
-		t.Errorf("PMT versions %v, want three", versions)
+	if len(versions) != 7 {
+		t.Errorf("PMT versions %v, want seven", versions)
 	}
 }
 

@@ -59,7 +59,9 @@ var placeholder [maxPayload]byte
 // stuffing is stuffing_byte (ISO/IEC 13818-1, 2.4.3.5).
 var stuffing = bytes.Repeat([]byte{0xff}, maxPayload)
 
-func (w *pesWriter) init(cfg Config) error {
+// init sets the writer up for a stream with video and, where its stream_type is
+// not 0, audio.
+func (w *pesWriter) init(video bool, audio StreamType) error {
 	// A period that never ends: the tables are ours to write.
 	w.lib = astits.NewMuxer(context.Background(), &w.out, astits.MuxerOptTablesRetransmitPeriod(math.MaxInt-1))
 	w.data.PES, w.data.AdaptationField = &w.pes, &w.adapt
@@ -71,28 +73,28 @@ func (w *pesWriter) init(cfg Config) error {
 	w.clockPacket.AdaptationField = &w.clockAdapt
 	w.clockAdapt = astits.PacketAdaptationField{HasPCR: true, PCR: &w.pcr, StuffingLength: maxPayload - 8}
 
-	pid, tracks := uint16(audioPID), 0
-	if cfg.Video != nil {
-		pid, tracks = videoPID, 1
+	pid, version := uint16(audioPID), 0
+	if video {
+		pid, version = videoPID, 1
 		if err := w.lib.AddElementaryStream(astits.PMTElementaryStream{ElementaryPID: videoPID, StreamType: astits.StreamTypeH264Video}); err != nil {
 			return fmt.Errorf("add video: %w", err)
 		}
 	}
-	if cfg.Audio != nil {
-		tracks |= 2
-		if err := w.lib.AddElementaryStream(astits.PMTElementaryStream{ElementaryPID: audioPID, StreamType: astits.StreamTypeAACAudio}); err != nil {
+	if audio != 0 {
+		version += 2 * (1 + slices.Index([]StreamType{StreamAAC, StreamMPEG1Audio, StreamMPEG2Audio}, audio))
+		if err := w.lib.AddElementaryStream(astits.PMTElementaryStream{ElementaryPID: audioPID, StreamType: astits.StreamType(audio)}); err != nil {
 			return fmt.Errorf("add audio: %w", err)
 		}
 	}
-	return w.makeTables(pid, tracks)
+	return w.makeTables(pid, version)
 }
 
 // makeTables takes the tables from lib. Every set of tracks has its own
 // version_number, which "shall be incremented" with each change of the PMT
 // (ISO/IEC 13818-1, 2.4.4.9): a player that goes on over a discontinuity takes notice. lib
 // counts it up with every table that was touched.
-func (w *pesWriter) makeTables(pcrPID uint16, tracks int) error {
-	for range tracks {
+func (w *pesWriter) makeTables(pcrPID uint16, version int) error {
+	for range version {
 		w.out.Reset()
 		w.lib.SetPCRPID(pcrPID)
 		if _, err := w.lib.WriteTables(); err != nil {
