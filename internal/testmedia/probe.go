@@ -35,6 +35,18 @@ type Packet struct {
 // file, playlist or URL, H.264 and AAC, in the order they are stored.
 func Probe(t testing.TB, input string) []Packet {
 	t.Helper()
+	return probe(t, input, "aac_adtstoasc")
+}
+
+// ProbeMP3 is Probe for what has MP3 as its sound: its frames are the same in
+// every container.
+func ProbeMP3(t testing.TB, input string) []Packet {
+	t.Helper()
+	return probe(t, input, "null")
+}
+
+func probe(t testing.TB, input, audioFilter string) []Packet {
+	t.Helper()
 	dir := t.TempDir()
 	hashes, flags := filepath.Join(dir, "hashes"), filepath.Join(dir, "flags")
 	args := []string{"-v", "error", "-copyts", "-i", input}
@@ -42,7 +54,7 @@ func Probe(t testing.TB, input string) []Packet {
 		// Nothing is held back: not what comes before the first key frame, nor
 		// timestamps below zero.
 		args = append(args, "-map", "0:v:0?", "-map", "0:a:0?", "-c", "copy", "-copyinkf", "-avoid_negative_ts", "disabled",
-			"-bsf:v", "h264_mp4toannexb,filter_units=remove_types=7-9", "-bsf:a", "aac_adtstoasc")
+			"-bsf:v", "h264_mp4toannexb,filter_units=remove_types=7-9", "-bsf:a", audioFilter)
 		args = append(args, output...)
 	}
 	run(t, "ffmpeg", args...)

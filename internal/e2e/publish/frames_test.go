@@ -3,6 +3,9 @@
 package publish
 
 import (
+	"net/http"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -40,6 +43,31 @@ func TestFramesArrive(t *testing.T) {
 			t.Parallel()
 			arrives(t, tt.spec, tt.publish, tt.breaks...)
 		})
+	}
+}
+
+// TestMP3Arrives is that for MP3, as libmp3lame makes it.
+func TestMP3Arrives(t *testing.T) {
+	t.Parallel()
+	spec := testweir.Small(8)
+	input := filepath.Join(t.TempDir(), "in.flv")
+	testweir.Tool(t, "ffmpeg", "-v", "error", "-nostdin", "-i", testmedia.MP4(t, spec), "-c:v", "copy", "-c:a", "libmp3lame", "-b:a", "96k",
+		"-flvflags", "no_duration_filesize", input)
+	s := testweir.Serve(t)
+	testweir.FFmpeg(t, 4, input, s.URL("alice"))
+	prefix := s.WaitForEnd(t, "alice", 2*time.Second)
+	if err := testmedia.SameFrames(testmedia.ProbeMP3(t, input), testmedia.ProbeMP3(t, s.Object(prefix+"vod.m3u8"))); err != nil {
+		t.Error(err)
+	}
+	testweir.CheckSegments(t, s.Objects(prefix), spec)
+	testweir.Conforms(t, s.Objects(""))
+	for _, want := range []string{`"audio":"mp4a.40.34"`, `"sample_rate":44100`} {
+		if !strings.Contains(s.Output.String(), want) {
+			t.Errorf("the line about its end does not say %s", want)
+		}
+	}
+	if code, body := testweir.Get(s.Object("live/alice/index.m3u8")); code != http.StatusOK || !strings.Contains(string(body), "mp4a.40.34") {
+		t.Errorf("the multivariant playlist, %d, does not declare MP3:\n%s", code, body)
 	}
 }
 
