@@ -36,11 +36,18 @@ const maxExpansion = 64 << 10
 
 // references are the tables of AMF3, kept for one message [AMF3 2.2].
 type references struct {
-	strings []string
-	// objects is nil where an object is not read to its end yet.
-	objects  []Value
+	strings  []string
+	objects  []referred
 	traits   []traits
 	expanded int
+}
+
+// referred is a value that can be referred to, nil where it is not read to its
+// end yet. Height is how many objects and arrays are nested in it at most, itself
+// counted.
+type referred struct {
+	Value
+	height int
 }
 
 // traits are the class of an object and its sealed member names [AMF3 3.12].
@@ -121,11 +128,14 @@ func (d *decoder) referable(marker uint8) (Value, error) {
 		return d.earlier(int(n >> 1))
 	}
 	at := len(d.amf3.objects)
-	d.amf3.objects = append(d.amf3.objects, nil)
+	d.amf3.objects = append(d.amf3.objects, referred{})
+	around := d.deepest
+	d.deepest = d.depth
 	v, err := read(n >> 1)
 	if err == nil {
-		d.amf3.objects[at] = v
+		d.amf3.objects[at] = referred{v, d.deepest - d.depth}
 	}
+	d.deepest = max(d.deepest, around)
 	return v, err
 }
 
@@ -136,10 +146,14 @@ func (d *decoder) earlier(i int) (Value, error) {
 		return nil, d.fail("the reference is to no object", section)
 	}
 	v := d.amf3.objects[i]
-	if v == nil {
+	if v.Value == nil {
 		return nil, d.fail("an object holds itself", section)
 	}
-	return v, d.expand(len(v.appendTo(nil)), section)
+	if d.depth+v.height > MaxDepth {
+		return nil, d.fail("objects and arrays are nested too deep", section)
+	}
+	d.deepest = max(d.deepest, d.depth+v.height)
+	return v.Value, d.expand(len(v.appendTo(nil)), section)
 }
 
 // u29 reads 1 to 4 bytes, 7 bits each, the fourth all 8 [AMF3 1.3.1].

@@ -36,7 +36,10 @@ type decoder struct {
 	p     []byte
 	off   int
 	depth int
-	amf3  references
+	// deepest is how deep it has been since the value began that may be referred
+	// to, see referred.
+	deepest int
+	amf3    references
 }
 
 // take returns the next n bytes. n is 32 bits on the wire, so it cannot wrap.
@@ -110,6 +113,7 @@ func (d *decoder) enter(section string) error {
 		return d.fail("objects and arrays are nested too deep", section)
 	}
 	d.depth++
+	d.deepest = max(d.deepest, d.depth)
 	return nil
 }
 
