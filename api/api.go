@@ -58,6 +58,9 @@ type Config struct {
 	Playlists Playlists
 	// Parts are what the process needs to take work; none: it is always ready.
 	Parts []Part
+	// Refusals returns the publishes that this process has refused last, the
+	// newest first; nil: it takes none.
+	Refusals func() []Refusal
 	// Metrics answers /metrics; nil answers 404.
 	Metrics http.Handler
 	// Access says who may see and change what.
@@ -130,6 +133,7 @@ func (h *Handler) endpoints() []endpoint {
 		endpoint{"GET", "/api/v1/streams", h.streams},
 		endpoint{"GET", "/api/v1/streams/{app}/{name}", h.stream},
 		endpoint{"POST", "/api/v1/streams/{app}/{name}/kick", a.operators(a.operator, h.kick)},
+		endpoint{"GET", "/api/v1/refusals", a.operators(a.maySee, h.refusals)},
 		endpoint{"GET", "/api/v1/scale", a.operators(a.maySee, h.scale)},
 	)
 }

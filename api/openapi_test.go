@@ -93,8 +93,12 @@ func TestOpenAPI(t *testing.T) {
 		Playlists: located{"live/alice/20261121T014500Z-k3v9m2x8q0r7t5wz/index.m3u8": "/hls/live/alice/index.m3u8"},
 		Metrics:   http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, "weir_up 1") }),
 		Publish:   Publish{Port: 1935}, Version: "1.0", Log: quiet(),
+		Refusals: func() []Refusal {
+			return []Refusal{{Time: time.Now().UTC(), Times: 2, Reason: "name", Text: "The stream key is empty.", Remote: "192.0.2.1", Transport: "rtmpe", Encoder: "obs-output module"}}
+		},
 	}
 	ill := well
+	ill.Refusals = nil
 	ill.Registry = known{err: errors.New("away")}
 	ill.Parts = []Part{{Name: "nats", Check: func(context.Context) error { return errors.New("away") }}}
 	well.Access = Access{Token: "s3cret", Public: true}

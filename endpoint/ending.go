@@ -23,11 +23,10 @@ type ending struct {
 	linger bool
 }
 
-// The codes that every encoder understands, see package rtmp.
-const (
-	badName = "NetStream.Publish.BadName"
-	denied  = "NetStream.Publish.Denied"
-)
+// denied is the code of what is refused here. OBS writes down what it is told
+// with it, and not with NetStream.Publish.BadName, which GStreamer takes for a
+// stream that somebody publishes already.
+const denied = "NetStream.Publish.Denied"
 
 // The endings that need no more detail.
 var (
@@ -78,7 +77,7 @@ func unauthorized(err error) *ending {
 	r := Refusal(nil)
 	switch {
 	case errors.Is(err, media.ErrStreamName):
-		e.Reason, e.code, e.text = "name", badName, err.Error()
+		e.Reason, e.text = "name", err.Error()
 	case errors.As(err, &r):
 		e.Reason = r.Reason()
 		e.code, e.text = r.Status()

@@ -143,17 +143,17 @@ func (c *conn) settle(known bool) {
 func (c *conn) publish(life context.Context, ev *rtmp.Event) *ending {
 	ctx, cancel := context.WithTimeout(life, c.cfg.PublishTimeout)
 	defer cancel()
-	if !c.server.publishes.take(time.Now(), c.nc.RemoteAddr()) {
-		return c.refusePublish(ev.StreamID, tooOften)
-	}
 	remote := c.nc.RemoteAddr().String()
 	peer := Peer{Remote: remote, Encoder: ev.Encoder, Transport: c.transport()}
+	if !c.server.publishes.take(time.Now(), c.nc.RemoteAddr()) {
+		return c.refusePublish(ev.StreamID, peer, tooOften)
+	}
 	grant, err := c.authorize(ctx, Request{
 		App: ev.App, TCURL: ev.TCURL, Name: ev.Name, Query: ev.Query, User: ev.User,
 		Remote: remote, Encoder: peer.Encoder, Transport: peer.Transport,
 	})
 	if err != nil {
-		return c.refusePublish(ev.StreamID, unauthorized(err))
+		return c.refusePublish(ev.StreamID, peer, unauthorized(err))
 	}
 	for i := range c.sessions {
 		if c.sessions[i].grant.Stream == grant.Stream {
@@ -170,7 +170,7 @@ func (c *conn) publish(life context.Context, ev *rtmp.Event) *ending {
 		c.cfg.Auth.Release(grant)
 		e := failed(err, "The server cannot take the stream now.")
 		e.stream = grant.Stream
-		return c.refusePublish(ev.StreamID, e)
+		return c.refusePublish(ev.StreamID, peer, e)
 	}
 	c.sessions = append(c.sessions, published{Session: session, id: ev.StreamID, grant: grant})
 	c.more = false
@@ -200,7 +200,10 @@ func (c *conn) authorize(ctx context.Context, r Request) (publishing.Grant, erro
 
 // refusePublish is the end of a connection whose publish is refused, unless it
 // publishes something else: that goes on.
-func (c *conn) refusePublish(id uint32, e *ending) *ending {
+func (c *conn) refusePublish(id uint32, peer Peer, e *ending) *ending {
+	c.cfg.Refusals.add(Refused{
+		At: time.Now(), Reason: e.Reason, Text: e.text, Remote: peer.Remote, Transport: peer.Transport, Encoder: peer.Encoder,
+	})
 	if len(c.sessions) == 0 {
 		refused := *e
 		refused.streamID = id

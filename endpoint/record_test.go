@@ -49,6 +49,9 @@ type recordedSession struct {
 	why   Ending
 }
 
+// badName is the code for a stream that somebody publishes already.
+const badName = "NetStream.Publish.BadName"
+
 // refusal is a Refusal.
 type refusal struct{ reason, code string }
 

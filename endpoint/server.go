@@ -32,6 +32,8 @@ type Config struct {
 	// Logger gets a line for each peer that is refused or breaks a rule before
 	// it publishes. Default slog.Default.
 	Logger *slog.Logger
+	// Refusals keeps the publishes that are refused. Default: one that nobody reads.
+	Refusals *Refusals
 	// Metrics are counted by this server only. Default: unregistered ones.
 	Metrics *Metrics
 
@@ -66,6 +68,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
+	}
+	if c.Refusals == nil {
+		c.Refusals = new(Refusals)
 	}
 	if c.Metrics == nil {
 		c.Metrics = NewMetrics(nil)

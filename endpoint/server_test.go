@@ -155,8 +155,8 @@ func TestRefusals(t *testing.T) {
 		code       string
 		reason     string
 	}{
-		{"bad name", "live/%2e%2e", nil, nil, badName, "name"},
-		{"bad app", "li%20ve/alice", nil, nil, badName, "name"},
+		{"bad name", "live/%2e%2e", nil, nil, denied, "name"},
+		{"bad app", "li%20ve/alice", nil, nil, denied, "name"},
 		{"unknown key", "live/guess", keyed, nil, denied, "auth"},
 		{"refused by the publisher", "live/alice", nil, fmt.Errorf("publish: %w", refusal{"busy", badName}), badName, "busy"},
 		{"log away", "live/alice", nil, errors.New("no servers"), denied, "log"},

@@ -167,7 +167,10 @@ func publishHLSOf(t *testing.T, dir, size string) {
 func TestPagePlays(t *testing.T) {
 	dir := t.TempDir()
 	registry := &shown{}
-	addr, stop := listen(t, withAPI(dir, api.Config{Registry: registry, Publish: api.Publish{Port: 1936, Open: true}, Version: "1.2.3"}), time.Second)
+	refused := func() []api.Refusal {
+		return []api.Refusal{{Time: time.Now(), Times: 3, Reason: "name", Text: "The stream key is empty.", Remote: "192.0.2.1", Transport: "rtmp", Encoder: "<b>OBS</b>"}}
+	}
+	addr, stop := listen(t, withAPI(dir, api.Config{Registry: registry, Refusals: refused, Publish: api.Publish{Port: 1936, Open: true}, Version: "1.2.3"}), time.Second)
 	defer stop()
 	server := "http://" + addr + "/"
 	tab := chromium.Open(t)
@@ -206,6 +209,10 @@ func TestPagePlays(t *testing.T) {
 	row := tab.Eval(`[...document.querySelectorAll("#rows tr:first-child > *")].map((e) => e.textContent)`)
 	if row != `["live/alice","Live","node-1","worker-7","0.0 s","0.2 s","4","–"]` {
 		t.Errorf("the operator's row is %s", row)
+	}
+	refusal := tab.Eval(`[...document.querySelectorAll("#refused tr > *")].slice(1).map((e) => e.textContent)`)
+	if refusal != `["3","192.0.2.1 rtmp","<b>OBS</b>","The stream key is empty."]` {
+		t.Errorf("the refused publish is %s", refusal)
 	}
 
 	if got := tab.Eval(`document.getElementById("advice").textContent`); !strings.Contains(got, "a key frame each 8.3 s") || !strings.Contains(got, "Keyframe Interval") {

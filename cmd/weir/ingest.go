@@ -13,7 +13,7 @@ import (
 
 // stages are the listeners, and the watch over broadcasts whose encoder or node
 // has gone. Where own is not nil, it lets in who else need not be asked about.
-func (f *rtmpFlags) stages(ctx context.Context, b *bus.Bus, own *ownKey, metrics prometheus.Registerer, log *slog.Logger) ([]stage, error) {
+func (f *rtmpFlags) stages(ctx context.Context, b *bus.Bus, own *ownKey, refused *endpoint.Refusals, metrics prometheus.Registerer, log *slog.Logger) ([]stage, error) {
 	who, asking, err := f.authFlags.open(ctx, b, log)
 	if err != nil {
 		return nil, err
@@ -31,7 +31,7 @@ func (f *rtmpFlags) stages(ctx context.Context, b *bus.Bus, own *ownKey, metrics
 		IdleTimeout: f.IdleTimeout, BusTimeout: f.BusTimeout, MaxSpeed: f.MaxSpeed,
 	})
 	s := endpoint.NewServer(endpoint.Config{
-		Publisher: publisher{p}, Auth: who, Logger: log, Metrics: endpoint.NewMetrics(metrics),
+		Publisher: publisher{p}, Auth: who, Logger: log, Metrics: endpoint.NewMetrics(metrics), Refusals: refused,
 		MaxMessage: int(f.MaxMessage), MaxConnections: f.MaxConnections, MaxPerAddress: f.MaxPerAddress, MaxPublishes: f.MaxPublishes, Drain: f.Drain,
 	})
 	listen, err := f.listen(ctx, s)
@@ -51,13 +51,13 @@ func (c *ingestCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if err := c.rtmpFlags.checkAuth(""); err != nil {
 		return err
 	}
-	metrics, nats := newMetrics(), new(late)
-	ops, err := c.opsFlags.stage(ctx, nats, nil, metrics, log)
+	metrics, nats, refused := newMetrics(), new(late), new(endpoint.Refusals)
+	ops, err := c.opsFlags.stage(ctx, nats, nil, refusals(refused), metrics, log)
 	if err != nil {
 		return err
 	}
 	work := c.natsFlags.work("ingest", "", nats, log, func(ctx context.Context, b *bus.Bus) ([]stage, error) {
-		stages, err := c.stages(ctx, b, nil, metrics, log)
+		stages, err := c.stages(ctx, b, nil, refused, metrics, log)
 		if err == nil {
 			log.Info("ingest is ready", "rtmp", c.RTMP, "node", b.Node())
 		}

@@ -44,7 +44,8 @@ type viewing struct {
 	store   storage.Store
 	segment time.Duration
 	publish api.Publish
-	data    string // where serve keeps its data; empty: this is none
+	refused func() []api.Refusal // nil: no publish comes here
+	data    string               // where serve keeps its data; empty: this is none
 }
 
 func (f *httpFlags) limits() origin.Limits {
@@ -58,7 +59,7 @@ func (f *httpFlags) stages(ctx context.Context, v viewing, metrics *prometheus.R
 		return nil, err
 	}
 	ask := api.Config{
-		Registry: registry{v.nats}, Playlists: origin.NewEntries(v.store, f.BaseURL.url), Parts: v.parts,
+		Registry: registry{v.nats}, Playlists: origin.NewEntries(v.store, f.BaseURL.url), Parts: v.parts, Refusals: v.refused,
 		Metrics: promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}), Access: api.Access{Token: token, Public: f.AdminHTTP != f.HTTP},
 		Publish: v.publish, Version: version, Log: log,
 	}

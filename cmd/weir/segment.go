@@ -77,7 +77,7 @@ func (c *segmentCmd) run(ctx context.Context, store storage.Store, log *slog.Log
 	if c.Once {
 		once = done
 	}
-	ops, err := c.opsFlags.stage(ctx, nats, store, metrics, log)
+	ops, err := c.opsFlags.stage(ctx, nats, store, nil, metrics, log)
 	if err != nil {
 		return err
 	}

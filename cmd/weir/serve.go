@@ -12,6 +12,7 @@ import (
 
 	"weir/api"
 	"weir/bus"
+	"weir/endpoint"
 	"weir/storage"
 )
 
@@ -51,11 +52,11 @@ func (c *serveFlags) run(ctx context.Context, own *ownKey, log *slog.Logger, mor
 	if c.Store == "" {
 		store = room.Before(store)
 	}
-	metrics, nats := newMetrics(), new(late)
+	metrics, nats, refused := newMetrics(), new(late), new(endpoint.Refusals)
 	registerDisk(metrics, room)
 	registerStore(metrics, store)
 	view := viewing{nats: nats, parts: parts(nats, store, false), store: store, segment: c.Segment,
-		publish: api.Publish{Port: port(c.RTMP), Open: c.anyone()}, data: c.Data}
+		publish: api.Publish{Port: port(c.RTMP), Open: c.anyone()}, data: c.Data, refused: refusals(refused)}
 	web, err := c.httpFlags.stages(ctx, view, metrics, log)
 	if err != nil {
 		return err
@@ -64,7 +65,7 @@ func (c *serveFlags) run(ctx context.Context, own *ownKey, log *slog.Logger, mor
 		if c.NATS == "" && c.NATSFile == "" {
 			b.HoldWhile(room.Full)
 		}
-		stages, err := c.rtmpFlags.stages(ctx, b, own, metrics, log)
+		stages, err := c.rtmpFlags.stages(ctx, b, own, refused, metrics, log)
 		if err != nil {
 			return nil, err
 		}

@@ -69,14 +69,14 @@ func httpStage(ctx context.Context, flag, address string, h http.Handler, limits
 	return stage{"http", func(ctx context.Context) error { return origin.Serve(ctx, l, h, limits, httpDrain, log) }}, nil
 }
 
-// stage is the HTTP side of a stage that viewers do not see.
-func (f *opsFlags) stage(ctx context.Context, nats *late, store storage.Store, metrics *prometheus.Registry, log *slog.Logger) (stage, error) {
+// stage is the HTTP side of a stage that viewers do not see. refused may be nil.
+func (f *opsFlags) stage(ctx context.Context, nats *late, store storage.Store, refused func() []api.Refusal, metrics *prometheus.Registry, log *slog.Logger) (stage, error) {
 	token, err := f.token()
 	if err != nil {
 		return stage{}, err
 	}
 	return httpStage(ctx, "--http", f.HTTP, api.New(api.Config{
-		Registry: registry{nats}, Parts: parts(nats, store, false), Metrics: promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}),
+		Registry: registry{nats}, Parts: parts(nats, store, false), Refusals: refused, Metrics: promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}),
 		Access: api.Access{Token: token, Own: api.IsSocket(f.HTTP)}, Version: version, Log: log,
 	}), origin.Limits{}, log)
 }

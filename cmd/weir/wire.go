@@ -65,6 +65,18 @@ func (a authority) Authorize(ctx context.Context, r endpoint.Request) (publishin
 
 func (a authority) Release(g publishing.Grant) { a.of.Release(g) }
 
+// refusals are endpoint's as the API tells them.
+func refusals(of *endpoint.Refusals) func() []api.Refusal {
+	return func() (list []api.Refusal) {
+		for _, x := range of.Last() {
+			list = append(list, api.Refusal{
+				Time: x.At.UTC(), Times: x.Times, Reason: x.Reason, Text: x.Text, Remote: x.Remote, Transport: x.Transport, Encoder: x.Encoder,
+			})
+		}
+		return list
+	}
+}
+
 // ingestLog is the bus as ingest sees it. ifLive is for grants that say nothing.
 type ingestLog struct {
 	bus    *bus.Bus

@@ -12,6 +12,8 @@ let streams = []; // as the API gave them, live ones first
 let more = 0; // that are on, too, and are not listed
 let over = []; // those that have ended
 let looks = 0;
+let operator = false; // who looks sees what operators see
+let refusals = []; // publishes that were refused, the newest first
 let chosen = new URLSearchParams(location.search).get("stream");
 let shown = ""; // the broadcast that the player was started on
 let playing = "loading";
@@ -41,6 +43,7 @@ async function look() {
     if (chosen && !all.some((s) => s.name === chosen)) all.push(...await one(chosen));
     streams = all.sort((a, b) => (order[a.state] ?? 3) - (order[b.state] ?? 3));
     more = on.total - on.streams.length;
+    if (operator) ({ refusals } = await ask("api/v1/refusals").catch(() => ({ refusals })));
     show();
   } catch {
     $("summary").textContent = "The server does not answer, trying again…";
@@ -106,7 +109,9 @@ function show() {
   $("board").hidden = !current;
   $("board").classList.toggle("alone", streams.length === 1 && streams[0].name === chosen);
   $("empty").hidden = Boolean(current);
-  $("operator").hidden = !streams.some((s) => s.ingest || s.worker); // viewers are not told
+  $("operator").hidden = !refusals.length && !streams.some((s) => s.ingest || s.worker); // viewers are not told
+  $("refusals").hidden = !refusals.length;
+  fill($("refused"), refusals, refusal);
   fill($("list"), streams, listItem);
   fill($("rows"), streams, row);
   if (current) showCurrent(current);
@@ -180,6 +185,12 @@ function row(s) {
     element("td", {}, s.worker ?? "–"), lag(s.encoder_lag_seconds), lag(s.worker_lag_seconds), number(s.epoch), number(s.restarts));
 }
 
+/** refusal is the row of a publish that was refused: why an encoder does not connect. */
+function refusal(r) {
+  return element("tr", {}, element("th", { scope: "row" }, new Date(r.time).toLocaleTimeString()), element("td", { class: "number" }, String(r.times)),
+    element("td", {}, [r.remote, r.transport].filter(Boolean).join(" ")), element("td", {}, r.encoder ?? "–"), element("td", {}, r.text || r.reason));
+}
+
 /** showCommand shows a command line that breaks between its parts. */
 function showCommand(code, parts) {
   code.replaceChildren(...parts.flatMap((part, i) => (i ? [" ", element("span", {}, part)] : [element("span", {}, part)])));
@@ -188,7 +199,7 @@ function showCommand(code, parts) {
 async function showPublish() {
   const server = await ask("api/v1/server");
   if (server.version) $("version").textContent = `weir ${server.version}`;
-  $("metrics").hidden = !server.operator;
+  $("metrics").hidden = !(operator = Boolean(server.operator));
   if (!server.publish) return;
   const { url, open } = server.publish;
   const key = open ? "alice" : "STREAM-KEY";
