@@ -57,16 +57,11 @@ func (p *packager) adopt(ctx context.Context) error {
 	return send(ctx, p.saved, &pendingCut{cut: cut})
 }
 
-// find reads an object however long the store is away. Its ETag is empty where
-// there is none.
+// find reads an object. Its ETag is empty where there is none.
 func (p *packager) find(ctx context.Context, key string) (body []byte, etag string, err error) {
-	err = retry(ctx, p.log, "get "+key, func(ctx context.Context) error {
-		there, info, err := p.worker.Store.Get(ctx, key)
-		if errors.Is(err, object.ErrNotExist) {
-			return nil
-		}
-		body, etag = there, info.ETag
-		return err
-	})
-	return body, etag, err
+	body, info, err := p.worker.Store.Get(ctx, key)
+	if errors.Is(err, object.ErrNotExist) {
+		return nil, "", nil
+	}
+	return body, info.ETag, err
 }

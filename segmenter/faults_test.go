@@ -264,19 +264,28 @@ func (r *faultyWorker) save(ctx context.Context, state []byte, closed bool) erro
 	if _, err := hls.ParseState(state); err != nil {
 		r.t.Errorf("nobody can go on from %s: %v", state, err)
 	}
-	var rev uint64
-	after := r.rev
-	err := r.do(ctx, "save", func() (err error) {
-		if err := r.reach(); err != nil {
+	for after := r.rev; ; {
+		attempt, cancel := context.WithTimeout(ctx, 10*time.Second)
+		var rev uint64
+		err := r.do(attempt, "save", func() (err error) {
+			if err := r.reach(); err != nil {
+				return err
+			}
+			rev, err = r.leaderKey.save(r.id, after, state, closed)
+			return err
+		})
+		cancel()
+		if err == nil {
+			r.rev = rev
+		}
+		if err == nil || errors.Is(err, ErrNotOwner) || ctx.Err() != nil {
 			return err
 		}
-		rev, err = r.leaderKey.save(r.id, after, state, closed)
-		return err
-	})
-	if err == nil {
-		r.rev = rev
+		select {
+		case <-time.After(r.upTo(time.Second)):
+		case <-ctx.Done():
+		}
 	}
-	return err
 }
 
 // forgetful is a log that is written while it is read, and forgets.
@@ -368,7 +377,7 @@ func (c *machines) live(short bool) {
 			}
 		})
 	}
-	worker := &Worker{Source: c.log, Store: r, Settings: c.set, Log: quiet, Ahead: NewBudget(1<<20, 8)}
+	worker := &Worker{Source: c.log, Store: storage.Persist(r, quiet), Settings: c.set, Log: quiet, Ahead: NewBudget(1<<20, 8)}
 	err := worker.Package(ctx, Job{Stream: alice, Broadcast: broadcast, Rendition: object.Source, State: state, Checkpoint: r})
 	r.back.Store(true)
 	close(over)

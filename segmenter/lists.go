@@ -165,9 +165,10 @@ func (p *packager) end(ctx context.Context) error {
 	}
 	s.Phase = hls.Closed
 	blob := s.Encode()
-	return retry(ctx, p.log, "close checkpoint", func(ctx context.Context) error {
-		return p.job.Checkpoint.Close(ctx, blob)
-	})
+	if err := p.job.Checkpoint.Close(ctx, blob); err != nil {
+		return fmt.Errorf("close checkpoint: %w", err)
+	}
+	return nil
 }
 
 // lists are the playlists that a packager has written or found, by key.
@@ -264,9 +265,7 @@ func (p *packager) putPlaylist(ctx context.Context, l playlist) error {
 	if done, err := l.done(p.lists.get(l.key), time.Now()); done || err != nil {
 		return err
 	}
-	err := retry(ctx, p.log, "put "+l.key, func(ctx context.Context) error {
-		return p.tryPlaylist(ctx, l)
-	})
+	err := again(ctx, func() error { return p.tryPlaylist(ctx, l) })
 	if err != nil {
 		return fmt.Errorf("put playlist %s: %w", l.key, err)
 	}

@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
 	"time"
 
@@ -81,13 +80,12 @@ func (p *packager) putOwn(ctx context.Context, o object.Object) error {
 	if err != nil || same {
 		return err
 	}
-	return retry(ctx, p.log, "put "+o.Key, func(ctx context.Context) error {
+	return again(ctx, func() error {
 		there, info, err := p.worker.Store.Get(ctx, o.Key)
-		if err != nil || bytes.Equal(there, o.Body) {
-			return err
+		if err == nil && !bytes.Equal(there, o.Body) {
+			_, err = p.worker.Store.Put(ctx, o, object.Condition{Match: info.ETag})
 		}
-		_, err = p.worker.Store.Put(ctx, o, object.Condition{Match: info.ETag})
-		return err
+		return changed(err)
 	})
 }
 
@@ -95,7 +93,7 @@ func (p *packager) putOwn(ctx context.Context, o object.Object) error {
 // bytes. An object that is there already may be our own, of an attempt whose
 // answer was lost, or another worker's identical work.
 func (p *packager) putImmutable(ctx context.Context, o object.Object) (same bool, err error) {
-	err = retry(ctx, p.log, "put "+o.Key, func(ctx context.Context) error {
+	err = again(ctx, func() error {
 		_, err := p.worker.Store.Put(ctx, o, object.Condition{Absent: true})
 		if !errors.Is(err, object.ErrPrecondition) {
 			same = err == nil
@@ -103,12 +101,12 @@ func (p *packager) putImmutable(ctx context.Context, o object.Object) (same bool
 		}
 		there, _, err := p.worker.Store.Get(ctx, o.Key)
 		same = err == nil && bytes.Equal(there, o.Body)
-		return err
+		return changed(err)
 	})
 	return same, err
 }
 
-// get reads an object, however long the store is away.
+// get reads an object.
 func (p *packager) get(ctx context.Context, key string) (body []byte, err error) {
 	body, etag, err := p.find(ctx, key)
 	if err == nil && etag == "" {
@@ -117,55 +115,35 @@ func (p *packager) get(ctx context.Context, key string) (body []byte, err error)
 	return body, err
 }
 
-// errAgain has retry go on at once, where it is the first failure.
+// errAgain says that an object is not what it was when it was looked at.
 var errAgain = errors.New("the object has changed meanwhile")
 
-// The back-off of retries, and how long an attempt may take: a store that
-// hangs is asked again while the segment is worth listing. Each attempt may
-// take twice as long as the one before: where uploads share a line that is
-// slower than all of them, none would ever be done.
+// changed is errAgain where the store's answer says that.
+func changed(err error) error {
+	if errors.Is(err, object.ErrNotExist) || errors.Is(err, object.ErrPrecondition) {
+		return errAgain
+	}
+	return err
+}
+
+// How long to wait before an object that others change is looked at anew.
 const (
-	attemptMost = 10 * time.Second // the first
-	attemptLast = 80 * time.Second
-	retryFirst  = 100 * time.Millisecond
-	retryLast   = 2 * time.Second
+	againFirst = 100 * time.Millisecond
+	againLast  = 2 * time.Second
 )
 
-// complainEvery is how often a retry that goes on says so.
-const complainEvery = 30 * time.Second
-
-// retry calls do until it succeeds, the rendition is lost or ctx is done:
-// frames wait in the log meanwhile.
-func retry(ctx context.Context, log *slog.Logger, what string, do func(context.Context) error) error {
-	began, told := time.Now(), time.Time{}
-	patience := attemptMost
-	for wait := retryFirst; ; wait = min(2*wait, retryLast) {
-		attempt, cancel := context.WithTimeout(ctx, patience)
-		err := do(attempt)
-		if attempt.Err() != nil {
-			patience = min(2*patience, attemptLast)
-		}
-		cancel()
-		switch {
-		case err == nil && !told.IsZero():
-			log.Info("succeeded at last", "what", what, "after", time.Since(began).Round(time.Millisecond).String())
-			return nil
-		case err == nil, errors.Is(err, ErrNotOwner), errors.Is(err, errBeginAgain):
+// again calls do, which looks at an object and writes it by compare-and-set,
+// until nobody came between: at once the first time. The store itself tries again
+// what fails.
+func again(ctx context.Context, do func() error) error {
+	for wait := time.Duration(0); ; wait = min(max(2*wait, againFirst), againLast) {
+		if err := do(); !errors.Is(err, errAgain) {
 			return err
-		case ctx.Err() != nil:
-			return fmt.Errorf("%w: %w", ctx.Err(), err)
-		}
-		pause := wait/2 + rand.N(wait)
-		if errors.Is(err, errAgain) && wait == retryFirst {
-			pause = 0
-		} else if time.Since(told) > complainEvery {
-			told = time.Now()
-			log.Warn("retrying", "what", what, "err", err)
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%w: %w", ctx.Err(), err)
-		case <-time.After(pause):
+			return fmt.Errorf("%w: %w", ctx.Err(), errAgain)
+		case <-time.After(wait/2 + rand.N(max(wait, 1))):
 		}
 	}
 }

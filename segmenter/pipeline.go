@@ -328,16 +328,17 @@ func (p *packager) putRuns(ctx context.Context, cut *hls.Cut) error {
 
 func (p *packager) save(ctx context.Context, s *hls.State) error {
 	blob := s.Encode()
-	return retry(ctx, p.log, "save checkpoint", func(ctx context.Context) error {
-		err := p.job.Checkpoint.Save(ctx, blob)
-		if err == nil || errors.Is(err, ErrRestored) {
-			p.checkpoint = blob
-		}
-		if errors.Is(err, ErrRestored) {
-			return errors.Join(errBeginAgain, err)
-		}
-		return err
-	})
+	err := p.job.Checkpoint.Save(ctx, blob)
+	if err == nil || errors.Is(err, ErrRestored) {
+		p.checkpoint = blob
+	}
+	if errors.Is(err, ErrRestored) {
+		err = errors.Join(errBeginAgain, err)
+	}
+	if err != nil {
+		return fmt.Errorf("save checkpoint: %w", err)
+	}
+	return nil
 }
 
 // send gives s to the next step.

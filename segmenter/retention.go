@@ -24,6 +24,9 @@ type leaving struct {
 // they do. What fails is tried again at the next one.
 const forgetAtOnce = 2
 
+// forgetMost is how long that may take.
+const forgetMost = 10 * time.Second
+
 // forget deletes a few segments that no player can know of any more.
 func (p *packager) forget(ctx context.Context, s *hls.State) error {
 	if n := s.First / hls.RunLength; n != p.leaving.seen {
@@ -34,7 +37,7 @@ func (p *packager) forget(ctx context.Context, s *hls.State) error {
 	}
 	s = s.Clone() // others read it
 	p.decided.applyTo(s)
-	ctx, cancel := context.WithTimeout(ctx, attemptMost)
+	ctx, cancel := context.WithTimeout(ctx, forgetMost)
 	defer cancel()
 	err := p.forgetSome(ctx, s)
 	p.decided.forget(s.Forgotten)

@@ -25,7 +25,8 @@ type Source interface {
 	Read(ctx context.Context, broadcast, rendition string, after framelog.Position, fn func(b *framelog.Batch, missed bool) error) error
 }
 
-// Store keeps objects.
+// Store keeps objects. It tries again what fails, until it has answered or ctx is
+// done: frames wait in the log meanwhile.
 type Store interface {
 	Put(ctx context.Context, o object.Object, c object.Condition) (etag string, err error)
 	Get(ctx context.Context, key string) (body []byte, info object.Info, err error)
@@ -34,7 +35,8 @@ type Store interface {
 
 // Checkpoint is the claim on one rendition: whoever can save owns it.
 type Checkpoint interface {
-	// Save stores state over the one that was saved last, by compare-and-set.
+	// Save stores state over the one that was saved last, by compare-and-set. It
+	// tries until ctx is done.
 	// It returns ErrNotOwner where another worker has saved, or claimed, and
 	// ErrRestored where nobody knows. One goroutine at a time calls Save and
 	// Close.

@@ -145,7 +145,8 @@ func (d *Disk) sum(now time.Time) error {
 }
 
 // Before is a store on a Disk that may be full. Segments are refused then, with
-// ErrFull; playlists and indexes are small, and have the reserve.
+// ErrFull, or wait below Persist; playlists and indexes are small, and have the
+// reserve.
 func (d *Disk) Before(s Store) Store { return diskStore{s, d} }
 
 type diskStore struct {
@@ -155,8 +156,14 @@ type diskStore struct {
 
 // Put refuses a segment that the disk has no room for.
 func (s diskStore) Put(ctx context.Context, o object.Object, c object.Condition) (string, error) {
-	if object.KindOf(o.Key) == object.Segment && s.disk.full.Load() {
-		return "", fmt.Errorf("put object %s: %w", o.Key, ErrFull)
+	for object.KindOf(o.Key) == object.Segment && s.disk.full.Load() {
+		if persistenceOf(ctx) == nil || ctx.Err() != nil {
+			return "", fmt.Errorf("put object %s: %w", o.Key, ErrFull)
+		}
+		select {
+		case <-time.After(diskPoll):
+		case <-ctx.Done():
+		}
 	}
 	s.disk.written.Add(int64(len(o.Body)))
 	return s.Store.Put(ctx, o, c)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"time"
 
 	"weir/hls"
@@ -96,17 +95,14 @@ func (p *Plan) Total() float64 {
 	return sum
 }
 
-// What a broadcast consists of, measured on real ones. The segmenter has the
-// rules: an index object for 64 segments that left the window, vod.m3u8 when it
-// has grown by a quarter.
+// What a segment takes beside the encoder's bytes, measured on real ones.
 const (
-	headers      = 188. / 184 // of MPEG-TS packets
-	padding      = 4000       // bytes/s of PES headers, tables and stuffing, at 30 frames/s and with audio
-	playlistHead = 150        // bytes, before the first entry
-	playlistLine = 82         // bytes of an entry
-	indexLine    = 31         // bytes of an entry in an index object
-	month        = 30 * 24 * time.Hour
-	gib          = 1 << 30
+	headers = 188. / 184 // of MPEG-TS packets
+	padding = 4000       // bytes/s of PES headers, tables and stuffing, at 30 frames/s and with audio
+	month   = 30 * 24 * time.Hour
+	gib     = 1 << 30
+	// maxPlanned is the longest show: two years of segments of 2 s.
+	maxPlanned = 1 << 25
 )
 
 // MakePlan reckons what a workload asks of the store and costs. It takes each
@@ -115,47 +111,36 @@ func MakePlan(w Workload, p Prices) (Plan, error) {
 	if w.Streams < 0 || w.Renditions < 0 || w.Duration <= 0 || w.Segment <= 0 || w.Window < 0 || w.Bitrate < 0 || w.Keep < 0 || w.Viewers < 0 {
 		return Plan{}, errors.New("plan: a quantity is negative, or the duration or the segment length is not positive")
 	}
-	if w.Duration/w.Segment > 1<<32 {
+	if w.Duration/w.Segment > maxPlanned {
 		return Plan{}, errors.New("plan: too many segments")
 	}
-	plan := rendition(w)
+	plan, course := rendition(w)
 	n := int64(w.Streams) * int64(max(1, w.Renditions))
 	plan.Puts, plan.Gets, plan.Written, plan.Stored = n*plan.Puts, n*plan.Gets, n*plan.Written, n*plan.Stored
 	// The two multivariants of a stream: read and written at its begin,
 	// written at its end, and every hour.
 	plan.Puts += (4 + 2*int64((w.Duration-1)/time.Hour)) * int64(w.Streams)
 	plan.Gets += 2 * int64(w.Streams)
-	viewing(&plan, w)
+	viewing(&plan, w, course)
 	plan.bill(w, p)
 	return plan, nil
 }
 
-// rendition reckons one rendition of one stream.
-func rendition(w Workload) Plan {
-	segments := int64(math.Ceil(float64(w.Duration) / float64(w.Segment)))
-	window := min(segments, int64(math.Ceil(float64(max(w.Window, 3*w.Segment))/float64(w.Segment))))
-	runs := max(0, segments-window) / hls.RunLength
+// rendition reckons one rendition of one stream: its objects are those of a show
+// that is gone through without its media.
+func rendition(w Workload) (Plan, hls.Course) {
+	c := hls.Simulate(hls.Settings{Segment: w.Segment, Window: w.Window}, w.Duration)
 	media := int64(byteRate(w) * w.Duration.Seconds())
-
 	p := Plan{
-		Puts:    2*segments + runs,
-		Gets:    2, // is there a playlist of either kind?
-		Written: media + segments*(playlistHead+window*playlistLine) + runs*hls.RunLength*indexLine,
-		Stored:  media + runs*hls.RunLength*indexLine + 2*playlistHead + (segments+window)*playlistLine,
+		Puts:    2*c.Segments + c.Runs + c.VODs,
+		Gets:    2 + c.RunsRead, // is there a playlist of either kind?
+		Written: media + c.LiveBytes + c.RunBytes + c.VODBytes,
+		Stored:  media + c.RunBytes + c.LastLive + c.LastVOD,
 	}
-	vod := func(n int64) { // writes vod.m3u8 when there are n segments
-		p.Puts++
-		p.Gets += max(0, n-window) / hls.RunLength
-		p.Written += playlistHead + n*playlistLine
-	}
-	for n := int64(1); n < segments; n += max(1, n/4) {
-		vod(n)
-	}
-	vod(segments) // at the end
 	if w.Keep > 0 && w.Keep < w.Duration {
 		p.Stored = int64(float64(p.Stored) * (float64(w.Keep) / float64(w.Duration)))
 	}
-	return p
+	return p, c
 }
 
 // byteRate is how many bytes of segments a second makes.
@@ -163,12 +148,11 @@ func byteRate(w Workload) float64 { return float64(w.Bitrate)/8*headers + paddin
 
 // viewing reckons what viewers read: a segment and a live playlist for each
 // segment's time.
-func viewing(p *Plan, w Workload) {
+func viewing(p *Plan, w Workload, c hls.Course) {
 	per := w.Viewers * w.Duration.Seconds() / w.Segment.Seconds()
-	window := math.Ceil(float64(max(w.Window, 3*w.Segment)) / float64(w.Segment))
 	segment := byteRate(w) * w.Segment.Seconds()
 	p.Reads = int64(2 * per)
-	p.Read = int64(per * (segment + playlistHead + window*playlistLine))
+	p.Read = int64(per * (segment + float64(c.LiveBytes)/float64(c.Segments)))
 }
 
 func (p *Plan) bill(w Workload, prices Prices) {

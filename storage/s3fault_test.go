@@ -8,11 +8,13 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"weir/internal/faultproxy"
+	"weir/internal/testlog"
 	"weir/internal/versitygw"
 	"weir/media/object"
 	"weir/storage"
@@ -355,6 +357,35 @@ func TestS3FailsAtOnce(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Below Persist nothing is for good but an answer: a store that refuses is asked
+// until it does not, by one retry and at its pace.
+func TestS3Persists(t *testing.T) {
+	proxy, s, direct := behindProxy(t, "")
+	const refusals = 4
+	proxy.Set(faultproxy.First(refusals, faultproxy.Refuse(403, "AccessDenied")))
+	text, log := testlog.New()
+	if _, err := storage.Persist(s, log).Put(t.Context(), object.Object{Key: "k", Body: []byte("x")}, always); err != nil {
+		t.Fatal(err)
+	}
+	if body, _, err := direct.Get(t.Context(), "k"); err != nil || string(body) != "x" {
+		t.Errorf("it holds %q, %v", body, err)
+	}
+	if n := len(proxy.Requests()); n != refusals+1 {
+		t.Errorf("%d requests, want %d", n, refusals+1)
+	}
+	if told := strings.Count(text.String(), "retrying"); told != 1 || !strings.Contains(text.String(), "succeeded at last") {
+		t.Errorf("it says\n%s", text)
+	}
+	proxy.Set(faultproxy.Refuse(412, "PreconditionFailed"))
+	_, err := storage.Persist(s, log).Put(t.Context(), object.Object{Key: "k"}, matches(`"x"`))
+	wantError(t, "put", err, object.ErrPrecondition)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	proxy.Set(faultproxy.Refuse(403, "AccessDenied"))
+	_, err = storage.Persist(s, log).Put(ctx, object.Object{Key: "k"}, always)
+	wantError(t, "put", err, storage.ErrDenied)
 }
 
 // Segments go over connections that are there already.

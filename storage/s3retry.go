@@ -30,11 +30,12 @@ const (
 )
 
 // attempts does an operation until it succeeds, fails for good or runs out of
-// time, and counts each attempt; size is that of the body it sends. The error
-// has a name where callers know one. lost says that an attempt before the last
+// time, and counts each attempt; size is that of the body it sends. Below Persist
+// nothing is for good but an answer. The error has a name where callers know one. lost says that an attempt before the last
 // may have been carried out although it failed here.
 func (s *S3) attempts(ctx context.Context, count *Count, size int64, do func(context.Context) error) (lost bool, err error) {
-	if _, ok := ctx.Deadline(); !ok {
+	stay := persistenceOf(ctx)
+	if _, ok := ctx.Deadline(); !ok && stay == nil {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, s.config.Patience)
 		defer cancel()
@@ -54,6 +55,7 @@ func (s *S3) attempts(ctx context.Context, count *Count, size int64, do func(con
 		case f.err == nil:
 			s.pace.learn(time.Since(begin))
 			s.accepted(login)
+			stay.ended(nil)
 			return lost, nil
 		case f.stale && !renewed && s.login.renew(login, f.vague):
 			renewed = true
@@ -62,8 +64,12 @@ func (s *S3) attempts(ctx context.Context, count *Count, size int64, do func(con
 			}
 		case !f.retry:
 			s.login.renewed(renewed && f.stale)
-			return lost, f.err
+			if stay == nil || final(f.err) {
+				return lost, f.err
+			}
+			renewed, f.slow = false, true
 		}
+		stay.failed(f.err)
 		if errors.Is(raw, context.DeadlineExceeded) {
 			// A host that fell silent may hold the other connections, too.
 			s.http.CloseIdleConnections()

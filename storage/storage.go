@@ -145,3 +145,6 @@ func admitRead(ctx context.Context, key string) error {
 func isAnswer(err error) bool {
 	return errors.Is(err, object.ErrNotExist) || errors.Is(err, object.ErrPrecondition)
 }
+
+// final tells the errors that no other attempt mends.
+func final(err error) bool { return isAnswer(err) || errors.Is(err, ErrKey) }
