@@ -37,9 +37,9 @@ type Pauses struct {
 }
 
 // silenceAfter is how far pictures go on without sound before that counts as a
-// pause, in ticks: short enough that the silence still comes before it is to
-// be played. For sound that is sent in blocks it is longer, see Block.
-const silenceAfter = media.Clock / 4
+// pause, in ticks: sound that is only held up still has its place. For sound that
+// is sent in blocks it is longer, see Block.
+const silenceAfter = media.Clock
 
 // unknownBlock is what Block begins with: until an encoder's sound has come a
 // few times, nobody knows in how large blocks it is sent.
@@ -144,7 +144,7 @@ func (c *Cutter) fillHole(from, to int64) {
 	}
 }
 
-// fillTo has the sound go on in silence up to end.
+// fillTo has the sound go on in silence, in whole frames, up to end.
 func (c *Cutter) fillTo(end int64) {
 	frame, samples, rate := c.silence()
 	if frame == nil {
@@ -152,7 +152,8 @@ func (c *Cutter) fillTo(end int64) {
 	}
 	c.giveKept(0)
 	from := c.open.soundFrom
-	for c.timeline.SoundEnd(from) < end {
+	length := int64(samples) * media.Clock / int64(rate)
+	for c.timeline.SoundEnd(from)+length <= end {
 		at := c.timeline.PlaceSilence(from, samples, rate)
 		c.write(&media.Frame{Kind: media.Audio, DTS: at, PTS: at, Data: frame})
 	}
@@ -177,8 +178,10 @@ func (c *Cutter) fillSegment(boundary int64) {
 		c.giveKept(len(c.pauses.Kept) - 1)
 		return
 	}
-	from := c.timeline.SoundEnd(o.soundFrom)
-	c.fillTo(max(boundary-c.pauses.Lag, from+1))
+	if _, samples, rate := c.silence(); rate > 0 { // one frame at least
+		from := c.timeline.SoundEnd(o.soundFrom)
+		c.fillTo(max(boundary-c.pauses.Lag, from+int64(samples)*media.Clock/int64(rate)))
+	}
 }
 
 // RecallBytes bounds what is shown again in a segment that begins without

@@ -171,12 +171,35 @@ func (r *reading) force(t Tracks) {
 	r.changes = append(r.changes, change{len(r.frames), t})
 }
 
-// place gives the frames their times, each in the light of those behind it.
+// place gives the frames their times, each in the light of those behind it. Sound
+// whose place silence has taken meanwhile is left out.
 func (r *reading) place() {
-	for i := range r.frames {
-		if f := &r.frames[i]; i > 0 || !r.carried {
-			f.DTS, f.PTS = r.timeline.Place(r.stamps[i], r.stamps[i+1:])
+	for i := 0; i < len(r.frames); i++ {
+		if i == 0 && r.carried {
+			continue
 		}
+		if r.timeline.Missed(r.stamps[i]) {
+			r.drops.Count(media.DropLate)
+			r.sounds--
+			r.leaveOut(i)
+			i--
+			continue
+		}
+		f := &r.frames[i]
+		f.DTS, f.PTS = r.timeline.Place(r.stamps[i], r.stamps[i+1:])
+	}
+}
+
+// leaveOut takes out a frame.
+func (r *reading) leaveOut(i int) {
+	r.frames, r.stamps = slices.Delete(r.frames, i, i+1), slices.Delete(r.stamps, i, i+1)
+	for c := range r.changes {
+		if r.changes[c].at > i {
+			r.changes[c].at--
+		}
+	}
+	if r.open > i {
+		r.open--
 	}
 }
 
@@ -229,12 +252,7 @@ func (r *reading) hold() {
 	}
 	r.held, r.heldAt = r.frames[r.open], r.began(r.open)
 	r.carried = r.carried && r.open > 0
-	r.frames = slices.Delete(r.frames, r.open, r.open+1)
-	for i := range r.changes {
-		if r.changes[i].at > r.open {
-			r.changes[i].at--
-		}
-	}
+	r.leaveOut(r.open)
 }
 
 // independent tells whether nothing after a picture needs anything before it.

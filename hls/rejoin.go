@@ -70,16 +70,16 @@ func (c *Cutter) again(pictures []media.Frame) bool {
 	for i, rank := range shown {
 		depth = max(depth, i-rank)
 	}
-	decoded := max(c.timeline.Video.Out+1, o.start)
+	decoded := max(c.timeline.Video.Out+1, c.timeline.Video.Floor+1, o.start)
 	displayed := max(decoded+int64(depth), c.pauses.Top+1)
 	if next := c.reading.firstPicture(); c.rejoining.batch != nil && next > 0 {
 		decoded = next - n
-		if decoded <= c.rejoining.before.Video.Out {
+		if decoded <= max(c.rejoining.before.Video.Out, c.rejoining.before.Video.Floor) {
 			return false
 		}
 		displayed = max(decoded+int64(depth), o.start-n)
 	} else {
-		c.timeline.Video.Out = decoded + n - 1
+		c.timeline.Video.Floor = decoded + n - 1
 	}
 	for i := range pictures {
 		pictures[i].DTS, pictures[i].PTS = decoded+int64(i), displayed+int64(shown[i])

@@ -1,5 +1,9 @@
 package ingest
 
+// goneSounds is how many sounds come meanwhile at the least: a
+// clock that jumps, or that does not count milliseconds, is no picture's absence.
+const goneSounds = 5
+
 // soundClock decides where audio opens key batches: at each whole second of
 // audio timestamps since the first one, while there are no pictures.
 type soundClock struct {
@@ -10,6 +14,7 @@ type soundClock struct {
 	seen      bool   // there has been a picture
 	seenSound bool   // and audio with or after it
 	seenAt    uint32 // the audio timestamp when the last picture came
+	since     int    // sounds since then
 }
 
 // opensKey tells whether audio of the timestamp begins a new second.
@@ -28,7 +33,7 @@ func (c *soundClock) passed(timestamp uint32) bool {
 }
 
 func (c *soundClock) alone(timestamp uint32) bool {
-	return !c.seen || c.seenSound && int32(timestamp-c.seenAt) >= videoGone
+	return !c.seen || c.seenSound && int32(timestamp-c.seenAt) >= videoGone && c.since >= goneSounds
 }
 
 // sound notes audio of the timestamp. Boundaries stay on one grid, so that
@@ -41,12 +46,12 @@ func (c *soundClock) sound(timestamp uint32) {
 	case ahead >= 0:
 		c.next += uint32(ahead)/audioKey*audioKey + audioKey
 	}
-	c.heard, c.last = true, timestamp
+	c.heard, c.last, c.since = true, timestamp, c.since+1
 	if c.seen && !c.seenSound {
 		c.seenSound, c.seenAt = true, timestamp
 	}
 }
 
 func (c *soundClock) picture() {
-	c.seen, c.seenSound, c.seenAt = true, c.heard, c.last
+	c.seen, c.seenSound, c.seenAt, c.since = true, c.heard, c.last, 0
 }

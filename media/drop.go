@@ -40,8 +40,10 @@ const (
 	DropStream
 	// DropFenced: a newer session has taken the stream over.
 	DropFenced
+	// DropLate: silence had to take its place before it came.
+	DropLate
 
-	dropReasons = int(DropFenced)
+	dropReasons = int(DropLate)
 )
 
 var drops = [dropReasons + 1]struct{ name, sentence string }{
@@ -57,6 +59,7 @@ var drops = [dropReasons + 1]struct{ name, sentence string }{
 	DropUnfit:        {"unfit", "frames that the segments' container has no form for"},
 	DropStream:       {"stream", "tags on a message stream that nothing is published on"},
 	DropFenced:       {"fenced", "tags of a session that another one took over from"},
+	DropLate:         {"late", "sounds that came when silence had taken their place"},
 }
 
 // String returns the reason's short name, for metrics and logs.

@@ -73,7 +73,7 @@ const (
 // timestamps of its own.
 func (t *Timeline) BeginSession() {
 	t.End = max(t.End, t.Video.End(), t.Audio.End())
-	t.Video = TrackClock{Out: t.Video.Out}
+	t.Video = TrackClock{Out: t.Video.Out, Floor: t.Video.Floor}
 	t.Audio = TrackClock{Out: t.Audio.Out}
 }
 
@@ -126,7 +126,7 @@ func (t *Timeline) placeVideo(s Stamp, ahead []Stamp) (dts, pts int64) {
 		k.Pace = k.Step
 		k.Order.expect(s, ahead, at, k.Pace)
 	}
-	dts, pts = k.Order.dts(at, at+s.composition(), k.Out, s.Reorder)
+	dts, pts = k.Order.dts(at, at+s.composition(), max(k.Out, k.Floor), s.Reorder)
 	if step := dts - k.Out; !first && step > 1 && k.Still == 0 && still == 0 {
 		// A DTS that gave way tells nothing. A hole in the media is not how long
 		// a picture lasts; a slide show is believed when it goes on.
@@ -296,6 +296,17 @@ func (t *Timeline) listen(k, other *TrackClock, s Stamp, ahead []Stamp) int64 {
 	return k.due()
 }
 
+// Missed tells whether a frame is sound that comes too late: by its stamp, it
+// belongs where silence was put in its place.
+func (t *Timeline) Missed(s Stamp) bool {
+	k := &t.Audio
+	if s.Kind != Audio || !k.Seen || !k.Filled || s.Rate != k.Rate {
+		return false
+	}
+	at := k.In + int64(int32(s.Timestamp-k.Raw))*ticksPerMilli + k.Base
+	return at > k.Silence-near && at < k.due()-max(k.Step, near)
+}
+
 // SoundEnd is where the sound so far ends, the silence that was put in
 // included, or from, where the session has none before that.
 func (t *Timeline) SoundEnd(from int64) int64 {
@@ -317,6 +328,9 @@ func (t *Timeline) PlaceSilence(from int64, samples, rate int) int64 {
 	}
 	k.count(Stamp{Samples: samples, Rate: rate})
 	k.Step = int64(samples) * Clock / int64(rate)
+	if !k.Filled {
+		k.Silence = due
+	}
 	k.Out, k.At, k.Filled = due, due, true
 	return due
 }

@@ -18,6 +18,9 @@ type TrackClock struct {
 	// Pace is how long frames last on the mean, holes left out.
 	Pace int64 `json:"pace,omitempty"`
 
+	// Floor is the last DTS of pictures that were shown again, beside Out.
+	Floor int64 `json:"floor,omitempty"`
+
 	// Met is the other track's Out when the last frame came. Skew is how far
 	// frames are placed from the other track's last one, on the mean, and Spread
 	// how far they are from that; both of Heard frames, as far as they count.
@@ -33,8 +36,10 @@ type TrackClock struct {
 	Still   int  `json:"still,omitempty"`
 	Off     int  `json:"off,omitempty"`
 	Skipped bool `json:"skipped,omitempty"`
-	// Filled: silence stands in front, and ends where nobody said.
-	Filled bool `json:"filled,omitempty"`
+	// Filled: silence stands in front, which begins at Silence, and ends where
+	// nobody said.
+	Filled  bool  `json:"filled,omitempty"`
+	Silence int64 `json:"silence,omitempty"`
 
 	// Order makes DTS where the stamps are none.
 	Order order `json:"order,omitzero"`
@@ -71,7 +76,7 @@ func (k *TrackClock) End() int64 {
 	if !k.Seen {
 		return 0
 	}
-	return k.Out + k.Step
+	return max(k.Out+k.Step, k.Floor+1)
 }
 
 // inherit fills in what a release before this one did not know.
@@ -255,7 +260,8 @@ func (v *verdict) together(k, other *TrackClock, kind Kind, ahead []Stamp) bool 
 	for _, s := range ahead {
 		if s.Kind != kind {
 			at := other.In + int64(int32(s.Timestamp-other.Raw))*ticksPerMilli + other.Base
-			return distance(v.p-at, k.Skew) <= k.tolerance()
+			off := distance(v.p-at, k.Skew)
+			return off <= tolerance || off <= k.tolerance() && off <= distance(v.e-at, k.Skew)
 		}
 	}
 	return false

@@ -17,12 +17,20 @@ type audio struct {
 	first   int64  // PTS of the first
 	base    int64  // samples before the last hole
 	rest    []byte // the beginning of a frame
-	drift   int64  // the largest distance between stamps and samples, in ticks
+	last    int64  // the last PTS, and the samples in front of it
+	before  int64
+	drift   int64 // the largest distance between stamps and samples, in ticks
 	hole    int64
 }
 
 // end is where the last frame ends.
 func (a *audio) end() int64 { return a.first + (a.samples-a.base)*media.Clock/int64(a.rate) }
+
+// stampedEnd is where the last frame ends by the last timestamp: the samples
+// before it may be paced otherwise.
+func (a *audio) stampedEnd() int64 {
+	return a.last + (a.samples-a.before)*media.Clock/int64(a.rate)
+}
 
 // frameTicks is the time of one frame.
 func (a *audio) frameTicks() int64 { return a.frame * media.Clock / int64(a.rate) }
@@ -125,6 +133,7 @@ func (t *Track) stamp(pts int64) {
 	if a.rate == 0 {
 		return
 	}
+	a.last, a.before = pts, a.samples
 	if a.samples == 0 && a.base == 0 {
 		a.first = pts
 		return

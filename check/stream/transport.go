@@ -348,7 +348,7 @@ func addParams(params, more string) string {
 func (t *Track) settle() {
 	if t.Kind == media.Audio && t.audio.rate > 0 {
 		t.Step = t.audio.frameTicks()
-		t.maxPTS = max(t.maxPTS, t.audio.end()-t.Step)
+		t.maxPTS = max(t.maxPTS, t.audio.stampedEnd()-t.Step)
 		t.Hole, t.drift = t.audio.hole, t.audio.drift
 		t.steps = nil
 		return

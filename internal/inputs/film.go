@@ -107,7 +107,7 @@ func (f Film) sounds() (all Input) {
 		if at.Seconds() >= f.Seconds {
 			return all
 		}
-		data := append([]byte{0xaf, 1}, noise(rng, 40+rng.IntN(20))...)
+		data := append([]byte{0xaf, 1}, noise(rng, 200+rng.IntN(100))...)
 		all = append(all, Tag{Tag: flv.Tag{Type: flv.TagAudio, Timestamp: millis(at), Data: data}, At: at, Shown: at, Kind: media.Audio})
 	}
 }
