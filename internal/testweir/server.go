@@ -114,7 +114,7 @@ func (s *Server) Metric(t testing.TB, name string) float64 {
 // Stream is what tests want to know of a row of the API, see docs/api.md.
 type Stream struct {
 	Name, State, Broadcast string
-	Epoch                  uint64
+	Epoch, Segments        uint64
 	Bitrate                int64
 	Restarts               *int
 	Video                  *struct{ Width, Height int }
