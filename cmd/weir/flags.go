@@ -42,7 +42,7 @@ type cli struct {
 	Kick    kickCmd    `cmd:"" set:"nats_absent=Absent: --url or --http is asked." help:"Throw out the encoder of a stream, and end its broadcast."`
 	Check   checkCmd   `cmd:"" help:"Check HLS for conformance: a URL, a directory or a file."`
 	Bench   benchCmd   `cmd:"" help:"Publish many streams to a server, and measure what it spends on them."`
-	Store   storeCmd   `cmd:"" help:"Look after a store: check, sweep."`
+	Store   storeCmd   `cmd:"" help:"Look after a store: check, sweep, recover."`
 	Plan    planCmd    `cmd:"" help:"Tell what a store is asked for, and what that costs."`
 	Health  healthCmd  `cmd:"" help:"Ask a running weir whether it is ready (for containers)."`
 	Version versionCmd `cmd:"" help:"Print the version."`
@@ -166,6 +166,8 @@ type healthCmd struct {
 type storeCmd struct {
 	Check storeCheckCmd `cmd:"" help:"Try what weir asks of a store, with advice for what fails."`
 	Sweep storeSweepCmd `cmd:"" set:"nats_absent=Absent: what is live is told by playlists alone." help:"Find what nobody will ask for: orphans, and broadcasts past their time. Deletes only with --delete."`
+
+	Recover storeRecoverCmd `cmd:"" set:"nats_absent=It must be given." help:"Tell NATS, when it has lost its disk, of the broadcasts that the store has without an end: workers go on with them."`
 }
 
 // storeCheckCmd probes a store. It exits with 1 if weir cannot work with it.
@@ -183,6 +185,13 @@ type storeSweepCmd struct {
 	Grace  time.Duration `help:"How old an orphan must be." default:"24h"`
 	Prefix string        `help:"Sweep only below app/, app/name/ or app/name/broadcast/." placeholder:"KEY"`
 	All    bool          `help:"Print each object, not only a line for each broadcast."`
+	natsAddress
+}
+
+// storeRecoverCmd tells NATS what the store has without an end.
+type storeRecoverCmd struct {
+	URL    string `arg:"" help:"The store, as --store takes it." placeholder:"URL"`
+	Prefix string `help:"Recover only below app/, app/name/ or app/name/broadcast/." placeholder:"KEY"`
 	natsAddress
 }
 

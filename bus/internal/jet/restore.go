@@ -36,6 +36,6 @@ func (c *Conn) restore(ctx context.Context) {
 			continue
 		}
 		_, err = c.js.CreateStream(ctx, config)
-		c.log.Error("nats has lost a stream, which was made anew", "stream", config.Name, "err", err)
+		c.log.Error("nats has lost a stream, which was made anew: what nobody here goes on with is found by weir store recover", "stream", config.Name, "err", err)
 	}
 }
