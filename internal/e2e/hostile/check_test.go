@@ -93,7 +93,7 @@ func hostileServers(t *testing.T) []hostileServer {
 		}
 	}
 	return []hostileServer{
-		{name: "a playlist that is a gzip bomb", serve: asGzip(bomb), mib: 200, seconds: 10, want: "OBJ-MISSING"},
+		{name: "a playlist that is a gzip bomb", serve: asGzip(bomb), mib: 200, seconds: 10, want: "larger than 16 MiB"},
 		{name: "segments that are gzip bombs", long: true, serve: served(media(many.String()), asGzip(bomb)), mib: 600, seconds: 40, want: "OBJ-MISSING"},
 		{name: "1000 playlists that are gzip bombs of the size that may be", long: true, serve: served(variants(1000), asGzip(lines)), mib: 500, seconds: 60, want: "M3U-LIMIT"},
 		{name: "variables that expand", serve: served(expanding, endless), args: []string{"--max-bytes", "20MB"}, mib: 500, seconds: 20, want: "M3U-LIMIT"},
@@ -107,7 +107,7 @@ func hostileServers(t *testing.T) []hostileServer {
 				w.Header().Set(fmt.Sprintf("X-%d", i), strings.Repeat("x", 1000))
 			}
 			fmt.Fprint(w, "#EXTM3U\n")
-		}, mib: 150, seconds: 5, want: "OBJ-MISSING"},
+		}, mib: 150, seconds: 5, want: "headers exceeded"},
 		{name: "redirects without an end", serve: func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, r.URL.Path+"x", http.StatusFound)
 		}, mib: 150, seconds: 5, want: "redirects"},
