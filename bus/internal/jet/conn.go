@@ -59,6 +59,8 @@ type Conn struct {
 	told      time.Time                // when we last said why
 	answered  time.Time                // when JetStream last answered a write, or we last changed servers
 	trouble   error                    // why the streams are not there yet
+	stood     bool                     // there was a connection
+	denied    time.Time                // since when servers do nothing but refuse our credentials
 	closing   bool
 }
 
@@ -113,7 +115,7 @@ func Connect(cfg Config) (*Conn, error) {
 func (c *Conn) gained() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.connected = time.Now()
+	c.connected, c.stood, c.denied = time.Now(), true, time.Time{}
 	if !c.away.IsZero() {
 		c.log.Info("nats is connected again", "server", c.nc.ConnectedServerName(), "after", time.Since(c.away).Round(time.Millisecond).String())
 	}
@@ -128,6 +130,11 @@ const complainEvery = 10 * time.Second
 func (c *Conn) refused(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if !refusesUs(err) {
+		c.denied = time.Time{}
+	} else if c.denied.IsZero() {
+		c.denied = time.Now()
+	}
 	if c.closing || time.Since(c.told) < complainEvery {
 		return
 	}
@@ -233,13 +240,28 @@ func servers(urls []string) (hosts []string) {
 	return hosts
 }
 
-// refusal is why a connection that nobody closed will not be made again: the
-// server does not take our credentials. Nil: it will.
+// deniedMost is for how long servers may refuse our credentials before that is
+// for good, where no connection has stood yet: a server that is being
+// reconfigured refuses everybody for a moment.
+const deniedMost = 4 * time.Second
+
+// refusesUs tells whether a server does not take our credentials.
+func refusesUs(err error) bool {
+	for _, e := range []error{nats.ErrAuthorization, nats.ErrAuthExpired, nats.ErrAuthRevoked, nats.ErrAccountAuthExpired} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// refusal is why a connection will not be made, or not again: the server does
+// not take our credentials. Nil: it may.
 func (c *Conn) refusal() error {
 	c.mu.Lock()
-	closing := c.closing
+	closing, denied := c.closing, !c.stood && !c.denied.IsZero() && time.Since(c.denied) > deniedMost
 	c.mu.Unlock()
-	if closing || !c.nc.IsClosed() {
+	if closing || !denied && !c.nc.IsClosed() {
 		return nil
 	}
 	return fmt.Errorf("nats refuses us: %w (see the credentials)", cmp.Or(c.nc.LastError(), nats.ErrConnectionClosed))

@@ -73,6 +73,13 @@ func TestStartThatCannotWork(t *testing.T) {
 	if code != testweir.ExitFailed || !strings.Contains(said, "replicas > 1 not supported") {
 		t.Errorf("three copies on one server: exit code %d: %s", code, said)
 	}
+	address := testweir.FreeAddress(t)
+	host, port, _ := strings.Cut(address, ":")
+	testweir.Spawn(t, nil, "nats-server", "-a", host, "-p", port, "--user", "weir", "--pass", "right")
+	code, said = testweir.RunIn(t, []string{"WEIR_NATS=nats://weir:s3cret@" + address}, "ingest", "--rtmp", testweir.FreeAddress(t), "--http", testweir.FreeAddress(t))
+	if code != testweir.ExitFailed || !strings.Contains(said, "nats refuses us") || strings.Contains(said, "s3cret") {
+		t.Errorf("a wrong password: exit code %d: %s", code, said)
+	}
 }
 
 // SIGHUP drains, as SIGTERM does.
