@@ -26,6 +26,9 @@ type Finding struct {
 	Detail string
 	// Advice says what to do about it.
 	Advice string
+	// Hopeless: no waiting makes it better. The store does not know the
+	// credentials, or has no such bucket.
+	Hopeless bool
 }
 
 // Level says what a Finding means for weir.
@@ -91,11 +94,11 @@ func (p *probe) found(check string, err error, otherwise Level, advice string) b
 			return false
 		}
 		p.late = true
-		f = Finding{check, Limited, err.Error(), adviceSlow}
+		f = Finding{check, Limited, err.Error(), adviceSlow, false}
 	case errors.As(err, &advised): // the answer knows better than the question
-		f = Finding{check, otherwise, strings.TrimSuffix(err.Error(), ": "+advised.try), advised.try}
+		f = Finding{check, otherwise, strings.TrimSuffix(err.Error(), ": "+advised.try), advised.try, !errors.Is(err, ErrUnavailable)}
 	default:
-		f = Finding{check, otherwise, err.Error(), advice}
+		f = Finding{check, otherwise, err.Error(), advice, false}
 	}
 	p.findings = append(p.findings, f)
 	return err == nil
@@ -199,7 +202,7 @@ func (p *probe) conditions(ctx context.Context) bool {
 	defer cancel()
 	_, err := p.store.Put(ctx, p.object("b.ts", "first"), object.Condition{Absent: true})
 	if errors.Is(err, errors.ErrUnsupported) {
-		p.findings = append(p.findings, Finding{"create with If-None-Match", Failed, err.Error(), adviceIf})
+		p.findings = append(p.findings, Finding{"create with If-None-Match", Failed, err.Error(), adviceIf, false})
 		return false
 	}
 	p.found("create with If-None-Match", err, Limited, adviceIf)

@@ -247,6 +247,7 @@ var codes = map[string]failure{
 	"TokenRefreshRequired":       outdated,
 	"InvalidToken":               outdated,
 	"InvalidAccessKeyId":         outdated.advising("the store does not know this access key: check the credentials, and that the endpoint is theirs"),
+	"XAdminUserNotFound":         outdated.advising("the store does not know this access key: check the credentials, and that the endpoint is theirs"), // versitygw's, with a 404
 	"SignatureDoesNotMatch":      denied.advising("the secret key is not that of this access key: check the credentials"),
 	"RequestTimeTooSkewed":       outdated,
 	"RequestExpired":             outdated,

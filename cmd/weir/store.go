@@ -1,13 +1,16 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"text/tabwriter"
 	"time"
 
@@ -58,24 +61,72 @@ func (c *storeCheckCmd) base() string {
 	return ""
 }
 
-// probing has a bucket probed while a worker begins, and logs what it lacks.
+// storeTold is how long a bucket may take for its first answer before the log
+// says that it is waited for, and storeAgain the time between two such lines.
+const (
+	storeTold  = 1500 * time.Millisecond
+	storeAgain = 10 * time.Second
+)
+
+// awaitStore waits until a bucket answers, and tells that it does.
+func awaitStore(ctx context.Context, store storage.Store, log *slog.Logger) {
+	answered := make(chan struct{})
+	var last atomic.Value
+	go func() {
+		defer close(answered)
+		for ctx.Err() == nil {
+			short, cancel := context.WithTimeout(ctx, storeAgain)
+			_, err := store.Stat(short, "weir-ready")
+			cancel()
+			if !errors.Is(err, storage.ErrUnavailable) && !errors.Is(err, context.DeadlineExceeded) {
+				return
+			}
+			last.Store(err.Error())
+		}
+	}()
+	began := time.Now()
+	for next := storeTold; ; next = storeAgain {
+		select {
+		case <-answered:
+			return
+		case <-time.After(next):
+			why, _ := last.Load().(string)
+			log.Warn("waiting for the store, trying again", "err", cmp.Or(why, "no answer yet"), "for", time.Since(began).Round(time.Second).String())
+		}
+	}
+}
+
+// probing has a bucket probed while a worker begins, and logs what it lacks. A
+// bucket that takes nothing, and never will, ends the worker.
 func probing(store storage.Store, log *slog.Logger, run func(context.Context) error) func(context.Context) error {
 	if _, ok := store.(*storage.S3); !ok {
 		return run
 	}
 	return func(ctx context.Context) error {
-		begin, cancel := context.WithCancel(ctx)
+		begin, end := context.WithCancelCause(ctx)
 		var probe sync.WaitGroup
 		probe.Go(func() {
-			for _, f := range storage.Probe(begin, store, storage.ProbeConfig{}) {
-				if f.Level != storage.Passed && begin.Err() == nil {
-					log.Warn("the store is not all it should be", "check", f.Check, "level", f.Level, "detail", f.Detail, "advice", f.Advice)
+			if awaitStore(begin, store, log); begin.Err() != nil {
+				return
+			}
+			for i, f := range storage.Probe(begin, store, storage.ProbeConfig{}) {
+				if f.Level == storage.Passed || begin.Err() != nil {
+					continue
 				}
+				if i == 0 && f.Hopeless {
+					end(fmt.Errorf("use the store: %s: %s (%s)", f.Check, f.Detail, f.Advice))
+					return
+				}
+				log.Warn("the store is not all it should be", "check", f.Check, "level", f.Level, "detail", f.Detail, "advice", f.Advice)
 			}
 		})
 		defer probe.Wait()
-		defer cancel()
-		return run(ctx)
+		defer end(nil)
+		err := run(begin)
+		if cause := context.Cause(begin); ctx.Err() == nil && cause != nil {
+			return cause
+		}
+		return err
 	}
 }
 
