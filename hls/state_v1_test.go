@@ -11,7 +11,10 @@ import (
 	"time"
 
 	"weir/internal/synthetic"
+	"weir/media/aac"
 	"weir/media/framelog"
+	"weir/remux/flv"
+	"weir/remux/mpegts"
 )
 
 // oldCut is what the last release of State version 1 (commit 126162e) made of
@@ -162,5 +165,72 @@ func TestVersion2(t *testing.T) {
 		if bytes.Contains(blob, []byte(v1+":")) {
 			t.Errorf("the State has version 1's %s: %s", v1, blob)
 		}
+	}
+}
+
+// What MuxerVersion 2 does for players, a broadcast that began before it does
+// without: no silence, no pictures again, no date that moves. One that begins now
+// has all of that from its first segment on.
+func TestVersion1HasNoNewRules(t *testing.T) {
+	s := synthetic.New(20)
+	s.FPS, s.PictureLen, s.Mute, s.Freeze = 10, 60, synthetic.Span{From: 4, To: 9}, synthetic.Span{From: 11, To: 16}
+	rec := synthetic.Record(t, s)
+	frames := func(version int) (sounds, pictures int) {
+		c := newCutter(t, twoSeconds)
+		if version == 1 {
+			state := newState(twoSeconds, TS)
+			state.Version, state.Muxer = 1, 1
+			parsed, err := ParseState(state.Encode())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c, err = Restore(parsed); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var out output
+		log := aged{rec.Batches, make([]bool, len(rec.Batches))}
+		for _, b := range rec.Batches {
+			out.take(c.Push(b)...)
+			log.recall(c)
+		}
+		if got := c.State(); got.Version != version || got.Muxer != version {
+			t.Fatalf("version %d has become %d, by the rules of %d", version, got.Version, got.Muxer)
+		}
+		for _, body := range out.bodies {
+			for e := range mpegts.Demux(body) {
+				switch {
+				case e.Type != mpegts.EventPES:
+				case e.PES.Type == mpegts.StreamH264:
+					pictures++
+				default:
+					for data := e.PES.Data; len(data) > 0; sounds++ {
+						f, err := aac.ParseADTS(data)
+						if err != nil {
+							t.Fatal(err)
+						}
+						data = data[f.FrameSize:]
+					}
+				}
+			}
+		}
+		return sounds, pictures
+	}
+	sent := [2]int{}
+	for _, tag := range s.Tags() {
+		switch {
+		case flv.IsSequenceHeader(tag):
+		case tag.Type == flv.TagAudio:
+			sent[0]++
+		default:
+			sent[1]++
+		}
+	}
+	sounds, pictures := frames(1)
+	if sounds != sent[0] || pictures != sent[1] {
+		t.Errorf("by the rules of before: %d sounds and %d pictures, want the %d and %d that were sent", sounds, pictures, sent[0], sent[1])
+	}
+	if more, again := frames(2); more < sounds+5*40 || again <= pictures {
+		t.Errorf("by those of now: %d sounds and %d pictures, want more than %d and %d", more, again, sounds, pictures)
 	}
 }

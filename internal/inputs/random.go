@@ -5,7 +5,6 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"weir/internal/synthetic"
 	"weir/media"
 	"weir/remux/flv"
 )
@@ -26,7 +25,8 @@ func (e Event) String() string {
 
 // Draw draws an event at at, of long at most: one of every kind that an encoder
 // goes on after.
-func Draw(rng *rand.Rand, at, most time.Duration) Event {
+// headers are the sequence headers in force.
+func Draw(rng *rand.Rand, at, most time.Duration, headers ...Tag) Event {
 	long := time.Duration(rng.Int64N(int64(most))) + 100*time.Millisecond
 	to := at + long
 	which, name := Of(media.Video), "pictures"
@@ -70,7 +70,7 @@ func Draw(rng *rand.Rand, at, most time.Duration) Event {
 			return in.After(EmptyUnits(pictures.Between(at, to)), Behind(pictures.Between(at, to), 3))
 		}
 	case 10:
-		e.Name, e.Fault = "headers again and again", Inserted(again(at, to)...)
+		e.Name, e.Fault = "headers again and again", Inserted(again(headers, at, to)...)
 	case 11:
 		e.Name, e.Fault = "data of which nobody knows", Inserted(Junk(at, to)...)
 	case 12:
@@ -83,9 +83,12 @@ func Draw(rng *rand.Rand, at, most time.Duration) Event {
 }
 
 // again repeats the sequence headers five times a second.
-func again(from, to time.Duration) (all []Tag) {
+func again(headers []Tag, from, to time.Duration) (all []Tag) {
 	for at := from; at < to; at += 200 * time.Millisecond {
-		all = append(all, VideoHeader(synthetic.AVC720, at), AudioHeader(Stereo48, at))
+		for _, h := range headers {
+			h.At, h.Shown, h.Timestamp = at, at, millis(at)
+			all = append(all, h)
+		}
 	}
 	return all
 }

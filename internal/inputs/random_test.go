@@ -27,7 +27,7 @@ func TestAnyInput(t *testing.T) {
 			if at > 50*second {
 				break
 			}
-			e := Draw(rng, at, 6*second)
+			e := Draw(rng, at, 6*second, in[0], in[1])
 			events, in, at = append(events, e), e.Fault(in), at+e.Long
 		}
 		sound := torture(t, in, events)
