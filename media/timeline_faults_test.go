@@ -511,7 +511,7 @@ func TestAnyFaults(t *testing.T) {
 		}
 		out := play(t, all, c.interval, 0, nil)
 		// Each jump that is too small to be seen moves a track by what nobody sees.
-		if w := worst(shifts(out, 0)); math.Abs(w) > 600+unseen {
+		if w := worst(shifts(out, 0)); math.Abs(w) > 300+unseen {
 			t.Fatalf("pictures are %.0f ms off the sound they came with", w)
 		}
 		if least, _ := steps(out, Audio); least < 18 {

@@ -232,6 +232,16 @@ func FuzzTimeline(f *testing.F) {
 			if err := json.Unmarshal(blob, &restored); err != nil {
 				t.Fatal(err)
 			}
+			if i%7 == 3 && tl.Audio.Seen { // silence fills a pause, pictures are shown again
+				at := tl.PlaceSilence(last[Video], 1024, 48000)
+				if at <= last[Audio] {
+					t.Fatalf("silence at %d behind sound at %d", at, last[Audio])
+				}
+				last[Audio] = at
+				tl.Video.Floor = max(tl.Video.Floor, tl.Video.Out+int64(i))
+				restored = tl
+			}
+			_ = tl.Missed(s)
 			ahead := all[i+1 : min(len(all), i+1+i%5)]
 			dts, pts := tl.Place(s, ahead)
 			if d, _ := restored.Place(s, ahead); d != dts || restored != tl {

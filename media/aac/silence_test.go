@@ -209,3 +209,36 @@ func ffmpeg(t *testing.T, args ...string) []byte {
 	}
 	return out
 }
+
+// FuzzSilence: whatever configuration is taken, its silence is a raw_data_block that
+// ends as it should, is short, and is a frame that ADTS has a form for if the
+// configuration has one.
+func FuzzSilence(f *testing.F) {
+	for _, asc := range []string{"1208", "1210", "11b8", "2b118800", "118004c844002000c40d4c61766335392e33372e31303056e500", "11e8", "b98c00"} {
+		f.Add(unhex(asc))
+	}
+	f.Fuzz(func(t *testing.T, asc []byte) {
+		c, err := aac.ParseConfig(asc)
+		if err != nil {
+			return
+		}
+		frame, err := c.AppendSilence([]byte{0xaa})
+		switch {
+		case err != nil && (!errors.Is(err, aac.ErrADTS) || len(frame) != 1):
+			t.Fatalf("%x: %x, %v", asc, frame, err)
+		case err != nil:
+			return
+		case frame[0] != 0xaa || len(frame) < 4 || len(frame) > 1+512:
+			t.Fatalf("%x: silence of %d bytes", asc, len(frame)-1)
+		}
+		// id_syn_ele ID_END, and zeros up to the byte's end.
+		last := frame[len(frame)-1]
+		tail := uint16(frame[len(frame)-2])<<8 | uint16(last)
+		for tail&1 == 0 && tail != 0 {
+			tail >>= 1
+		}
+		if tail&7 != 7 {
+			t.Fatalf("%x: silence %x has no end", asc, frame[1:])
+		}
+	})
+}
