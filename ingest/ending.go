@@ -100,7 +100,8 @@ func (s *Session) End(life context.Context, why Ending) {
 	m.sessions.Dec()
 	m.ended.WithLabelValues(why.Reason).Inc()
 	m.lost.Add(float64(lost))
-	if err != nil && !errors.Is(err, ErrFenced) || lost > 0 && flush == 0 {
+	// That the stream is another's is no fault of the log's.
+	if err != nil && !errors.Is(err, ErrFenced) && !errors.Is(err, ErrBusy) || lost > 0 && flush == 0 {
 		s.logger.Error("the frame log did not take a session's end", "lost_bytes", lost, "err", err)
 	}
 	m.drop(media.DropStream, why.NoPublish)
