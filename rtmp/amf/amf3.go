@@ -351,6 +351,10 @@ func (d *decoder) amf3Numbers(marker uint8, count uint32) (Value, error) {
 	if uint64(count)*uint64(size) > uint64(len(d.p)-d.off) {
 		return nil, d.short(section)
 	}
+	if err := d.enter(section); err != nil {
+		return nil, err
+	}
+	defer d.leave()
 	vs := make(StrictArray, 0, count)
 	for range count {
 		b, err := d.take(size, section)

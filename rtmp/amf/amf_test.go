@@ -122,6 +122,7 @@ var broken = []struct {
 	{"AMF3 externalizable object of a class unknown", "\x11\x0a\x07\x03C", "AMF3 3.12"},
 	{"AMF3 array of 2^28 values", "\x11\x09\xff\xff\xff\xff\x01\x01", "AMF3 3.11"},
 	{"AMF3 object of 2^25 members", "\x11\x0a\xff\xff\xff\xf3\x01", "AMF3 1.3.1"},
+	{"AMF3 nested too deep by a vector", "\x11" + strings.Repeat("\x09\x03\x01", MaxDepth) + "\x0d\x01\x00", "AMF3 3.15"},
 	{"AMF3 nested too deep by a reference", "\x11\x09\x05\x01" + strings.Repeat("\x09\x03\x01", 9) + "\x01" + strings.Repeat("\x09\x03\x01", MaxDepth-5) + "\x09\x02", "AMF3 2.2"},
 	{"AMF3 nested too deep", "\x11" + strings.Repeat("\x09\x03\x01", MaxDepth+1) + "\x01", "AMF3 3.11"},
 	{
