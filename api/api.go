@@ -172,6 +172,10 @@ func openAPI(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write(openAPIText) // the reader may have left
 }
 
+// httpsPort is what an RTMPS URL means that names none: encoders take that of
+// HTTPS.
+const httpsPort = 443
+
 // Publish tells where encoders publish. The zero Publish shows nothing.
 type Publish struct {
 	// URL is the RTMP server and application as an encoder is to be given it,
@@ -179,6 +183,8 @@ type Publish struct {
 	// that the request was sent to.
 	URL  string
 	Port int
+	// Secure: the port is one of TLS.
+	Secure bool
 	// Open says that anyone may publish under any name: the page shows a name
 	// where it otherwise asks for the stream key.
 	Open bool
@@ -213,7 +219,11 @@ func (p Publish) url(host string) string {
 		return p.URL
 	}
 	name := (&url.URL{Host: host}).Hostname() // without port and brackets
-	return "rtmp://" + URLHost(net.JoinHostPort(name, strconv.Itoa(p.Port)), RTMPPort) + "/live"
+	scheme, standard := "rtmp://", RTMPPort
+	if p.Secure {
+		scheme, standard = "rtmps://", httpsPort
+	}
+	return scheme + URLHost(net.JoinHostPort(name, strconv.Itoa(p.Port)), standard) + "/live"
 }
 
 func writeJSON(w http.ResponseWriter, v any) {

@@ -249,6 +249,8 @@ func TestServerJSON(t *testing.T) {
 		{"no ingest here", Publish{}, "localhost:8080", `{"version":"1.0","operator":true}`},
 		{"the usual port", Publish{Port: 1935, Open: true}, "localhost:8080", `{"version":"1.0","publish":{"url":"rtmp://localhost/live","open":true},"operator":true}`},
 		{"another port", Publish{Port: 19350}, "weir.example", `{"version":"1.0","publish":{"url":"rtmp://weir.example:19350/live","open":false},"operator":true}`},
+		{"by TLS", Publish{Port: 443, Secure: true}, "weir.example", `{"version":"1.0","publish":{"url":"rtmps://weir.example/live","open":false},"operator":true}`},
+		{"by TLS, another port", Publish{Port: 1936, Secure: true}, "weir.example", `{"version":"1.0","publish":{"url":"rtmps://weir.example:1936/live","open":false},"operator":true}`},
 		{"IPv6", Publish{Port: 1935}, "[::1]:8080", `{"version":"1.0","publish":{"url":"rtmp://[::1]/live","open":false},"operator":true}`},
 		{"IPv6, another port", Publish{Port: 1936}, "[::1]", `{"version":"1.0","publish":{"url":"rtmp://[::1]:1936/live","open":false},"operator":true}`},
 		{"told", Publish{URL: "rtmps://in.example/app", Port: 1935}, "localhost", `{"version":"1.0","publish":{"url":"rtmps://in.example/app","open":false},"operator":true}`},

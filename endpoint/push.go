@@ -3,6 +3,7 @@ package endpoint
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -40,18 +41,19 @@ var ErrPublishURL = errors.New("bad publish URL")
 // target is a publish URL taken apart.
 type target struct {
 	address, app, tcURL, name string
-	encrypted                 bool
+	encrypted                 bool   // by RTMPE
+	secure                    string // by TLS, and the host that the certificate is to name
 }
 
-// parseTarget takes apart rtmp://host[:port]/app/name[?query], or rtmpe://. The
-// app may have several parts. No error repeats the URL.
+// parseTarget takes apart rtmp://host[:port]/app/name[?query], or rtmpe:// or
+// rtmps://. The app may have several parts. No error repeats the URL.
 func parseTarget(raw string) (target, error) {
 	u, err := url.Parse(raw)
 	switch {
 	case err != nil:
 		return target{}, fmt.Errorf("%w: it cannot be parsed", ErrPublishURL)
-	case u.Scheme != "rtmp" && u.Scheme != "rtmpe":
-		return target{}, fmt.Errorf("%w: the scheme is neither rtmp nor rtmpe", ErrPublishURL)
+	case u.Scheme != "rtmp" && u.Scheme != "rtmpe" && u.Scheme != "rtmps":
+		return target{}, fmt.Errorf("%w: the scheme is none of rtmp, rtmps, rtmpe", ErrPublishURL)
 	case u.Hostname() == "":
 		return target{}, fmt.Errorf("%w: it names no host", ErrPublishURL)
 	}
@@ -61,8 +63,15 @@ func parseTarget(raw string) (target, error) {
 		return target{}, fmt.Errorf("%w: want rtmp://host/app/name", ErrPublishURL)
 	}
 	t := target{address: u.Host, app: path[:cut], name: path[cut+1:]}
+	if u.Scheme == "rtmps" {
+		t.secure = u.Hostname()
+	}
 	if u.Port() == "" {
-		t.address = net.JoinHostPort(u.Hostname(), "1935")
+		port := "1935"
+		if t.secure != "" {
+			port = "443"
+		}
+		t.address = net.JoinHostPort(u.Hostname(), port)
 	}
 	if u.RawQuery != "" {
 		t.name += "?" + u.RawQuery
@@ -73,14 +82,20 @@ func parseTarget(raw string) (target, error) {
 }
 
 // Dial connects to rtmp://host[:port]/app/name, or rtmpe:// for a connection
-// that is encrypted by RTMPE, and publishes. It returns when
+// that is encrypted by RTMPE, or rtmps:// for TLS, and publishes. It returns when
 // the server has accepted; a refusal is a *rtmp.RefusedError.
 func Dial(ctx context.Context, rawURL string) (*Push, error) {
 	t, err := parseTarget(rawURL)
 	if err != nil {
 		return nil, fmt.Errorf("dial: %w", err)
 	}
-	nc, err := new(net.Dialer).DialContext(ctx, "tcp", t.address)
+	var dialer interface {
+		DialContext(ctx context.Context, network, address string) (net.Conn, error)
+	} = new(net.Dialer)
+	if t.secure != "" {
+		dialer = &tls.Dialer{Config: &tls.Config{ServerName: t.secure, MinVersion: tls.VersionTLS12}}
+	}
+	nc, err := dialer.DialContext(ctx, "tcp", t.address)
 	if err != nil {
 		return nil, fmt.Errorf("dial: %w", err)
 	}

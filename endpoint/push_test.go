@@ -18,13 +18,14 @@ func TestParseTarget(t *testing.T) {
 		want target
 		err  string
 	}{
-		{"rtmp://localhost/live/alice", target{"localhost:1935", "live", "rtmp://localhost/live", "alice", false}, ""},
-		{"rtmp://[::1]:1936/live/alice", target{"[::1]:1936", "live", "rtmp://[::1]:1936/live", "alice", false}, ""},
-		{"rtmp://[::1]/live/alice", target{"[::1]:1935", "live", "rtmp://[::1]/live", "alice", false}, ""},
-		{"rtmp://h/a/b/key?sign=1%202&x", target{"h:1935", "a/b", "rtmp://h/a/b", "key?sign=1%202&x", false}, ""},
-		{"rtmpe://h/live/alice", target{"h:1935", "live", "rtmpe://h/live", "alice", true}, ""},
+		{"rtmp://localhost/live/alice", target{"localhost:1935", "live", "rtmp://localhost/live", "alice", false, ""}, ""},
+		{"rtmp://[::1]:1936/live/alice", target{"[::1]:1936", "live", "rtmp://[::1]:1936/live", "alice", false, ""}, ""},
+		{"rtmp://[::1]/live/alice", target{"[::1]:1935", "live", "rtmp://[::1]/live", "alice", false, ""}, ""},
+		{"rtmp://h/a/b/key?sign=1%202&x", target{"h:1935", "a/b", "rtmp://h/a/b", "key?sign=1%202&x", false, ""}, ""},
+		{"rtmpe://h/live/alice", target{"h:1935", "live", "rtmpe://h/live", "alice", true, ""}, ""},
 		{"http://h/live/alice", target{}, "scheme"},
-		{"rtmps://h/live/alice", target{}, "scheme"},
+		{"rtmps://h/live/alice", target{"h:443", "live", "rtmps://h/live", "alice", false, "h"}, ""},
+		{"rtmps://h:1936/live/alice", target{"h:1936", "live", "rtmps://h:1936/live", "alice", false, "h"}, ""},
 		{"rtmp:///live/alice", target{}, "no host"},
 		{"rtmp://h/alice", target{}, "app/name"},
 		{"rtmp://h/live/", target{}, "app/name"},

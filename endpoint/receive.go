@@ -2,6 +2,7 @@ package endpoint
 
 import (
 	"context"
+	"crypto/tls"
 	"log/slog"
 	"slices"
 	"time"
@@ -181,8 +182,11 @@ func (c *conn) publish(life context.Context, ev *rtmp.Event) *ending {
 // transport is how the peer came.
 func (c *conn) transport() string {
 	name := "rtmp"
-	if t, ok := c.nc.(interface{ Transport() string }); ok {
+	switch t := c.nc.(type) {
+	case interface{ Transport() string }:
 		name = t.Transport()
+	case *tls.Conn:
+		name = "rtmps"
 	}
 	if c.rtmp.Encrypted() {
 		name += "e"

@@ -31,8 +31,8 @@ import (
 type cli struct {
 	Log logFlags `embed:"" prefix:"log-"`
 
-	Serve   serveCmd   `cmd:"" set:"admin_absent=A socket under --data is there besides." set:"nats_absent=Absent: an embedded server under --data." set:"store_absent=Absent: under --data." help:"Run everything in one process: RTMP in, HLS out."`
-	Demo    demoCmd    `cmd:"" set:"admin_absent=A socket under --data is there besides." set:"nats_absent=Absent: an embedded server under --data." set:"store_absent=Absent: under --data." help:"Run serve, and publish a bundled clip to it."`
+	Serve   serveCmd   `cmd:"" set:"admin_absent=A socket under --data is there besides." set:"nats_absent=Absent: an embedded server under --data." set:"store_absent=Absent: under --data." set:"keys_absent= Absent: keys in --data." help:"Run everything in one process: RTMP in, HLS out."`
+	Demo    demoCmd    `cmd:"" set:"admin_absent=A socket under --data is there besides." set:"nats_absent=Absent: an embedded server under --data." set:"store_absent=Absent: under --data." set:"keys_absent= Absent: keys in --data." help:"Run serve, and publish a bundled clip to it."`
 	Ingest  ingestCmd  `cmd:"" set:"ops_http=${ingest_http}" help:"Run one ingest: encoders come in, batches go to the log."`
 	Segment segmentCmd `cmd:"" set:"ops_http=${segment_http}" help:"Run one segmenter: batches come in, objects go to the store."`
 	Origin  originCmd  `cmd:"" help:"Run one origin: objects over HTTP, the page, the API."`
@@ -67,11 +67,13 @@ type serveFlags struct {
 	segmentFlags
 	natsFlags
 	storeFlags
+	tlsFlags
 }
 
 // ingestCmd runs one ingest.
 type ingestCmd struct {
 	rtmpFlags
+	tlsFlags
 	natsFlags
 	opsFlags `embed:""`
 }
@@ -89,6 +91,7 @@ type segmentCmd struct {
 // originCmd runs one origin.
 type originCmd struct {
 	httpFlags
+	tlsFlags
 	natsFlags
 	storeFlags
 	Segment time.Duration `help:"Duration of segments, for cache times." default:"${segment}"`
@@ -244,10 +247,9 @@ type storeFlags struct {
 // rtmpFlags say how encoders come in.
 type rtmpFlags struct {
 	RTMP            string        `name:"rtmp" help:"Where encoders connect. The default is this machine only; :1935 opens it to the world, and needs --publish-auth." default:"${rtmp}" placeholder:"ADDR"`
+	RTMPS           string        `name:"rtmps" help:"The same over TLS, as in :443 or :1936. Needs --tls-cert and --tls-key. Absent: nowhere." placeholder:"ADDR"`
 	RTMPT           string        `name:"rtmpt" help:"Where encoders connect that reach only HTTP: RTMP in POST requests, as in :80. Absent: nowhere." placeholder:"ADDR"`
-	RTMPTS          string        `name:"rtmpts" help:"The same over TLS, as in :443. Needs --tls-cert and --tls-key." placeholder:"ADDR"`
-	TLSCert         string        `name:"tls-cert" help:"PEM file with the certificate for --rtmpts, and those between it and the authority." placeholder:"FILE"`
-	TLSKey          string        `name:"tls-key" help:"PEM file with its key." placeholder:"FILE"`
+	RTMPTS          string        `name:"rtmpts" help:"RTMP in POST requests over TLS, as in :443. Needs --tls-cert and --tls-key. Absent: nowhere." placeholder:"ADDR"`
 	Batch           time.Duration `help:"How long frames wait to be sent to the log together." default:"${batch}"`
 	PublishConflict string        `help:"When a live stream is published again: takeover (the newcomer gets it; encoders that take it from each other again and again have to wait, see docs/limits.md) or reject (it is refused while the one that is there is)." enum:"takeover,reject" default:"takeover"`
 	ReconnectWindow time.Duration `help:"How long a broadcast waits for its encoder to come back." default:"${reconnect_window}"`
@@ -263,10 +265,17 @@ type rtmpFlags struct {
 	authFlags
 }
 
+// tlsFlags say how connections are secured, and through which proxies they come.
+type tlsFlags struct {
+	TLSCert       []string `name:"tls-cert" help:"PEM file with the certificate of what listens by TLS, and those between it and the authority; several with commas between, of which who connects gets the one for the host that it names. Read anew when it changes." placeholder:"FILE"`
+	TLSKey        []string `name:"tls-key" help:"PEM file with its key, or theirs." placeholder:"FILE"`
+	ProxyProtocol []string `help:"Networks of load balancers that say who connects (PROXY protocol, 1 or 2), to all listeners of encoders and viewers: they must. As in 10.0.0.0/8, several with commas between." placeholder:"CIDR"`
+}
+
 // authFlags say who may publish.
 type authFlags struct {
 	PublishAuth    string        `help:"Who may publish: open (anyone, under any name), keys (who has a stream key: weir key), webhook (whom --auth-url lets in), nginx (likewise, asked as nginx-rtmp does), jwt (who has a signed token). Absent: open, on this machine only. See docs/auth.md." enum:",open,keys,webhook,nginx,jwt" default:"" placeholder:"MODE"`
-	Keys           string        `help:"Where stream keys are kept: a file, which is watched, or nats, for all ingests. Absent: keys in --data." placeholder:"FILE|nats"`
+	Keys           string        `help:"Where stream keys are kept: a file, which is watched, or nats, for all ingests.${keys_absent}" placeholder:"FILE|nats"`
 	AuthURL        string        `name:"auth-url" help:"Whom webhook and nginx ask, by POST." placeholder:"URL"`
 	AuthSecret     string        `help:"What signs the questions of webhook (Standard Webhooks). Others see a flag: better is --auth-secret-file, or the variable." placeholder:"SECRET"`
 	AuthSecretFile string        `help:"File with it." placeholder:"FILE"`
@@ -292,6 +301,7 @@ type segmentFlags struct {
 // httpFlags say how viewers come in.
 type httpFlags struct {
 	HTTP            string  `name:"http" help:"Where viewers connect." default:"${http}" placeholder:"ADDR"`
+	HTTPS           string  `name:"https" help:"Where viewers connect by TLS, as in :443. Needs --tls-cert and --tls-key. Absent: nowhere." placeholder:"ADDR"`
 	HTTPConnections int     `name:"http-connections" help:"Most connections of viewers at once; each takes about 20 kB." default:"${http_connections}"`
 	HTTPPerAddress  int     `name:"http-connections-per-address" help:"Most of them from one address, or IPv6 /64 network. Absent: as many; a proxy has those of all its viewers." placeholder:"N"`
 	BaseURL         baseURL `name:"base-url" help:"This server as viewers see it, behind a proxy or a CDN." placeholder:"URL"`
@@ -335,7 +345,7 @@ func defaults() kong.Vars {
 		"upload_ahead": byteSize(segmenter.DefaultAheadBytes).String(), "upload_requests": strconv.Itoa(segmenter.DefaultAheadRequests),
 		// What is said of flags that several verbs share, where it differs.
 		"nats_absent": "This stage shares them with the others, and needs them.", "store_absent": "This stage shares it with the others, and needs it.",
-		"admin_absent": "Absent: nowhere.",
+		"admin_absent": "Absent: nowhere.", "keys_absent": "",
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 
 // stages are the listeners, and the watch over broadcasts whose encoder or node
 // has gone. Where own is not nil, it lets in who else need not be asked about.
-func (f *rtmpFlags) stages(ctx context.Context, b *bus.Bus, own *ownKey, refused *endpoint.Refusals, metrics prometheus.Registerer, log *slog.Logger) ([]stage, error) {
+func (f *rtmpFlags) stages(ctx context.Context, b *bus.Bus, own *ownKey, way *entrance, refused *endpoint.Refusals, metrics prometheus.Registerer, log *slog.Logger) ([]stage, error) {
 	who, asking, err := f.authFlags.open(ctx, b, log)
 	if err != nil {
 		return nil, err
@@ -34,7 +34,7 @@ func (f *rtmpFlags) stages(ctx context.Context, b *bus.Bus, own *ownKey, refused
 		Publisher: publisher{p}, Auth: who, Logger: log, Metrics: endpoint.NewMetrics(metrics), Refusals: refused,
 		MaxMessage: int(f.MaxMessage), MaxConnections: f.MaxConnections, MaxPerAddress: f.MaxPerAddress, MaxPublishes: f.MaxPublishes, Drain: f.Drain,
 	})
-	listen, err := f.listen(ctx, s)
+	listen, err := f.listen(ctx, s, way)
 	if err != nil {
 		return nil, err
 	}
@@ -51,17 +51,22 @@ func (c *ingestCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if err := c.rtmpFlags.checkAuth(""); err != nil {
 		return err
 	}
+	way, watch, err := c.tlsFlags.open(log)
+	if err != nil {
+		return err
+	}
 	metrics, nats, refused := newMetrics(), new(late), new(endpoint.Refusals)
+	registerCertificates(metrics, way.certificates)
 	ops, err := c.opsFlags.stage(ctx, nats, nil, refusals(refused), metrics, log)
 	if err != nil {
 		return err
 	}
 	work := c.natsFlags.work("ingest", "", nats, log, func(ctx context.Context, b *bus.Bus) ([]stage, error) {
-		stages, err := c.stages(ctx, b, nil, refused, metrics, log)
+		stages, err := c.stages(ctx, b, nil, way, refused, metrics, log)
 		if err == nil {
 			log.Info("ingest is ready", "rtmp", c.RTMP, "node", b.Node())
 		}
 		return stages, err
 	})
-	return runStages(ctx, []stage{work, ops})
+	return runStages(ctx, []stage{work, ops, watch})
 }

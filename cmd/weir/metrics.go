@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"weir/bus"
+	"weir/endpoint"
 	"weir/storage"
 )
 
@@ -64,6 +65,17 @@ func registerWorker(r prometheus.Registerer, w *bus.Worker) {
 	counter("claims_total", "Broadcasts claimed.", func(s bus.WorkerStats) uint64 { return s.Claims })
 	counter("takeovers_total", "Broadcasts claimed from a dead or stuck worker.", func(s bus.WorkerStats) uint64 { return s.Takeovers })
 	counter("lost_claims_total", "Broadcasts lost to another worker.", func(s bus.WorkerStats) uint64 { return s.Lost })
+}
+
+// registerCertificates exports when TLS will fail, where there is any; c may be
+// nil.
+func registerCertificates(r prometheus.Registerer, c *endpoint.Certificates) {
+	if c == nil {
+		return
+	}
+	r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "weir_tls_certificate_expiry_timestamp_seconds", Help: "When the first of the certificates expires, in Unix time.",
+	}, func() float64 { return float64(c.Expires().Unix()) }))
 }
 
 func registerDisk(r prometheus.Registerer, d *storage.Disk) {

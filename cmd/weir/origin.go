@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"strconv"
 	"time"
 
@@ -25,14 +27,19 @@ func (c *originCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if err := c.natsFlags.check(""); err != nil {
 		return err
 	}
+	way, watch, err := c.tlsFlags.open(log)
+	if err != nil {
+		return err
+	}
 	metrics, nats := newMetrics(), new(late)
 	registerStore(metrics, store)
-	stages, err := c.httpFlags.stages(ctx, viewing{nats: nats, parts: parts(nats, store, true), store: store, segment: c.Segment}, metrics, log)
+	registerCertificates(metrics, way.certificates)
+	stages, err := c.httpFlags.stages(ctx, viewing{nats: nats, parts: parts(nats, store, true), store: store, segment: c.Segment}, way, metrics, log)
 	if err != nil {
 		return err
 	}
 	log.Info("origin is ready", "http", c.HTTP)
-	return runStages(ctx, append(stages, c.natsFlags.work("bus", "", nats, log, func(context.Context, *bus.Bus) ([]stage, error) {
+	return runStages(ctx, append(stages, watch, c.natsFlags.work("bus", "", nats, log, func(context.Context, *bus.Bus) ([]stage, error) {
 		return []stage{{"bus", func(ctx context.Context) error { <-ctx.Done(); return nil }}}, nil
 	})))
 }
@@ -52,8 +59,25 @@ func (f *httpFlags) limits() origin.Limits {
 	return origin.Limits{Connections: f.HTTPConnections, PerAddress: f.HTTPPerAddress}
 }
 
+// viewers are the listeners that viewers come to.
+func (f *httpFlags) viewers(ctx context.Context, h http.Handler, way *entrance, log *slog.Logger) (stages []stage, err error) {
+	for _, l := range []listener{{flag: "--http", address: f.HTTP}, {flag: "--https", address: f.HTTPS, tls: true}} {
+		if l.address == "" {
+			continue
+		}
+		ln, err := way.listen(ctx, l.address, l.tls)
+		if err != nil {
+			return nil, fmt.Errorf("listen for HTTP: %w (choose another address with %s)", err, l.flag)
+		}
+		stages = append(stages, stage{"http", func(ctx context.Context) error {
+			return origin.Serve(ctx, ln, h, f.limits(), httpDrain, log)
+		}})
+	}
+	return stages, nil
+}
+
 // stages are the listener of viewers, and that of operators.
-func (f *httpFlags) stages(ctx context.Context, v viewing, metrics *prometheus.Registry, log *slog.Logger) ([]stage, error) {
+func (f *httpFlags) stages(ctx context.Context, v viewing, way *entrance, metrics *prometheus.Registry, log *slog.Logger) ([]stage, error) {
 	token, err := f.token()
 	if err != nil {
 		return nil, err
@@ -64,11 +88,10 @@ func (f *httpFlags) stages(ctx context.Context, v viewing, metrics *prometheus.R
 		Publish: v.publish, Version: version, Log: log,
 	}
 	view := origin.Config{Objects: v.store, API: api.New(ask), Registerer: metrics, Log: log, Segment: v.segment, BaseURL: f.BaseURL.url}
-	viewers, err := httpStage(ctx, "--http", f.HTTP, origin.New(view), f.limits(), log)
+	stages, err := f.viewers(ctx, origin.New(view), way, log)
 	if err != nil {
 		return nil, err
 	}
-	stages := []stage{viewers}
 	view.Registerer = nil // what operators watch is counted nowhere
 	operators := func(address string) error {
 		ask.Access = api.Access{Token: token, Own: api.IsSocket(address)}

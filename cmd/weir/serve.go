@@ -35,6 +35,10 @@ func (c *serveFlags) run(ctx context.Context, own *ownKey, log *slog.Logger, mor
 	if err := c.rtmpFlags.checkAuth(c.Data); err != nil {
 		return err
 	}
+	way, watch, err := c.tlsFlags.open(log)
+	if err != nil {
+		return err
+	}
 	c.Store = c.Keep.Tag(c.Store)
 	store, err := c.storeFlags.open(ctx, c.Data)
 	if err != nil {
@@ -54,10 +58,11 @@ func (c *serveFlags) run(ctx context.Context, own *ownKey, log *slog.Logger, mor
 	}
 	metrics, nats, refused := newMetrics(), new(late), new(endpoint.Refusals)
 	registerDisk(metrics, room)
+	registerCertificates(metrics, way.certificates)
 	registerStore(metrics, store)
 	view := viewing{nats: nats, parts: parts(nats, store, false), store: store, segment: c.Segment,
-		publish: api.Publish{Port: port(c.RTMP), Open: c.anyone()}, data: c.Data, refused: refusals(refused)}
-	web, err := c.httpFlags.stages(ctx, view, metrics, log)
+		publish: c.rtmpFlags.publish(), data: c.Data, refused: refusals(refused)}
+	web, err := c.httpFlags.stages(ctx, view, way, metrics, log)
 	if err != nil {
 		return err
 	}
@@ -65,7 +70,7 @@ func (c *serveFlags) run(ctx context.Context, own *ownKey, log *slog.Logger, mor
 		if c.NATS == "" && c.NATSFile == "" {
 			b.HoldWhile(room.Full)
 		}
-		stages, err := c.rtmpFlags.stages(ctx, b, own, refused, metrics, log)
+		stages, err := c.rtmpFlags.stages(ctx, b, own, way, refused, metrics, log)
 		if err != nil {
 			return nil, err
 		}
@@ -76,7 +81,16 @@ func (c *serveFlags) run(ctx context.Context, own *ownKey, log *slog.Logger, mor
 		log.Info("weir is ready", "publish", "rtmp://"+api.URLHost(c.RTMP, api.RTMPPort)+"/live/"+c.word(), "watch", c.page())
 		return slices.Concat(more, stages, []stage{worker}), nil
 	})
-	return runStages(ctx, slices.Concat([]stage{work}, web, []stage{{"disk", room.Run}}))
+	return runStages(ctx, slices.Concat([]stage{work}, web, []stage{{"disk", room.Run}, watch}))
+}
+
+// publish is where encoders are told to go: by TLS, where that is.
+func (f *rtmpFlags) publish() api.Publish {
+	p := api.Publish{Port: port(f.RTMP), Open: f.anyone()}
+	if f.RTMPS != "" {
+		p.Port, p.Secure = port(f.RTMPS), true
+	}
+	return p
 }
 
 // lock keeps other processes off the data, if anything is kept here.

@@ -83,6 +83,7 @@ var modules = []struct {
 	{"golang.org/x/crypto", []string{"rtmp"}, nil, "RTMPE signs with ciphers that the standard library does not have"},
 	{"golang.org/x/sync", []string{"segmenter", "origin", "cmd/weir"}, []string{""}, "goroutines belong to stages"},
 	{"golang.org/x/sys", []string{"storage"}, []string{""}, "only storage asks the kernel for more than package os has: locks and attributes of files"},
+	{"github.com/pires/go-proxyproto", []string{"endpoint"}, nil, "who connects is told by endpoint, however many proxies are before it"},
 	{"github.com/standard-webhooks/", nil, []string{"auth"}, "it is for tests: what weir signs, others verify"},
 	{"github.com/go-jose/", []string{"auth"}, nil, "only auth reads signed tokens"},
 	{"github.com/google/go-cmp", nil, []string{""}, "it is for tests"},

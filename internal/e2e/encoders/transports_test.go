@@ -3,53 +3,18 @@
 package encoders
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
-	"math/big"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"weir/internal/testcert"
 	"weir/internal/testmedia"
 	"weir/internal/testweir"
 )
-
-// certificate writes a certificate that nobody vouches for, and its key.
-func certificate(t *testing.T) (certificate, key string) {
-	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	about := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "localhost"}, DNSNames: []string{"localhost"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
-	}
-	der, err := x509.CreateCertificate(rand.Reader, about, about, &private.PublicKey, private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	secret, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	write := func(name, kind string, b []byte) string {
-		file := filepath.Join(dir, name)
-		if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: b}), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return file
-	}
-	return write("cert.pem", "CERTIFICATE", der), write("key.pem", "PRIVATE KEY", secret)
-}
 
 // gstreamer publishes an FLV file through one of GStreamer's sinks: rtmp2sink
 // is its own, rtmpsink is librtmp. It returns what its muxer made of the file.
@@ -58,12 +23,16 @@ func gstreamer(t *testing.T, sink, file, url string) (sent string) {
 	if sink == "rtmpsink" {
 		url += " live=1"
 	}
+	to := []string{sink, "location=" + url}
+	if sink == "rtmp2sink" && strings.HasPrefix(url, "rtmps:") {
+		to = append(to, "tls-validation-flags=0") // nobody vouches for the test's certificate
+	}
 	sent = filepath.Join(t.TempDir(), "sent.flv")
-	testweir.Tool(t, "gst-launch-1.0", "-q", "filesrc", "location="+file, "!", "flvdemux", "name=in",
-		"flvmux", "streamable=true", "name=out", "!", "tee", "name=both", "!", "queue", "!", sink, "location="+url,
-		"both.", "!", "queue", "!", "filesink", "location="+sent,
+	testweir.Tool(t, "gst-launch-1.0", slices.Concat([]string{"-q", "filesrc", "location=" + file, "!", "flvdemux", "name=in",
+		"flvmux", "streamable=true", "name=out", "!", "tee", "name=both", "!", "queue", "!"}, to, []string{
+		"both.", "!", "queue", "!", "filesink", "location=" + sent,
 		"in.video", "!", "h264parse", "!", "video/x-h264,stream-format=avc,alignment=au", "!", "queue", "!", "out.",
-		"in.audio", "!", "aacparse", "!", "queue", "!", "out.")
+		"in.audio", "!", "aacparse", "!", "queue", "!", "out."})...)
 	return sent
 }
 
@@ -71,9 +40,10 @@ func gstreamer(t *testing.T, sink, file, url string) (sent string) {
 // loses no frame on the way.
 func TestTransports(t *testing.T) {
 	t.Parallel()
-	cert, key := certificate(t)
-	tunnel, secure := testweir.FreeAddress(t), testweir.FreeAddress(t)
-	s := testweir.Serve(t, "--rtmpt", tunnel, "--rtmpts", secure, "--tls-cert", cert, "--tls-key", key)
+	cert, key := filepath.Join(t.TempDir(), "cert"), filepath.Join(t.TempDir(), "key")
+	testcert.Write(t, cert, key, 1, "localhost")
+	tunnel, secure, rtmps := testweir.FreeAddress(t), testweir.FreeAddress(t), testweir.FreeAddress(t)
+	s := testweir.Serve(t, "--rtmpt", tunnel, "--rtmpts", secure, "--rtmps", rtmps, "--tls-cert", cert, "--tls-key", key)
 	spec := testweir.Small(6)
 	mp4, flv := testmedia.MP4(t, spec), testmedia.FLV(t, spec)
 	byFFmpeg := func(t *testing.T, url string) string {
@@ -103,6 +73,9 @@ func TestTransports(t *testing.T) {
 		{"ffmpeg", "rtmp", s.RTMP, byFFmpeg},
 		{"ffmpeg", "rtmpt", tunnel, byFFmpegAtOnce},
 		{"ffmpeg", "rtmpts", secure, byFFmpegAtOnce},
+		{"ffmpeg", "rtmps", rtmps, byFFmpeg},
+		{"rtmp2sink", "rtmps", rtmps, by("rtmp2sink")},
+		{"librtmp", "rtmps", rtmps, by("rtmpsink")},
 		{"rtmp2sink", "rtmp", s.RTMP, by("rtmp2sink")},
 		{"librtmp", "rtmp", s.RTMP, by("rtmpsink")},
 		{"librtmp", "rtmpe", s.RTMP, by("rtmpsink")},
