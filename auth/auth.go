@@ -154,6 +154,8 @@ type Rule struct {
 	Conflict publishing.Conflict `json:"conflict,omitempty"`
 	// Until is when the publish has to be over.
 	Until time.Time `json:"until,omitzero"`
+	// Limits are what it is held to.
+	Limits publishing.Limits `json:"limits,omitzero"`
 }
 
 // maxOwner is the longest owner, in bytes.
@@ -175,10 +177,12 @@ func (r Rule) Grant() (publishing.Grant, error) {
 		return publishing.Grant{}, errors.New("stream is no name as in live/alice")
 	case !r.Conflict.Known():
 		return publishing.Grant{}, errors.New("conflict is neither takeover nor reject")
+	case r.Limits.Check() != nil:
+		return publishing.Grant{}, fmt.Errorf("limits: %w", r.Limits.Check())
 	case len(r.Owner) > maxOwner || !graphic(r.Owner):
 		return publishing.Grant{}, fmt.Errorf("owner is longer than %d bytes, or holds what cannot be printed", maxOwner)
 	}
-	return publishing.Grant{Stream: s, Owner: r.Owner, Conflict: r.Conflict, Until: r.Until}, nil
+	return publishing.Grant{Stream: s, Owner: r.Owner, Conflict: r.Conflict, Until: r.Until, Limits: r.Limits}, nil
 }
 
 // graphic tells whether a text is printable and in one line.

@@ -37,6 +37,9 @@ func FormatKey(h Hash, r Rule) string {
 	if !r.Until.IsZero() {
 		line += " until=" + r.Until.UTC().Format(time.RFC3339)
 	}
+	if limits := FormatLimits(r.Limits); limits != "" {
+		line += " " + limits
+	}
 	return line
 }
 
@@ -107,7 +110,11 @@ func (r *Rule) set(name, value string) (err error) {
 			return errors.New("until is no time as in 2027-01-01T00:00:00Z")
 		}
 	default:
-		return errors.New("there is an option that is none of owner, conflict, until")
+		known, err := r.setLimit(name, value)
+		if !known {
+			return errors.New("there is an option that is none of owner, conflict, until, bitrate, duration, size, codecs, sessions")
+		}
+		return err
 	}
 	return nil
 }

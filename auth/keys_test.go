@@ -11,6 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"weir/media/publishing"
 )
 
@@ -166,6 +168,7 @@ func TestKeyFileText(t *testing.T) {
 	rules := []Rule{
 		{Stream: "live/alice"},
 		{Stream: "live/alice", Owner: "Anna of the house", Conflict: publishing.ConflictTakeover, Until: until},
+		{Stream: "live/alice", Limits: publishing.Limits{Bitrate: 8e6, DurationSeconds: 7200, Width: 1920, Height: 1080, Codecs: publishing.Codecs{"avc1", "mp4a"}, Sessions: 2}},
 	}
 	for _, want := range rules {
 		line := FormatKey(h, want)
@@ -173,7 +176,7 @@ func TestKeyFileText(t *testing.T) {
 			t.Fatalf("the key stands in %q", line)
 		}
 		got, err := ParseKeyFile([]byte("# people write this\n\n  " + line + "\n"))
-		if err != nil || got[h] != want {
+		if err != nil || cmp.Diff(got[h], want) != "" {
 			t.Errorf("%q is read as %+v, %v; want %+v", line, got, err, want)
 		}
 	}
@@ -186,6 +189,11 @@ func TestKeyFileText(t *testing.T) {
 		{"sha256:" + h.String() + " live/alice key=" + canary, "option"},
 		{"sha256:" + h.String() + " live/alice conflict=" + canary, "conflict"},
 		{"sha256:" + h.String() + " live/alice until=tomorrow", "until"},
+		{"sha256:" + h.String() + " live/alice bitrate=8M", "bitrate"},
+		{"sha256:" + h.String() + " live/alice bitrate=-1", "negative"},
+		{"sha256:" + h.String() + " live/alice size=" + canary, "size"},
+		{"sha256:" + h.String() + " live/alice duration=soon", "duration"},
+		{"sha256:" + h.String() + " live/alice codecs=" + canary, "codec"},
 		{FormatKey(h, rules[0]) + "\n" + FormatKey(h, rules[1]), "twice"},
 	} {
 		_, err := ParseKeyFile([]byte("#\n" + bad.text))
@@ -198,6 +206,7 @@ func TestKeyFileText(t *testing.T) {
 func FuzzKeyFile(f *testing.F) {
 	h := HashKey(canary)
 	f.Add(FormatKey(h, Rule{Stream: "live/alice", Owner: "a b", Conflict: "reject", Until: time.Unix(1e9, 0).UTC()}))
+	f.Add(FormatKey(h, Rule{Stream: "live/alice", Limits: publishing.Limits{Bitrate: 1, DurationSeconds: 90, Width: 2, Height: 1, Codecs: publishing.Codecs{"avc1"}, Sessions: 1}}))
 	f.Add("# text\n\nsha256:zz live")
 	f.Fuzz(func(t *testing.T, text string) {
 		rules, err := ParseKeyFile([]byte(text))

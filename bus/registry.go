@@ -37,6 +37,8 @@ type Registration struct {
 	Node  string      `json:"node"`
 	State StreamState `json:"state"`
 	Since time.Time   `json:"since"` // when it became so, by that node's clock
+	// Owner is whose stream it is, for operators; empty: nobody said.
+	Owner string `json:"owner,omitempty"`
 	// Renditions are those of the broadcast that sessions publish beside the
 	// source.
 	Renditions []string `json:"renditions,omitempty"`

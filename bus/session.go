@@ -38,6 +38,7 @@ type Session struct {
 	broadcast string
 	epoch     uint64
 	id        string
+	owner     string
 	since     time.Time // as the registry has it
 	rev       uint64    // of the registry's entry that named it first
 	source    *Writer
@@ -57,10 +58,15 @@ type Session struct {
 // a new broadcast, or the next of one that is live or waiting. A session that
 // was there is fenced before it returns. It tries until ctx ends.
 func (b *Bus) OpenSession(ctx context.Context, s media.Stream, now time.Time, c IfLive) (*Session, error) {
+	return b.OpenSessionOf(ctx, "", s, now, c)
+}
+
+// OpenSessionOf is OpenSession for an owner, whom the registry names.
+func (b *Bus) OpenSessionOf(ctx context.Context, owner string, s media.Stream, now time.Time, c IfLive) (*Session, error) {
 	if err := b.hold(ctx); err != nil {
 		return nil, fmt.Errorf("open session: %w", err)
 	}
-	x := &Session{bus: b, stream: s, id: randomID(10), kicked: make(chan struct{}), writers: make(map[string]*Writer)}
+	x := &Session{bus: b, stream: s, owner: owner, id: randomID(10), kicked: make(chan struct{}), writers: make(map[string]*Writer)}
 	b.enroll(x) // before the registry names it: Supervise looks for it here
 	before, err := x.register(ctx, now, c)
 	if err == nil {
@@ -93,7 +99,7 @@ func (s *Session) register(ctx context.Context, now time.Time, c IfLive) (Regist
 		default:
 			e.Epoch++
 		}
-		e.Session, e.Node, e.State, e.Since = s.id, s.bus.node, Live, now.UTC()
+		e.Session, e.Node, e.State, e.Since, e.Owner = s.id, s.bus.node, Live, now.UTC(), s.owner
 		err = s.bus.decide(ctx, &e)
 		if err == nil {
 			s.bus.mu.Lock()

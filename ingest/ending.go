@@ -75,6 +75,8 @@ func notOpened(err error) error {
 	switch {
 	case errors.Is(err, ErrBusy):
 		return &Refusal{reason: "busy", code: badName, text: "The stream is already being published.", err: err}
+	case errors.Is(err, ErrTooMany):
+		return &Refusal{reason: "sessions", code: denied, text: "As many streams as this key may have are live already.", err: err}
 	case errors.Is(err, ErrFenced):
 		return fenced(err)
 	}

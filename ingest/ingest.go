@@ -33,7 +33,8 @@ type Log interface {
 	// as far as that is known. It decides nothing.
 	Check(ctx context.Context, g publishing.Grant) error
 	// Open begins a session of the grant's stream at now. ErrBusy: another one is
-	// live, and is to stay.
+	// live, and is to stay. ErrTooMany: so are as many of the grant's owner as may
+	// be.
 	Open(ctx context.Context, g publishing.Grant, now time.Time) (Writer, error)
 }
 
@@ -56,8 +57,9 @@ type Writer interface {
 
 // What Log and Writer say. The wiring translates the bus' errors to them.
 var (
-	ErrBusy   = errors.New("the stream is already being published")
-	ErrFenced = errors.New("a newer session has taken over")
+	ErrBusy    = errors.New("the stream is already being published")
+	ErrFenced  = errors.New("a newer session has taken over")
+	ErrTooMany = errors.New("as many streams as the owner may have are live already")
 )
 
 // The defaults of Config.

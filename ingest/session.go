@@ -65,6 +65,7 @@ type Session struct {
 	fullSince time.Time // zero: the connection may read
 	behind    bool      // it may not because the log does not keep up
 	pace      pace
+	limits    limited
 	cutting   bool // the session ends where another one can begin
 	rate      rate
 	facts     facts
@@ -77,6 +78,7 @@ func newSession(ctx context.Context, p *Publisher, g publishing.Grant, peer Peer
 		logger: p.cfg.Logger.With("remote", peer.Remote, "stream", g.Stream.String()),
 		ready:  make(chan struct{}, 1), done: make(chan struct{}),
 		pace:    pace{speed: p.cfg.MaxSpeed},
+		limits:  limited{Limits: g.Limits},
 		batcher: NewBatcher(BatcherConfig{Interval: p.cfg.Batch, MaxTag: p.cfg.MaxMessage}),
 	}
 	ctx, s.cancel = context.WithCancel(ctx)
@@ -90,6 +92,9 @@ func (s *Session) Plan(t Turn) Plan {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.rate.add(t.Now, t.Read)
+	if err := s.limits.received(t.Now, t.Read); err != nil && s.err == nil {
+		s.err = err
+	}
 	s.cutting = t.Cut
 	if t.Partial != s.partial {
 		s.partial = t.Partial
@@ -103,6 +108,9 @@ func (s *Session) Plan(t Turn) Plan {
 	p.Rest, p.Next = t.Now.Add(s.cfg.Batch), s.heard.Add(s.cfg.IdleTimeout)
 	if !s.grant.Until.IsZero() {
 		p.Next = earlier(p.Next, s.grant.Until)
+	}
+	if most := s.limits.Duration(); most > 0 {
+		p.Next = earlier(p.Next, s.since.Add(most))
 	}
 	switch due := s.batcher.Due(); {
 	case due.IsZero():
@@ -155,6 +163,11 @@ func (s *Session) listen(t Turn, full bool) error {
 		return revoked
 	case !s.grant.Until.IsZero() && !t.Now.Before(s.grant.Until):
 		return expired
+	}
+	if err := s.limits.lasts(s.since, t.Now); err != nil {
+		return err
+	}
+	switch {
 	case s.behind && t.Now.Sub(s.fullSince) >= s.cfg.BusTimeout:
 		return errLogTimeout
 	case !s.pace.since.IsZero() && t.Now.Sub(s.pace.since) >= maxHeld:
@@ -206,6 +219,9 @@ func (s *Session) Tag(arrived time.Time, t flv.Tag) (full bool, err error) {
 	}
 	s.facts.note(t)
 	s.account()
+	if err := s.limits.allows(&s.facts); err != nil {
+		return false, err
+	}
 	return s.full(arrived), nil
 }
 

@@ -139,6 +139,12 @@ type keyNewCmd struct {
 	Conflict string        `help:"When its stream is live and is published again: takeover or reject. Absent: as --publish-conflict says." enum:",takeover,reject" default:"" placeholder:"POLICY"`
 	For      time.Duration `help:"How long it is good. Absent: until it is revoked." placeholder:"DURATION"`
 	Server   string        `help:"Where encoders publish, for what is printed." default:"rtmp://localhost" placeholder:"URL"`
+
+	MaxBitrate  bitRate       `help:"Most that may come, in bit/s, over seconds: 800k, 8M." placeholder:"RATE"`
+	MaxDuration time.Duration `help:"How long one publish may last." placeholder:"DURATION"`
+	MaxSize     string        `help:"Largest picture, upright or not, as in 1920x1080." placeholder:"SIZE"`
+	Codecs      []string      `help:"All that may be sent, as in avc1,mp4a." placeholder:"CODEC"`
+	MaxSessions int           `help:"How many streams of its owner may be live at a time." placeholder:"N"`
 }
 
 // keyListCmd lists keys.

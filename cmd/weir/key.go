@@ -49,6 +49,15 @@ func (f *keyFlags) with(ctx context.Context, log *slog.Logger, do func(context.C
 
 func (c *keyNewCmd) Run(ctx context.Context, stdout io.Writer, log *slog.Logger) error {
 	rule := auth.Rule{Stream: c.Stream, Owner: c.Owner, Conflict: publishing.Conflict(c.Conflict)}
+	rule.Limits = publishing.Limits{
+		Bitrate: int64(c.MaxBitrate), DurationSeconds: int64(c.MaxDuration / time.Second), Codecs: c.Codecs, Sessions: c.MaxSessions,
+	}
+	if c.MaxSize != "" {
+		var err error
+		if rule.Limits.Width, rule.Limits.Height, err = auth.ParseSize(c.MaxSize); err != nil {
+			return usagef("--max-size: %v", err)
+		}
+	}
 	if c.For > 0 {
 		rule.Until = time.Now().Add(c.For).UTC().Truncate(time.Second)
 	}
@@ -127,13 +136,13 @@ func printKeys(w io.Writer, rows []listedKey, asJSON bool) error {
 		return err
 	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "ID\tSTREAM\tOWNER\tCONFLICT\tUNTIL")
+	fmt.Fprintln(table, "ID\tSTREAM\tOWNER\tCONFLICT\tUNTIL\tLIMITS")
 	for _, r := range rows {
 		until := "-"
 		if !r.Until.IsZero() {
 			until = r.Until.UTC().Format(time.RFC3339)
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", r.ID, r.Stream, orDash(r.Owner), orDash(string(r.Conflict)), until)
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", r.ID, r.Stream, orDash(r.Owner), orDash(string(r.Conflict)), until, orDash(auth.FormatLimits(r.Limits)))
 	}
 	return table.Flush()
 }

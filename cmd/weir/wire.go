@@ -97,15 +97,43 @@ func (l ingestLog) conflict(g publishing.Grant) bus.IfLive {
 var _ ingest.Log = ingestLog{}
 
 func (l ingestLog) Check(ctx context.Context, g publishing.Grant) error {
+	if err := l.spare(ctx, g); err != nil {
+		return err
+	}
 	return ingestError(l.bus.CheckSession(ctx, g.Stream, l.conflict(g)))
 }
 
 func (l ingestLog) Open(ctx context.Context, g publishing.Grant, now time.Time) (ingest.Writer, error) {
-	session, err := l.bus.OpenSession(ctx, g.Stream, now, l.conflict(g))
+	if err := l.spare(ctx, g); err != nil {
+		return nil, err
+	}
+	session, err := l.bus.OpenSessionOf(ctx, g.Owner, g.Stream, now, l.conflict(g))
 	if err != nil {
 		return nil, ingestError(err)
 	}
 	return ingestWriter{session}, nil
+}
+
+// spare tells whether the owner of a grant may have one more stream live. The
+// list is a moment old: two that begin at once may both be let in.
+func (l ingestLog) spare(ctx context.Context, g publishing.Grant) error {
+	if g.Limits.Sessions == 0 {
+		return nil
+	}
+	all, err := l.bus.Streams(ctx)
+	if err != nil {
+		return err
+	}
+	live := 0
+	for _, e := range all {
+		if e.State == bus.Live && e.Owner == g.Owner && e.Stream != g.Stream {
+			live++
+		}
+	}
+	if live >= g.Limits.Sessions {
+		return ingest.ErrTooMany
+	}
+	return nil
 }
 
 type ingestWriter struct{ *bus.Session }

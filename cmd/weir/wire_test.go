@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"strings"
 	"testing"
@@ -9,8 +10,10 @@ import (
 
 	"weir/bus"
 	"weir/hls"
+	"weir/ingest"
 	"weir/media"
 	"weir/media/framelog"
+	"weir/media/publishing"
 	"weir/segmenter"
 	"weir/storage"
 )
@@ -66,5 +69,56 @@ func TestPanicStaysInItsBroadcast(t *testing.T) {
 	cancel()
 	if err := <-ended; err != nil {
 		t.Errorf("the worker ended with %v", err)
+	}
+}
+
+// As many streams of an owner may be live as its grant says, on all nodes; the
+// same one may be taken over, and others' do not count.
+func TestSessionsOfAnOwner(t *testing.T) {
+	b, err := bus.Open(t.Context(), bus.Config{Dir: t.TempDir(), MaxBytes: 64 << 20, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeBus(b, slog.Default())
+	log := ingestLog{bus: b, ifLive: bus.Takeover}
+	grant := func(name, owner string) publishing.Grant {
+		return publishing.Grant{Stream: media.Stream{App: "live", Name: name}, Owner: owner, Limits: publishing.Limits{Sessions: 1}}
+	}
+	open := map[string]ingest.Writer{}
+	for _, step := range []struct {
+		name, owner string
+		err         error
+	}{
+		{"a", "anna", nil},
+		{"b", "anna", ingest.ErrTooMany},
+		{"a", "anna", nil}, // it comes back
+		{"c", "bert", nil},
+	} {
+		// What is live is told by a watch: it sees what was written a moment ago.
+		g := grant(step.name, step.owner)
+		for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+			if err = log.Check(t.Context(), g); errors.Is(err, step.err) || time.Now().After(end) {
+				break
+			}
+		}
+		if !errors.Is(err, step.err) {
+			t.Fatalf("%+v: %v", step, err)
+		}
+		if err != nil {
+			if _, err := log.Open(t.Context(), g, time.Now()); !errors.Is(err, step.err) {
+				t.Errorf("%+v: %v where it opens", step, err)
+			}
+			continue
+		}
+		w, err := log.Open(t.Context(), g, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		open[step.name] = w
+	}
+	for _, w := range open {
+		if err := w.End(t.Context(), true); err != nil {
+			t.Error(err)
+		}
 	}
 }
