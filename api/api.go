@@ -5,6 +5,7 @@
 //
 //	GET  /api/v1/streams                    the streams
 //	GET  /api/v1/streams/{app}/{name}       one of them
+//	GET  /api/v1/streams/{app}/{name}/health  how well what its encoder sends is
 //	POST /api/v1/streams/{app}/{name}/kick  throw its encoder out
 //	GET  /api/v1/scale                      how many segmenters are needed
 //	GET  /api/v1/server                     where to publish, and the release
@@ -29,6 +30,7 @@ import (
 	"time"
 
 	"weir/media"
+	"weir/media/health"
 )
 
 // Registry is what the API needs of the bus.
@@ -38,6 +40,9 @@ type Registry interface {
 	Streams(ctx context.Context) ([]Stream, error)
 	// Scale measures what waits for segmenters, and what there is of them.
 	Scale(ctx context.Context) (Scale, error)
+	// Health is how well the session of a stream is that publishes it. It returns
+	// ErrNotLive where nobody does.
+	Health(ctx context.Context, s media.Stream) (health.Report, error)
 	// Kick ends the session that publishes a stream, and its broadcast. It
 	// returns ErrNotLive where nobody does.
 	Kick(ctx context.Context, s media.Stream) error
@@ -132,6 +137,7 @@ func (h *Handler) endpoints() []endpoint {
 	return append(list,
 		endpoint{"GET", "/api/v1/streams", h.streams},
 		endpoint{"GET", "/api/v1/streams/{app}/{name}", h.stream},
+		endpoint{"GET", "/api/v1/streams/{app}/{name}/health", a.operators(a.maySee, h.health)},
 		endpoint{"POST", "/api/v1/streams/{app}/{name}/kick", a.operators(a.operator, h.kick)},
 		endpoint{"GET", "/api/v1/refusals", a.operators(a.maySee, h.refusals)},
 		endpoint{"GET", "/api/v1/scale", a.operators(a.maySee, h.scale)},

@@ -20,6 +20,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"weir/media"
+	"weir/media/health"
 )
 
 var update = flag.Bool("update", false, "write golden files")
@@ -34,6 +35,12 @@ type known struct {
 
 func (k known) Streams(context.Context) ([]Stream, error) { return k.list, k.err }
 func (k known) Scale(context.Context) (Scale, error)      { return k.scale, k.err }
+func (k known) Health(_ context.Context, s media.Stream) (health.Report, error) {
+	if k.err == nil && s.String() != k.live {
+		return health.Report{}, fmt.Errorf("health: %w", ErrNotLive)
+	}
+	return health.New(time.Now().Add(-time.Minute)).Report(time.Now()), k.err
+}
 func (k known) Kick(_ context.Context, s media.Stream) error {
 	if k.err == nil && s.String() != k.live {
 		return fmt.Errorf("kick: %w", ErrNotLive)

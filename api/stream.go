@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"weir/media"
+	"weir/media/health"
 	"weir/media/object"
 )
 
@@ -57,6 +58,9 @@ type Stream struct {
 	EncoderLagSeconds *float64 `json:"encoder_lag_seconds,omitempty"`
 	WorkerLagSeconds  *float64 `json:"worker_lag_seconds,omitempty"`
 	Restarts          *int     `json:"restarts,omitempty"`
+	// Health is how well what comes from the encoder is: ok, warn, bad. Operators
+	// see it.
+	Health health.Level `json:"health,omitempty"`
 	// Advice is what would make the stream better for its viewers.
 	Advice []Advice `json:"advice,omitempty"`
 }
@@ -198,11 +202,35 @@ func (h *Handler) complete(ctx context.Context, list []Stream, all bool) {
 		s := &list[i]
 		s.Playlist = there[key(*s)]
 		if !all {
+			s.Health = ""
 			s.Ingest, s.Worker, s.Epoch, s.EncoderLagSeconds, s.WorkerLagSeconds, s.Restarts = "", "", 0, nil, nil, nil
 		}
 		if s.State != Ended && !s.Since.IsZero() {
 			s.UptimeSeconds = max(0, int64(now.Sub(s.Since)/time.Second))
 		}
+	}
+}
+
+// health answers GET /api/v1/streams/{app}/{name}/health.
+func (h *Handler) health(w http.ResponseWriter, r *http.Request) {
+	s, err := media.ParseStream(r.PathValue("app"), r.PathValue("name"))
+	if err != nil {
+		writeProblem(w, http.StatusBadRequest, "bad_stream", err.Error())
+		return
+	}
+	if h.cfg.Registry == nil {
+		writeProblem(w, http.StatusNotFound, "not_live", "the stream is not live")
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), answerTimeout)
+	defer cancel()
+	switch report, err := h.cfg.Registry.Health(ctx, s); {
+	case errors.Is(err, ErrNotLive):
+		writeProblem(w, http.StatusNotFound, "not_live", "the stream is not live")
+	case err != nil:
+		writeProblem(w, http.StatusServiceUnavailable, "unavailable", "its ingest does not answer, try again")
+	default:
+		writeJSON(w, report)
 	}
 }
 

@@ -95,6 +95,7 @@ func (s *Session) End(life context.Context, why Ending) {
 		flush = 0 // it has waited already
 	}
 	lost, err := s.finish(life, why.Clean, flush)
+	s.of.dismiss(s)
 	if why.Reason == kicked.reason && errors.Is(err, ErrFenced) {
 		why.Reason, why.Level, why.Err = "fenced", int(slog.LevelWarn), errTakenOver
 	}

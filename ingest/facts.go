@@ -10,6 +10,7 @@ import (
 
 	"weir/media/aac"
 	"weir/media/h264"
+	"weir/media/health"
 	"weir/media/mp3"
 	"weir/remux/flv"
 	"weir/rtmp/amf"
@@ -30,25 +31,55 @@ type facts struct {
 	keys          int
 	lastKey       uint32
 	keyInterval   time.Duration // media time between the last two key frames
+	declared      float64       // pictures a second, by the metadata
+	headers       [2][]byte     // the last sequence header of each track
+}
+
+// frame is what health wants to know of a tag.
+type frame struct {
+	track    health.Track
+	is       bool // it holds a frame
+	key      bool
+	changed  bool // it is another sequence header than the last
+	declares bool // it is metadata
 }
 
 // note looks at what a tag says. Of nearly all that is one byte.
-func (f *facts) note(t flv.Tag) {
+func (f *facts) note(t flv.Tag) (of frame) {
 	switch t.Type {
 	case flv.TagVideo:
 		if v, err := flv.ParseVideo(t.Data); err == nil && v.Track == 0 {
 			f.noteVideo(t.Timestamp, v)
+			of = frame{track: health.Video, is: v.Packet == flv.CodedFrames, key: v.Key()}
+			of.changed = v.Packet == flv.SequenceHeader && f.another(health.Video, v.Body)
 		}
 	case flv.TagAudio:
 		if a, err := flv.ParseAudio(t.Data); err == nil && a.Track == 0 {
 			f.noteAudio(a)
+			of = frame{track: health.Audio, is: a.Packet == flv.CodedFrames}
+			of.changed = a.Packet == flv.SequenceHeader && f.another(health.Audio, a.Body)
 		}
 	case flv.TagScript:
 		if bytes.HasPrefix(t.Data, metadataPrefix) {
 			f.noteMetadata(t.Data[len(metadataPrefix):])
+			of.declares = true
 		}
 	}
+	return of
 }
+
+// another tells whether a sequence header takes the place of another one.
+func (f *facts) another(t health.Track, header []byte) bool {
+	was := f.headers[t]
+	if len(header) > maxHeader || bytes.Equal(was, header) {
+		return false
+	}
+	f.headers[t] = append(was[:0], header...)
+	return len(was) > 0
+}
+
+// maxHeader is the longest sequence header that is compared, in bytes.
+const maxHeader = 4 << 10
 
 // maxEncoder is the longest name of an encoder that is kept, in bytes.
 const maxEncoder = 80
@@ -58,6 +89,9 @@ func (f *facts) noteMetadata(body []byte) {
 	v, _, err := amf.Decode(body)
 	if err != nil {
 		return
+	}
+	if rate, ok := amf.PropertiesOf(v).Get("framerate").(amf.Number); ok && rate > 0 && rate < 1000 {
+		f.declared = float64(rate)
 	}
 	name, _ := amf.PropertiesOf(v).Get("encoder").(amf.String)
 	printable := strings.Map(func(r rune) rune {

@@ -19,6 +19,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -132,11 +133,14 @@ func orDefault[T int | int64 | time.Duration](v *T, otherwise T) {
 type Publisher struct {
 	cfg  Config
 	used atomic.Int64 // memory of all sessions' batches
+
+	mu   sync.Mutex
+	live map[string]*Session // by the stream's name; the newest of each
 }
 
 // NewPublisher returns a Publisher without sessions.
 func NewPublisher(cfg Config) *Publisher {
-	return &Publisher{cfg: cfg.withDefaults()}
+	return &Publisher{cfg: cfg.withDefaults(), live: make(map[string]*Session)}
 }
 
 // What connections and sessions say to each other.

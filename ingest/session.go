@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"weir/media/framelog"
+	"weir/media/health"
 	"weir/media/publishing"
 	"weir/remux/flv"
 )
@@ -37,6 +38,7 @@ var errPreface = fmt.Errorf("media comes within %d bytes", maxPreface)
 // connection and the one that appends to the log. It is a Batcher, and the
 // account of its memory.
 type Session struct {
+	of    *Publisher
 	cfg   *Config
 	used  *atomic.Int64 // memory of all sessions' batches
 	grant publishing.Grant
@@ -69,16 +71,18 @@ type Session struct {
 	cutting   bool // the session ends where another one can begin
 	rate      rate
 	facts     facts
+	health    *health.Monitor
 }
 
 // newSession starts the appender, which finish waits for.
 func newSession(ctx context.Context, p *Publisher, g publishing.Grant, peer Peer, now time.Time, wake func()) *Session {
 	s := &Session{
-		cfg: &p.cfg, used: &p.used, grant: g, peer: peer, since: now, heard: now, wake: wake,
+		of: p, cfg: &p.cfg, used: &p.used, grant: g, peer: peer, since: now, heard: now, wake: wake,
 		logger: p.cfg.Logger.With("remote", peer.Remote, "stream", g.Stream.String()),
 		ready:  make(chan struct{}, 1), done: make(chan struct{}),
 		pace:    pace{speed: p.cfg.MaxSpeed},
 		limits:  limited{Limits: g.Limits},
+		health:  health.New(now),
 		batcher: NewBatcher(BatcherConfig{Interval: p.cfg.Batch, MaxTag: p.cfg.MaxMessage}),
 	}
 	ctx, s.cancel = context.WithCancel(ctx)
@@ -217,12 +221,32 @@ func (s *Session) Tag(arrived time.Time, t flv.Tag) (full bool, err error) {
 	case s.batcher.Queued() > maxPreface:
 		return false, brokenRule(errPreface)
 	}
-	s.facts.note(t)
+	s.examine(arrived, t)
 	s.account()
 	if err := s.limits.allows(&s.facts); err != nil {
 		return false, err
 	}
 	return s.full(arrived), nil
+}
+
+// examine notes what a tag tells of the session, and how well it is. It needs mu.
+func (s *Session) examine(arrived time.Time, t flv.Tag) {
+	of := s.facts.note(t)
+	switch {
+	case of.is:
+		s.health.Frame(arrived, of.track, t.Timestamp, len(t.Data), of.key)
+	case of.changed:
+		s.health.Changed(arrived)
+	case of.declares:
+		s.health.Declare(s.facts.declared)
+	}
+}
+
+// Health tells how well the session is at now.
+func (s *Session) Health(now time.Time) health.Report {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.health.Report(now)
 }
 
 // full tells whether the connection is to stop reading. It needs mu.
@@ -289,6 +313,7 @@ func (s *Session) open(ctx context.Context) error {
 		return notOpened(err)
 	}
 	s.out, s.logger = w, s.logger.With("broadcast", w.Broadcast())
+	s.of.enroll(s)
 	facts := []any{"transport", s.peer.Transport}
 	if s.grant.Owner != "" {
 		facts = append(facts, "owner", s.grant.Owner)

@@ -20,6 +20,7 @@ import (
 	"weir/internal/chromium"
 	"weir/internal/external"
 	"weir/media"
+	"weir/media/health"
 )
 
 func TestPageHeaders(t *testing.T) {
@@ -91,6 +92,9 @@ func (s *shown) Streams(context.Context) ([]api.Stream, error) {
 }
 
 func (*shown) Scale(context.Context) (api.Scale, error) { return api.Scale{}, nil }
+func (*shown) Health(context.Context, media.Stream) (health.Report, error) {
+	return health.Report{}, api.ErrNotLive
+}
 func (*shown) Kick(context.Context, media.Stream) error { return nil }
 
 func (s *shown) set(list ...api.Stream) {

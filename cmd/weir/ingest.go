@@ -30,6 +30,10 @@ func (f *rtmpFlags) stages(ctx context.Context, b *bus.Bus, own *ownKey, way *en
 		Batch: f.Batch, MaxMessage: int(f.MaxMessage), Buffer: int64(f.IngestMemory),
 		IdleTimeout: f.IdleTimeout, BusTimeout: f.BusTimeout, MaxSpeed: f.MaxSpeed,
 	})
+	metrics.MustRegister(p)
+	if err := b.AnswerHealth(p.AnswerHealth); err != nil {
+		return nil, err
+	}
 	s := endpoint.NewServer(endpoint.Config{
 		Publisher: publisher{p}, Auth: who, Logger: log, Metrics: endpoint.NewMetrics(metrics), Refusals: refused,
 		MaxMessage: int(f.MaxMessage), MaxConnections: f.MaxConnections, MaxPerAddress: f.MaxPerAddress, MaxPublishes: f.MaxPublishes, Drain: f.Drain,

@@ -35,7 +35,7 @@ func (c *streamsCmd) Run(ctx context.Context, stdout io.Writer) error {
 		return err
 	}
 	table := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "STREAM\tSTATE\tUPTIME\tVIDEO\tAUDIO\tMBIT/S\tINGEST\tWORKER\tEPOCH\tRESTARTS\tSILENT\tBEHIND")
+	fmt.Fprintln(table, "STREAM\tSTATE\tHEALTH\tUPTIME\tVIDEO\tAUDIO\tMBIT/S\tINGEST\tWORKER\tEPOCH\tRESTARTS\tSILENT\tBEHIND")
 	for _, s := range list {
 		fmt.Fprintln(table, strings.Join(streamRow(s), "\t"))
 	}
@@ -51,25 +51,25 @@ func (c *streamsCmd) Run(ctx context.Context, stdout io.Writer) error {
 }
 
 func streamRow(s api.Stream) []string {
-	row := []string{s.Name, s.State, "-", "-", "-", "-", orDash(s.Ingest), orDash(s.Worker), fmt.Sprint(s.Epoch), "-", "-", "-"}
+	row := []string{s.Name, s.State, orDash(string(s.Health)), "-", "-", "-", "-", orDash(s.Ingest), orDash(s.Worker), fmt.Sprint(s.Epoch), "-", "-", "-"}
 	if s.UptimeSeconds > 0 {
-		row[2] = (time.Duration(s.UptimeSeconds) * time.Second).String()
+		row[3] = (time.Duration(s.UptimeSeconds) * time.Second).String()
 	}
 	if v := s.Video; v != nil {
-		row[3] = fmt.Sprintf("%dx%d %s", v.Width, v.Height, v.Codec)
+		row[4] = fmt.Sprintf("%dx%d %s", v.Width, v.Height, v.Codec)
 	}
 	if a := s.Audio; a != nil {
-		row[4] = fmt.Sprintf("%s %d Hz", a.Codec, a.SampleRate)
+		row[5] = fmt.Sprintf("%s %d Hz", a.Codec, a.SampleRate)
 	}
 	if s.Bitrate > 0 {
-		row[5] = fmt.Sprintf("%.1f", float64(s.Bitrate)/1e6)
+		row[6] = fmt.Sprintf("%.1f", float64(s.Bitrate)/1e6)
 	}
 	if s.Restarts != nil {
-		row[9] = fmt.Sprint(*s.Restarts)
+		row[10] = fmt.Sprint(*s.Restarts)
 	}
 	for i, lag := range []*float64{s.EncoderLagSeconds, s.WorkerLagSeconds} {
 		if lag != nil {
-			row[10+i] = fmt.Sprintf("%.1f s", *lag)
+			row[11+i] = fmt.Sprintf("%.1f s", *lag)
 		}
 	}
 	return row

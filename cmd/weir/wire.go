@@ -2,9 +2,12 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -18,6 +21,7 @@ import (
 	"weir/ingest"
 	"weir/media"
 	"weir/media/framelog"
+	"weir/media/health"
 	"weir/media/publishing"
 	"weir/segmenter"
 )
@@ -262,8 +266,71 @@ func (r registry) Streams(ctx context.Context) ([]api.Stream, error) {
 			})
 		}
 	}
+	unwell := healthOf(ctx, b, entries)
 	_ = group.Wait() // nothing fails
+	for i := range list {
+		if r, ok := unwell[list[i].Name]; ok && list[i].State == api.Live {
+			list[i].Told(r)
+		}
+	}
 	return list, nil
+}
+
+// healthOf asks the nodes of live sessions how well those are, each for all of
+// its own. Who does not answer in time says nothing.
+func healthOf(ctx context.Context, b *bus.Bus, entries []bus.Registration) map[string]health.Report {
+	nodes := map[string]bool{}
+	for _, e := range entries {
+		if e.State == bus.Live {
+			nodes[e.Node] = true
+		}
+	}
+	var mu sync.Mutex
+	all := map[string]health.Report{}
+	var group errgroup.Group
+	group.SetLimit(lookAtOnce)
+	for node := range nodes {
+		group.Go(func() error {
+			answer, err := b.AskHealth(ctx, node, nil)
+			var of map[string]health.Report
+			if err == nil && json.Unmarshal(answer, &of) == nil {
+				mu.Lock()
+				defer mu.Unlock()
+				maps.Copy(all, of)
+			}
+			return nil
+		})
+	}
+	_ = group.Wait() // nothing fails
+	return all
+}
+
+// Health asks the node of a stream's session how well that is.
+func (r registry) Health(ctx context.Context, s media.Stream) (health.Report, error) {
+	b, err := r.late.get()
+	if err != nil {
+		return health.Report{}, err
+	}
+	e, err := b.Registration(ctx, s)
+	if err != nil {
+		return health.Report{}, err
+	}
+	if e.State != bus.Live {
+		return health.Report{}, api.ErrNotLive
+	}
+	answer, err := b.AskHealth(ctx, e.Node, []byte(s.String()))
+	if err != nil {
+		return health.Report{}, err
+	}
+	var of map[string]health.Report
+	if err := json.Unmarshal(answer, &of); err != nil {
+		return health.Report{}, fmt.Errorf("read the health of %s: %w", s, err)
+	}
+	report, ok := of[s.String()]
+	if !ok {
+		return health.Report{}, api.ErrNotLive
+	}
+	return report, nil
 }
 
 // describe says what the registry and the checkpoint know of a stream.
