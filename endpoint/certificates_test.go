@@ -1,6 +1,7 @@
 package endpoint
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"log/slog"
@@ -8,10 +9,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"weir/internal/testcert"
 	"weir/internal/testlog"
+	"weir/remux/flv"
 )
 
 // testPair is a certificate of one host, in files.
@@ -57,7 +61,7 @@ func TestCertificates(t *testing.T) {
 		t.Fatal(err)
 	}
 	address := ln.Addr().String()
-	s := serve(t, tls.NewListener(ln, c.Config()), Config{})
+	s := serve(t, Secure(ln, c.Config()), Config{})
 	nc, err := tls.Dial("tcp", address, &tls.Config{ServerName: "a.example.net", InsecureSkipVerify: true})
 	if err != nil {
 		t.Fatal(err)
@@ -135,5 +139,59 @@ func TestCertificateFiles(t *testing.T) {
 	cancel()
 	if err := c.Run(ctx, slog.New(slog.DiscardHandler)); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestSecureReads is what an encoder that sends each tag in a record of its own
+// costs over TLS: as many turns as without, and all that was sent arrives.
+func TestSecureReads(t *testing.T) {
+	cert, key := testPair(t, 1, "a.example.net")
+	c, err := NewCertificates([]string{cert}, []string{key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, size := range []int{100, 3000, 40_000} {
+		to := newRecorder()
+		var turns atomic.Int64
+		to.plan = func(_ *recordedSession, turn Turn, p Plan) Plan {
+			turns.Add(1)
+			p.Rest, p.Rate = turn.Now.Add(100*time.Millisecond), 1000
+			return p
+		}
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := serve(t, Secure(ln, c.Config()), Config{Publisher: to})
+		nc, err := tls.Dial("tcp", ln.Addr().String(), &tls.Config{ServerName: "a.example.net", InsecureSkipVerify: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := publish(t.Context(), nc, target{app: "live", tcURL: "rtmps://a.example.net/live", name: "alice"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		began, sent := time.Now(), []flv.Tag{}
+		for ts := uint32(0); ts < 1000; ts += 13 {
+			if err := p.Pace(t.Context(), ts); err != nil {
+				t.Fatal(err)
+			}
+			tag := inter(ts)
+			tag.Data = append(bytes.Clone(tag.Data), make([]byte, size)...)
+			send(t, p, tag)
+			sent = append(sent, tag)
+		}
+		if err := p.Close(); err != nil {
+			t.Fatal(err)
+		}
+		took := time.Since(began)
+		x := s.to.ended(t, 0)
+		if !bytes.Equal(run(x.tags...), run(sent...)) || !x.why.Clean {
+			t.Errorf("%d of %d tags of %d bytes arrived, %+v", len(x.tags), len(sent), size, x.why)
+		}
+		// Large ones fill the buffer, which is a turn.
+		if n, all := turns.Load(), int64(took/(75*time.Millisecond))+int64(2*len(sent)*size/recordBuffer); n > all+8 {
+			t.Errorf("%d turns for %d tags of %d bytes in %v, want at most %d", n, len(sent), size, took, all+8)
+		}
 	}
 }

@@ -47,9 +47,11 @@ type conn struct {
 	server *Server
 	cfg    *Config
 	nc     net.Conn
-	place  *Place
-	rtmp   *rtmp.Server
-	wake   chan struct{} // somebody asks for a turn; any goroutine may signal it
+	// records are those of TLS, below nc; nil: there are none.
+	records *records
+	place   *Place
+	rtmp    *rtmp.Server
+	wake    chan struct{} // somebody asks for a turn; any goroutine may signal it
 
 	drainBy atomic.Pointer[time.Time] // nil: no drain. Set by any goroutine
 
@@ -71,7 +73,7 @@ type conn struct {
 }
 
 func newConn(s *Server, nc net.Conn) *conn {
-	c := &conn{server: s, cfg: &s.cfg, nc: nc, wake: make(chan struct{}, 1)}
+	c := &conn{server: s, cfg: &s.cfg, nc: nc, records: recordsOf(nc), wake: make(chan struct{}, 1)}
 	c.timer = time.NewTimer(0)
 	c.timer.Stop()
 	return c
@@ -142,7 +144,7 @@ func (c *conn) run(life context.Context) *ending {
 			return e
 		}
 		n, err := c.read(buf, until)
-		c.more = n == len(buf)
+		c.more = n == len(buf) || c.records != nil && c.records.full
 		if n > 0 {
 			if e := c.receive(life, buf[:n]); e != nil {
 				return e
@@ -316,6 +318,11 @@ func (c *conn) read(buf []byte, until time.Time) (int, error) {
 	}
 	began := time.Now()
 	n, err := c.nc.Read(buf)
+	for err == nil && n < len(buf) && c.records != nil && c.records.another() {
+		var more int
+		more, err = c.nc.Read(buf[n:])
+		n += more
+	}
 	if time.Since(began) > time.Millisecond {
 		c.napped = time.Time{} // nothing had waited: it came while we did
 	}

@@ -13,6 +13,9 @@ func acknowledge(nc net.Conn) {
 	if t, ok := nc.(*tls.Conn); ok {
 		nc = t.NetConn()
 	}
+	if r, ok := nc.(*records); ok {
+		nc = r.Conn
+	}
 	if p, ok := nc.(interface{ Raw() net.Conn }); ok { // behind a proxy
 		nc = p.Raw()
 	}

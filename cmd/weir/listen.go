@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -104,7 +103,7 @@ func (e *entrance) listen(ctx context.Context, address string, secure bool) (net
 		ln = endpoint.Proxied(ln, e.trusted)
 	}
 	if secure {
-		ln = tls.NewListener(ln, e.certificates.Config())
+		ln = endpoint.Secure(ln, e.certificates.Config())
 	}
 	return ln, nil
 }
