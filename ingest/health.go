@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"weir/media/health"
+	"weir/remux/flv"
 )
 
 // enroll makes a session known that has its place on the log.
@@ -55,6 +56,26 @@ func (p *Publisher) AnswerHealth(stream []byte) []byte {
 		return nil
 	}
 	return answer
+}
+
+// examine notes what a tag tells of the session, and how well it is. It needs mu.
+func (s *Session) examine(arrived time.Time, t flv.Tag) {
+	of := s.facts.note(t)
+	switch {
+	case of.is:
+		s.health.Frame(arrived, of.track, t.Timestamp, len(t.Data), of.key)
+	case of.changed:
+		s.health.Changed(arrived)
+	case of.declares:
+		s.health.Declare(s.facts.declared)
+	}
+}
+
+// Health tells how well the session is at now.
+func (s *Session) Health(now time.Time) health.Report {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.health.Report(now)
 }
 
 var (

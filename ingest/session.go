@@ -229,26 +229,6 @@ func (s *Session) Tag(arrived time.Time, t flv.Tag) (full bool, err error) {
 	return s.full(arrived), nil
 }
 
-// examine notes what a tag tells of the session, and how well it is. It needs mu.
-func (s *Session) examine(arrived time.Time, t flv.Tag) {
-	of := s.facts.note(t)
-	switch {
-	case of.is:
-		s.health.Frame(arrived, of.track, t.Timestamp, len(t.Data), of.key)
-	case of.changed:
-		s.health.Changed(arrived)
-	case of.declares:
-		s.health.Declare(s.facts.declared)
-	}
-}
-
-// Health tells how well the session is at now.
-func (s *Session) Health(now time.Time) health.Report {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.health.Report(now)
-}
-
 // full tells whether the connection is to stop reading. It needs mu.
 func (s *Session) full(now time.Time) bool {
 	waits := s.batcher.Queued() + s.inFlight
