@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
+	"errors"
 	"log/slog"
 	"net"
 	"os"
@@ -139,6 +141,30 @@ func TestCertificateFiles(t *testing.T) {
 	cancel()
 	if err := c.Run(ctx, slog.New(slog.DiscardHandler)); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestDialVerifies: nobody sends a stream key to whom nobody vouches for.
+func TestDialVerifies(t *testing.T) {
+	cert, key := testPair(t, 1, "localhost")
+	c, err := NewCertificates([]string{cert}, []string{key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := serve(t, Secure(ln, c.Config()), Config{})
+	unknown := x509.UnknownAuthorityError{}
+	if _, err := Dial(t.Context(), "rtmps://"+ln.Addr().String()+"/live/alice"); !errors.As(err, &unknown) && !errors.As(err, new(x509.HostnameError)) {
+		t.Errorf("%v, want a certificate that is not believed", err)
+	}
+	if err := s.stop(); err != nil {
+		t.Error(err)
+	}
+	if len(s.to.sessions) > 0 {
+		t.Error("somebody published")
 	}
 }
 
