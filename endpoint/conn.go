@@ -21,6 +21,11 @@ const (
 	// strangerPartial is how many bytes of partial messages a connection may
 	// hold that publishes nothing: those of its last publish may be left.
 	strangerPartial = 128 << 10
+	// strangerTalk is how many bytes a connection may send before it has ever
+	// published, an encoder needs a few thousand, and strangerTail how many
+	// between two publishes: what was on its way when one ended is passed over.
+	strangerTalk = 256 << 10
+	strangerTail = 16 << 20
 	// readAhead is how much may wait in the kernel before a connection reads
 	// it, on average. It is well below the smallest receive window, so that
 	// the peer never waits for us.
@@ -40,6 +45,9 @@ const (
 
 // errLargeMessage refuses what only a publish may send.
 var errLargeMessage = errors.New("a connection that publishes nothing sends small messages only")
+
+// errTalk ends a connection that sends and sends, and publishes nothing.
+var errTalk = errors.New("a connection publishes within its first 256 KiB, and within 16 MiB of its last publish")
 
 // conn is one connection. All of it belongs to the goroutine that runs serve,
 // but for what is told otherwise.
@@ -64,6 +72,7 @@ type conn struct {
 	asked  bool // the peer was asked to reconnect
 	mute   bool // the peer does not take what we write any more
 	known  bool // it has sent media: it is no stranger
+	talk   int  // bytes that may come before it publishes
 
 	sessions []published // in the order they began
 	stray    int         // tags of publishes that have no session any more
@@ -73,7 +82,7 @@ type conn struct {
 }
 
 func newConn(s *Server, nc net.Conn) *conn {
-	c := &conn{server: s, cfg: &s.cfg, nc: nc, records: recordsOf(nc), wake: make(chan struct{}, 1)}
+	c := &conn{server: s, cfg: &s.cfg, nc: nc, records: recordsOf(nc), wake: make(chan struct{}, 1), talk: strangerTalk}
 	c.timer = time.NewTimer(0)
 	c.timer.Stop()
 	return c

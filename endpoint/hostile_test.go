@@ -108,6 +108,31 @@ func TestPartialAfterPublish(t *testing.T) {
 	}
 }
 
+// A peer that talks and talks, and never publishes, is ended: each byte of it
+// costs us more than it.
+func TestTalkWithoutPublish(t *testing.T) {
+	s := listen(t, Config{})
+	c := dialRaw(t, s.addr)
+	c.connect("live")
+	go func() { _, _ = io.Copy(io.Discard, c.nc) }()
+	ping := bytes.Repeat(rawMessage(2, 4, 0, 0, []byte{0, 6, 1, 2, 3, 4}), 500)
+	sent := 0
+	for err := error(nil); err == nil && sent < 64<<20; {
+		var n int
+		n, err = c.nc.Write(ping)
+		sent += n
+	}
+	if sent >= 64<<20 {
+		t.Errorf("%d bytes were taken of a peer that publishes nothing", sent)
+	}
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(s.text.String(), "publishes within") {
+		t.Errorf("the rule is not named:\n%s", s.text)
+	}
+}
+
 // attacks are what a port on the internet gets to hear. Each has a connection
 // and a capture of a real publish to spoil.
 var attacks = map[string]func(*rand.Rand, net.Conn, []byte){

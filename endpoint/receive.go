@@ -39,7 +39,12 @@ func (c *conn) events(life context.Context, p []byte) *ending {
 	if !c.napped.IsZero() {
 		arrived = c.napped // how long a frame has waited includes the nap
 	}
-	if len(c.sessions) == 1 {
+	switch len(c.sessions) {
+	case 0:
+		if c.talk -= len(p); c.talk < 0 {
+			return brokenRule(errTalk)
+		}
+	case 1:
 		c.sessions[0].read += len(p)
 	}
 	events, broken := c.rtmp.Receive(now, p)
@@ -173,6 +178,7 @@ func (c *conn) publish(life context.Context, ev *rtmp.Event) *ending {
 		e.stream = grant.Stream
 		return c.refusePublish(ev.StreamID, peer, e)
 	}
+	c.talk = strangerTail
 	c.sessions = append(c.sessions, published{Session: session, id: ev.StreamID, grant: grant})
 	c.more = false
 	c.rtmp.Accept(ev.StreamID)
