@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -76,6 +77,9 @@ SampleRate=44100
 "sources":[{"id":"scene","versioned_id":"scene","name":"Scene","settings":{"custom_size":false,"id_counter":0,"items":[]}}]}`,
 }
 
+// screens counts those of this process.
+var screens atomic.Int32
+
 // startOBS starts OBS, which streams to an application live with a key at once.
 func startOBS(t *testing.T, rtmp, key string) *obs {
 	t.Helper()
@@ -98,7 +102,7 @@ func startOBS(t *testing.T, rtmp, key string) *obs {
 		}
 	}
 	// A screen of its own, and no sound card.
-	display := fmt.Sprintf(":%d", 100+os.Getpid()%900)
+	display := fmt.Sprintf(":%d", 100+(8*os.Getpid()+int(screens.Add(1)))%900)
 	testweir.Spawn(t, nil, "Xvfb", display, "-screen", "0", "640x480x24", "-nolisten", "tcp")
 	testweir.Eventually(t, 20*time.Second, "the screen is there", func() bool {
 		_, err := os.Stat("/tmp/.X11-unix/X" + display[1:])
