@@ -159,8 +159,8 @@ func kinds() []inputCase {
 		{"sound only that pauses", one(film(20, noVideo), Lost(sound.Between(6*second, 9*second))), want{video: true, breaks: 1}},
 		{"pictures only that pause", one(film(20, noSound), Lost(video.Between(6*second, 9*second))), want{audio: true, breaks: 1, again: true}},
 		{"pictures come 5 s late", one(film(20), Lost(video.Between(0, 6*second))), want{}},
-		{"one picture in 20 s", one(film(80), Lost(func(t *Tag) bool { return t.Kind == media.Video && (t.At%(20*second) != 0) })), want{again: true}},
-		{"no sound for two minutes", one(film(140), Lost(sound.Between(10*second, 130*second))), want{silence: true}},
+		{"one picture in 20 s", one(film(50), Lost(func(t *Tag) bool { return t.Kind == media.Video && (t.At%(20*second) != 0) })), want{again: true}},
+		{"no sound for a minute", one(film(76), Lost(sound.Between(10*second, 70*second))), want{silence: true}},
 		{"an encoder that comes back without sound, then with", []Input{film(8), film(8, noSound, func(f *Film) { f.Seed = 5 }), film(8, func(f *Film) { f.Seed = 6 })}, want{breaks: 2, silence: true}},
 		{"an encoder that comes back without pictures, then with", []Input{film(8), film(8, noVideo, func(f *Film) { f.Seed = 5 }), film(8, func(f *Film) { f.Seed = 6 })}, want{breaks: 2, again: true}},
 		{"it comes back with other sound and smaller", []Input{film(8), film(8, mono, small)}, want{breaks: 1}},
@@ -271,7 +271,7 @@ func (c *inputCase) run(t *testing.T) {
 		c.check(t, p)
 	}
 	n := 0
-	again := Cut(t, twoSeconds, batches, func() bool { n++; return n%7 == 0 && n < 4000 })
+	again := Cut(t, twoSeconds, batches, func() bool { n++; return n%31 == 0 && n < 1000 })
 	if !slices.EqualFunc(p.Bodies, again.Bodies, slices.Equal) {
 		t.Error("a worker that is killed makes other bytes")
 	}

@@ -156,14 +156,19 @@ func (p *Packaged) Apart(sessions ...Input) (all []Apart) {
 	sounds, bySound := index(media.Audio, sessions)
 	p.place(media.Video, pictures, byPicture)
 	p.place(media.Audio, sounds, bySound)
+	near := map[int][]*sentFrame{} // by the fifth of a second
+	for j := range sounds {
+		at := int(sounds[j].shown / (200 * time.Millisecond))
+		near[at] = append(near[at], &sounds[j])
+	}
 	for i := range pictures {
 		v := &pictures[i]
 		if !v.found {
 			continue
 		}
 		least := math.Inf(1)
-		for j := range sounds {
-			s := &sounds[j]
+		at := int(v.shown / (200 * time.Millisecond))
+		for _, s := range slices.Concat(near[at-1], near[at], near[at+1]) {
 			if s.found && s.session == v.session && (s.shown-v.shown).Abs() < 200*time.Millisecond {
 				off := float64(v.pts-s.pts)/media.Clock*1000 - float64(v.shown-s.shown)/1e6
 				if math.Abs(off) < math.Abs(least) {

@@ -10,7 +10,7 @@ import (
 	"weir/media"
 )
 
-var shows = flag.Int("shows", 24, "how many shows at random")
+var shows = flag.Int("shows", 8, "how many shows at random")
 
 // Whatever an encoder does, and in whatever order: no rule is broken, every
 // segment has every track, each frame is there or counted, pictures and sound that
