@@ -11,6 +11,8 @@ import (
 // adopt takes up what the store lists beyond the State that was claimed. There
 // is none, unless NATS has lost or forgotten what was saved: then the store
 // knows better, and nobody writes a playlist that ends before the one there is.
+// Nothing is listed meanwhile: a claimed State that contradicts the store would
+// end the life that is to put that right, and so each one after it.
 func (p *packager) adopt(ctx context.Context) error {
 	key := p.key(object.LivePlaylist)
 	body, etag, err := p.find(ctx, key)
@@ -43,6 +45,7 @@ func (p *packager) adopt(ctx context.Context) error {
 	if cut == nil {
 		return nil
 	}
+	p.claimed = nil // it is not what was seen
 	// It is a decision: nothing is cut behind it before it is saved.
 	if err := p.putRuns(ctx, cut); err != nil {
 		return err

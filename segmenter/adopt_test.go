@@ -4,12 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"weir/hls"
+	"weir/internal/synthetic"
 	"weir/media/object"
 	"weir/storage"
 )
@@ -117,50 +122,200 @@ func TestClosedIsRevived(t *testing.T) {
 	}
 }
 
-// What was saved is not what viewers have seen: NATS had lost a claim, and it was
-// written anew by a worker that another one had followed. Nobody writes over what
-// is listed; the broadcast goes on behind it.
+// even is a store each of whose requests takes as long.
+type even struct {
+	storage.Store
+	put, get time.Duration
+}
+
+func (s even) Put(ctx context.Context, o object.Object, c object.Condition) (string, error) {
+	if err := pauseFor(ctx, s.put); err != nil {
+		return "", err
+	}
+	return s.Store.Put(ctx, o, c)
+}
+
+func (s even) Get(ctx context.Context, key string) ([]byte, object.Info, error) {
+	if err := pauseFor(ctx, s.get); err != nil {
+		return nil, object.Info{}, err
+	}
+	return s.Store.Get(ctx, key)
+}
+
+func pauseFor(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// contradiction is a claim whose State tells other things of the last segments
+// that the store lists than the list does: NATS had lost a claim, and it was
+// written anew by a worker that another one had followed.
+func contradiction(t *testing.T, rec *synthetic.Log, crash int) (storage.Store, *key, hls.List) {
+	t.Helper()
+	store, k := storage.NewMemory(), new(key)
+	saves := 0
+	err := life(t, k, store, rec, shortSegments, func(what string) error {
+		if what == "after save" {
+			if saves++; saves > crash {
+				return fmt.Errorf("%w: power cut", ErrNotOwner)
+			}
+		}
+		return nil
+	})
+	if !errors.Is(err, ErrNotOwner) {
+		t.Fatal(err)
+	}
+	state, err := hls.ParseState(k.state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	listed := liveOf(t, store)
+	from := max(listed.Next(), 2) - 2
+	for n := max(from, state.First); n < state.Next(); n++ {
+		state.Entries[n-state.First].WallMS += 1000
+	}
+	if from >= listed.Next() || !state.Beyond(&listed) {
+		t.Fatalf("%d segments are listed: the State does not contradict them", listed.Next())
+	}
+	k.state = state.Encode()
+	return store, k, listed
+}
+
+// What was saved is not what viewers have seen. However long requests take, nobody
+// writes over what is listed, the broadcast goes on behind it, and that is found
+// once.
 func TestStateContradictsTheStore(t *testing.T) {
 	rec := longShow(t)
-	for _, crash := range []int{3, 20, 80} {
-		t.Run(fmt.Sprint(crash), func(t *testing.T) {
-			store, k := storage.NewMemory(), new(key)
-			saves := 0
-			err := life(t, k, store, rec, shortSegments, func(what string) error {
-				if what == "after save" {
-					if saves++; saves > crash {
-						return fmt.Errorf("%w: power cut", ErrNotOwner)
+	const ms = time.Millisecond
+	for _, crash := range []int{12, 20, 80} {
+		for _, takes := range [][2]time.Duration{{0, 0}, {ms, ms}, {20 * ms, 20 * ms}, {60 * ms, 20 * ms}, {20 * ms, 300 * ms}} {
+			t.Run(fmt.Sprint(crash, takes), func(t *testing.T) {
+				store, k, listed := contradiction(t, rec, crash)
+				synctest.Test(t, func(t *testing.T) {
+					v := newViewer(t, store)
+					w := world{store: even{store, takes[0], takes[1]}, claim: k.claim(), step: oneByOne(func(string) error { v.look(); return nil })}
+					told := new(records)
+					worker := &Worker{Source: tape{rec.Batches}, Store: w, Settings: shortSegments, Log: slog.New(told)}
+					ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+					defer cancel()
+					if err := worker.Package(ctx, Job{Stream: alice, Broadcast: broadcast, Rendition: object.Source, State: k.state, Checkpoint: w}); err != nil {
+						t.Fatal(err)
+					}
+					if n := told.count("gone on from there"); n > 0 {
+						t.Errorf("it was begun again %d times", n)
+					}
+				})
+				got := vodOf(t, store)
+				if !got.Ended || got.Next() < listed.Next() {
+					t.Errorf("the show has %d segments, ended %t; %d were listed", got.Next(), got.Ended, listed.Next())
+				}
+				for i, want := range listed.Entries {
+					if e := got.Entries[listed.First+uint64(i)]; e != want {
+						t.Errorf("segment %d became %+v, was %+v", listed.First+uint64(i), e, want)
 					}
 				}
-				return nil
 			})
-			if !errors.Is(err, ErrNotOwner) {
-				t.Fatal(err)
-			}
-			state, err := hls.ParseState(k.state)
-			if err != nil {
-				t.Fatal(err)
-			}
-			listed := liveOf(t, store)
-			for i := range min(3, len(state.Entries)) {
-				state.Entries[len(state.Entries)-1-i].WallMS += 1000
-			}
-			k.state = state.Encode()
-			v := newViewer(t, store)
-			if err := life(t, k, store, rec, shortSegments, func(string) error { v.look(); return nil }); err != nil {
-				t.Fatal(err)
-			}
-			got := vodOf(t, store)
-			if !got.Ended || got.Next() < listed.Next() {
-				t.Errorf("the show has %d segments, ended %t; %d were listed", got.Next(), got.Ended, listed.Next())
-			}
-			for i, want := range listed.Entries {
-				if e := got.Entries[listed.First+uint64(i)]; e != want {
-					t.Errorf("segment %d became %+v, was %+v", listed.First+uint64(i), e, want)
-				}
-			}
-		})
+		}
 	}
+}
+
+// A worker that dies at any step of putting right a State that contradicts the
+// store leaves the next one the same to do, or less.
+func TestAdoptionIsCutShort(t *testing.T) {
+	rec := longShow(t)
+	errKilled := fmt.Errorf("%w: killed", ErrNotOwner)
+	for steps := range 30 {
+		store, k, listed := contradiction(t, rec, 50)
+		v, n := newViewer(t, store), 0
+		look := func(string) error {
+			v.look()
+			if n++; n > steps {
+				return errKilled
+			}
+			return nil
+		}
+		if err := life(t, k, store, rec, shortSegments, look); !errors.Is(err, ErrNotOwner) {
+			t.Fatal(err)
+		}
+		v.look()
+		if err := life(t, k, store, rec, shortSegments, func(string) error { v.look(); return nil }); err != nil {
+			t.Fatal(err)
+		}
+		got := vodOf(t, store)
+		if !got.Ended || got.Next() < listed.Next() {
+			t.Errorf("killed at step %d: the show has %d segments, ended %t; %d were listed", steps, got.Next(), got.Ended, listed.Next())
+		}
+	}
+}
+
+// disagreeing is a store whose live playlist always tells something else, as if
+// somebody wrote it without a claim.
+type disagreeing struct{ storage.Store }
+
+func (s disagreeing) Put(ctx context.Context, o object.Object, c object.Condition) (string, error) {
+	if !strings.HasSuffix(o.Key, "live.m3u8") {
+		return s.Store.Put(ctx, o, c)
+	}
+	_, info, err := s.Store.Get(ctx, o.Key)
+	if err == nil {
+		list := string(o.Body)
+		if there := strings.Replace(list, "#EXT-X-GAP\n", "", 1); there != list {
+			list = there
+		} else {
+			list = strings.Replace(list, "#EXTINF:", "#EXT-X-GAP\n#EXTINF:", 1)
+		}
+		o.Body, c = []byte(list), object.Condition{Match: info.ETag}
+	}
+	if etag, err := s.Store.Put(ctx, o, c); err != nil || info.ETag == "" {
+		return etag, err
+	}
+	return "", object.ErrPrecondition
+}
+
+// Whatever begins a broadcast again and again, that takes its time.
+func TestBeginAgainWaits(t *testing.T) {
+	rec := longShow(t)
+	synctest.Test(t, func(t *testing.T) {
+		told, store := new(records), disagreeing{storage.NewMemory()}
+		worker := &Worker{Source: tape{rec.Batches}, Store: store, Settings: shortSegments, Log: slog.New(told)}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		_ = worker.Package(ctx, Job{Stream: alice, Broadcast: broadcast, Rendition: object.Source, Checkpoint: new(key).claim()})
+		if n := told.count("gone on from there"); n < 3 || n > 100 {
+			t.Errorf("begun again %d times in %v; want some, and fewer than 100", n, time.Minute)
+		}
+	})
+}
+
+// records counts what is logged.
+type records struct {
+	mu   sync.Mutex
+	said []string
+}
+
+func (r *records) count(part string) (n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, s := range r.said {
+		if strings.Contains(s, part) {
+			n++
+		}
+	}
+	return n
+}
+
+func (r *records) Enabled(context.Context, slog.Level) bool { return true }
+func (r *records) WithAttrs([]slog.Attr) slog.Handler       { return r }
+func (r *records) WithGroup(string) slog.Handler            { return r }
+func (r *records) Handle(_ context.Context, what slog.Record) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.said = append(r.said, what.Message)
+	return nil
 }
 
 func liveOf(t *testing.T, s storage.Store) hls.List {
@@ -201,11 +356,13 @@ func TestClaimIsRestored(t *testing.T) {
 	if err := life(t, new(key), undisturbed, rec, shortSegments, anyStep); err != nil {
 		t.Fatal(err)
 	}
-	store := storage.NewMemory()
-	worker := &Worker{Source: tape{rec.Batches}, Store: store, Settings: shortSegments, Log: quiet}
-	job := Job{Stream: alice, Broadcast: broadcast, Rendition: object.Source, Checkpoint: &restored{claim: new(key).claim()}}
-	if err := worker.Package(t.Context(), job); err != nil {
-		t.Fatal(err)
-	}
-	sameObjects(t, contents(t, store), contents(t, undisturbed))
+	synctest.Test(t, func(t *testing.T) {
+		store := storage.NewMemory()
+		worker := &Worker{Source: tape{rec.Batches}, Store: store, Settings: shortSegments, Log: quiet}
+		job := Job{Stream: alice, Broadcast: broadcast, Rendition: object.Source, Checkpoint: &restored{claim: new(key).claim()}}
+		if err := worker.Package(t.Context(), job); err != nil {
+			t.Fatal(err)
+		}
+		sameObjects(t, contents(t, store), contents(t, undisturbed))
+	})
 }

@@ -136,14 +136,27 @@ const (
 // until nobody came between: at once the first time. The store itself tries again
 // what fails.
 func again(ctx context.Context, do func() error) error {
-	for wait := time.Duration(0); ; wait = min(max(2*wait, againFirst), againLast) {
+	for wait := time.Duration(0); ; wait = longer(wait) {
 		if err := do(); !errors.Is(err, errAgain) {
 			return err
 		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("%w: %w", ctx.Err(), errAgain)
-		case <-time.After(wait/2 + rand.N(max(wait, 1))):
+		if err := pause(ctx, wait); err != nil {
+			return fmt.Errorf("%w: %w", err, errAgain)
 		}
+	}
+}
+
+// longer is what is waited for after wait was in vain.
+func longer(wait time.Duration) time.Duration {
+	return min(max(2*wait, againFirst), againLast)
+}
+
+// pause waits for about so long, or until ctx is done.
+func pause(ctx context.Context, wait time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(wait/2 + rand.N(max(wait, 1))):
+		return nil
 	}
 }

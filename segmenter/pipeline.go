@@ -34,6 +34,9 @@ type packager struct {
 	state   *hls.State  // the newest; push's alone
 	decided *decisions
 	adopted bool // entries from the store, which knows no sizes
+	// claimed is the State that the owner before has saved, and may not have
+	// listed. It waits for adopt.
+	claimed *pendingCut
 	// checkpoint is the State that was saved last. commit's alone.
 	checkpoint []byte
 	lists      lists
@@ -111,6 +114,11 @@ func (p *packager) run(ctx context.Context) error {
 		defer close(p.cuts)
 		if err := p.adopt(reading); err != nil {
 			return err
+		}
+		if p.claimed != nil {
+			if err := send(reading, p.saved, p.claimed); err != nil {
+				return err
+			}
 		}
 		return p.worker.Source.Read(reading, p.job.Broadcast, p.job.Rendition, p.state.Place(),
 			func(b *framelog.Batch, missed bool) error { return p.push(reading, b, missed, submit) })

@@ -78,19 +78,29 @@ type Worker struct {
 // worker owns it (ErrNotOwner) or ctx is done. Whatever ends it, the next
 // owner goes on from the last Save and makes the same bytes.
 func (w *Worker) Package(ctx context.Context, job Job) error {
-	for {
+	for wait := time.Duration(0); ; wait = longer(wait) {
 		p, err := w.open(job)
 		if err != nil {
 			return fmt.Errorf("claim %s: %w", job.Broadcast, err)
 		}
+		began := time.Now()
 		err = p.life(ctx)
 		if !errors.Is(err, errBeginAgain) || ctx.Err() != nil {
 			return err
 		}
 		p.log.Error("what the store lists is compared with what was saved, and gone on from there", "err", err)
+		if time.Since(began) > settled {
+			wait = 0
+		}
+		if pause(ctx, wait) != nil {
+			return err
+		}
 		job.State = p.checkpoint
 	}
 }
+
+// settled is how long a life lasts whose begin has put right what was to be.
+const settled = 30 * time.Second
 
 // errBeginAgain ends a life whose State may not be what viewers have seen.
 var errBeginAgain = errors.New("the broadcast is to be gone on with from what the store lists")
@@ -138,7 +148,7 @@ func (w *Worker) open(job Job) (*packager, error) {
 	p.leaving.due = true // the owner before may have been at it
 	if s.Next() > 0 && s.Phase == hls.Live {
 		// The owner before may have died between its Save and its playlists.
-		p.saved <- &pendingCut{cut: &hls.Cut{State: s}, vod: !s.Forget}
+		p.claimed = &pendingCut{cut: &hls.Cut{State: s}, vod: !s.Forget}
 	}
 	return p, nil
 }
