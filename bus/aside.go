@@ -12,7 +12,7 @@ import (
 
 // errAside is why a handler leaves whose broadcast is set aside: nothing comes
 // of it, and others wait for its place. Its claim is released; whoever has room
-// takes it, and this worker does when there is something to do again.
+// takes it, and those who have none when there is something to do again.
 var errAside = errors.New("nothing comes, and others wait for its place")
 
 const (
@@ -22,12 +22,6 @@ const (
 	// of what was set aside.
 	asideLooks = 5
 )
-
-// readTo is how far a log was read here, and when.
-type readTo struct {
-	seq uint64
-	at  time.Time
-}
 
 // due is an entry that is to be claimed.
 type due struct {
@@ -68,10 +62,10 @@ func (w *Worker) makeRoom(now time.Time, waiting []due) {
 			continue
 		}
 		since := r.began
-		if read := w.readTo(key); read.at.After(since) {
+		if read := r.claim.progress.to(); read.at.After(since) {
 			since = read.at
 		}
-		if now.Sub(since) >= w.cfg.Idle {
+		if now.Sub(since) >= w.cfg.Idle && !now.Before(r.stays) && !r.claim.owes() {
 			all = append(all, idle{key, since, r})
 		}
 	}
@@ -92,14 +86,16 @@ func (w *Worker) makeRoom(now time.Time, waiting []due) {
 }
 
 // setAside makes a handler leave, if there is nothing on its log that it has
-// not read: one that reads slowly is not idle.
+// not read: one that reads slowly is not idle. Where there is, it stays for
+// WorkConfig.Idle at least, and the next one is asked.
 func (w *Worker) setAside(ctx context.Context, key string, r *claimAtWork) {
 	subject, stream := w.bus.topic(w.kind.parse(key))
 	last, err := stream.Last(ctx, subject)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if err != nil || last == nil || last.Sequence > w.readTo(key).seq {
-		r.leaving = false
+	if err != nil || last == nil || last.Sequence != r.claim.progress.to().seq || r.claim.owes() {
+		r.leaving, r.stays = false, time.Now().Add(w.cfg.Idle)
+		w.stir()
 		return
 	}
 	r.tail = last.Sequence
@@ -125,8 +121,8 @@ func (w *Worker) watchAside(ctx context.Context) {
 	}
 }
 
-// asides are the entries that were set aside here and that nobody has taken
-// since, each with the end of its log then.
+// asides are the entries that were set aside, here or elsewhere, and that nobody
+// has taken since, each with the end of its log then.
 func (w *Worker) asides() map[string]uint64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -141,12 +137,4 @@ func (w *Worker) asides() map[string]uint64 {
 		all[key] = v.aside
 	}
 	return all
-}
-
-// readTo is how far the log of an entry was read here.
-func (w *Worker) readTo(key string) readTo {
-	subject, _ := w.bus.topic(w.kind.parse(key))
-	w.bus.mu.Lock()
-	defer w.bus.mu.Unlock()
-	return w.bus.readers[subject]
 }

@@ -124,9 +124,8 @@ type Bus struct {
 
 	mu       sync.Mutex
 	sessions map[string]*Session
-	readers  map[string]readTo // how far the log of a subject was read here
-	workers  int               // made so far
-	holding  chan struct{}     // nil until the node's lease was asked for, closed when held
+	workers  int           // made so far
+	holding  chan struct{} // nil until the node's lease was asked for, closed when held
 	closed   bool
 }
 
@@ -141,7 +140,6 @@ func Open(ctx context.Context, cfg Config) (*Bus, error) {
 		retain:    cfg.Retain,
 		replicas:  cfg.Replicas,
 		sessions:  make(map[string]*Session),
-		readers:   make(map[string]readTo),
 	}
 	b.roster, b.seen = newRoster(b), newSnapshot(b)
 	life, end := context.WithCancel(context.WithoutCancel(ctx))

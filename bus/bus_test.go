@@ -103,6 +103,24 @@ func open(t testing.TB, cfg Config) *Bus {
 
 func embedded(t testing.TB) *Bus { return open(t, Config{Dir: t.TempDir()}) }
 
+// lockedBuffer keeps what many goroutines log.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
 // patience is how long a test waits at least for what is to happen: it fails
 // where nothing does, and not on a machine that has other things to do.
 const patience = time.Minute

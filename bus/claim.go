@@ -12,12 +12,13 @@ import (
 )
 
 // Claim is a rendition of a broadcast that a worker owns for its kind of work,
-// until somebody else does. One goroutine at a time may use it.
+// until somebody else does. One goroutine at a time may save it.
 type Claim struct {
-	worker  *Worker
-	key     string
-	stream  media.Stream
-	claimed uint64 // the revision that made it ours
+	worker   *Worker
+	key      string
+	stream   media.Stream
+	claimed  uint64 // the revision that made it ours
+	progress progress
 
 	mu    sync.Mutex // Save and the worker's refresh
 	head  stateHead
@@ -26,7 +27,7 @@ type Claim struct {
 	born  time.Time // when the bucket was made in which that is
 	wrote time.Time // when that was
 	read  uint64    // how far the log was read then
-	over  bool      // another worker has it: nothing is written ever again
+	over  bool      // another worker has it, or may: nothing is written ever again
 	// restored: it was lost, and written anew, which Save has not told yet.
 	restored bool
 }
@@ -88,7 +89,7 @@ func (c *Claim) refresh(ctx context.Context) error {
 
 // write saves state. c.mu is held.
 func (c *Claim) write(ctx context.Context, closed bool, state []byte) error {
-	head := stateHead{Owner: c.worker.id, Stream: c.stream.String(), Format: c.head.Format, Closed: closed, Takeovers: c.head.Takeovers}
+	head := stateHead{Owner: c.worker.id, Stream: c.stream.String(), Format: c.head.Format, Closed: closed, Takeovers: c.head.Takeovers, Claim: c.head.Claim}
 	if state != nil {
 		head.Format = c.worker.format(c.head)
 	}
@@ -101,7 +102,7 @@ func (c *Claim) write(ctx context.Context, closed bool, state []byte) error {
 		var other *jet.Conflict
 		if err == nil {
 			c.head, c.state, c.rev, c.wrote = head, state, rev, time.Now()
-			c.read = c.worker.progress(c.key)
+			c.read = c.progress.to().seq
 			return nil
 		}
 		if !errors.As(err, &other) {
@@ -131,7 +132,10 @@ func (c *Claim) contend(ctx context.Context, other *jet.Conflict) error {
 		}
 	}
 	switch {
-	case head.Owner == c.worker.id && !head.Closed: // ids are never used again
+	case head.Owner == c.worker.id && head.Claim == c.head.Claim && !head.Closed: // ids are never used again
+	case head.Owner == c.worker.id && head.Claim > c.head.Claim: // a later one of our own
+		c.over = true
+		return nil
 	case lostClaim(born.Equal(c.born), it.Value != nil, head, it.Rev, c.rev):
 		c.worker.log.Error("nats has lost a claim, which is written anew", "broadcast", c.Broadcast(), "rendition", c.Rendition())
 		c.restored = true
@@ -184,28 +188,38 @@ func (w *Worker) claim(ctx context.Context, key string, rev uint64) (*Claim, err
 	if head.Owner != "" && head.Owner != w.id {
 		head.Takeovers++
 	}
-	head.Owner = w.id
+	head.Owner, head.Claim, head.Aside = w.id, w.claimNumber.Add(1), 0
 	if rev, err = putState(ctx, w.claims, key, head, state, rev, 0); err != nil {
 		return nil, fmt.Errorf("claim: %w", err)
 	}
 	return &Claim{worker: w, key: key, stream: stream, head: head, state: state, claimed: rev, rev: rev, born: born, wrote: time.Now()}, nil
 }
 
-// release gives the claim back, if it is still ours: whoever sees it may take
-// it at once. It looks first, as the last Save may be undecided.
-func (c *Claim) release(ctx context.Context) error {
+// entry is the entry as it was written last.
+func (c *Claim) entry() (stateHead, uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.head, c.rev
+}
+
+// release gives the claim back, if it is still ours: whoever sees it may take
+// it at once, if it is not set aside where its log ends (0: it is not). It looks
+// first, as the last Save may be undecided. The claim is over whatever comes of
+// it.
+func (c *Claim) release(ctx context.Context, aside uint64) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.over = true
 	for {
 		it, err := c.worker.claims.Get(ctx, c.key)
 		if err != nil {
 			return fmt.Errorf("release claim: %w", err)
 		}
 		head, state, err := parseState(it.Value)
-		if err != nil || head.Owner != c.worker.id || head.Closed {
+		if err != nil || head.Owner != c.worker.id || head.Claim != c.head.Claim || head.Closed {
 			return nil // somebody else's, or nobody's any more
 		}
-		head.Owner = ""
+		head.Owner, head.Aside = "", aside
 		rev, err := putState(ctx, c.worker.claims, c.key, head, state, it.Rev, 0)
 		if err == nil {
 			c.head, c.state, c.rev = head, state, rev

@@ -1,5 +1,3 @@
-//go:build soak
-
 package bus
 
 import (
@@ -157,15 +155,21 @@ func headerOf(x jet.Message) framelog.Header {
 	return h
 }
 
-// header is the header of a message, nil where there is none.
-func (m *model) header(seq uint64) *framelog.Header {
+// place is placeOf.
+func (m *model) place(broadcast string, seq uint64) (p place) {
 	for _, x := range m.nats.log {
-		if x.Seq == seq {
-			h := headerOf(x)
-			return &h
+		h := headerOf(x)
+		switch {
+		case x.Seq == seq && x.Subject == broadcast:
+			return place{at: &h}
+		case x.Seq == seq:
+			p.foreign = true
+		case p.foreign && x.Seq > seq && x.Subject == broadcast:
+			p.next = &h
+			return p
 		}
 	}
-	return nil
+	return p
 }
 
 // decide writes the registry by compare-and-set.
@@ -470,7 +474,7 @@ func (m *model) work(w *modelWorker) {
 	if w.reader == nil || w.log != m.nats.logID {
 		w.reader = newReader(w.saved.pos, nil, func(uint64, error) {})
 		w.log, w.at = m.nats.logID, 0
-		w.reader.begin(fmt.Sprint(m.nats.born, "/", m.nats.logBorn()), m.nats.logSeq, m.header(w.reader.pos))
+		w.reader.begin(fmt.Sprint(m.nats.born, "/", m.nats.logBorn()), m.nats.logSeq, m.place(w.broadcast, w.reader.pos))
 	}
 	var got *framelog.Batch
 	w.reader.fn = func(b *framelog.Batch, _ bool) error { got = b; return nil }

@@ -26,30 +26,36 @@ import (
 // one. A log that was made anew, or has gone back, is read from its start; what
 // was read before does not come again.
 func (b *Bus) Read(ctx context.Context, broadcast, rendition string, after framelog.Position, fn func(b *framelog.Batch, missed bool) error) error {
+	return b.read(ctx, broadcast, rendition, after, fn, func(string, uint64, bool) {})
+}
+
+// read is Read, which notes in which log it is, and how far; anew, where it goes
+// back in that.
+func (b *Bus) read(ctx context.Context, broadcast, rendition string, after framelog.Position, fn func(*framelog.Batch, bool) error, note func(log string, seq uint64, anew bool)) error {
 	subject, stream := b.topic(broadcast, rendition)
 	log := b.log.With("subject", subject)
 	r := newReader(after, fn, func(seq uint64, err error) {
 		log.Warn("foreign message on the log skipped", "seq", seq, "err", err)
 	})
 	start := func(ctx context.Context, info *jetstream.StreamInfo) (jetstream.ConsumerConfig, error) {
-		at, err := headerAt(ctx, stream, r.pos)
+		at, err := placeOf(ctx, stream, subject, r.pos)
 		if err != nil {
 			return jetstream.ConsumerConfig{}, err
 		}
-		if what := r.begin(strconv.FormatInt(info.Created.UnixNano(), 36), info.State.LastSeq, at); what != "" {
+		what := r.begin(strconv.FormatInt(info.Created.UnixNano(), 36), info.State.LastSeq, at)
+		if what != "" {
 			log.Error(what + ": it is read from its start")
 		}
+		note(r.log, r.pos, r.rewound)
 		return jetstream.ConsumerConfig{
 			FilterSubject: subject, // literal: a wildcard costs ten times as much
 			DeliverPolicy: jetstream.DeliverByStartSequencePolicy,
 			OptStartSeq:   r.pos + 1,
 		}, nil
 	}
-	note, forget := b.noteReading(subject, after.Seq)
-	defer forget()
 	message := func(m jet.Message) error {
 		err := r.message(m)
-		note(m.Seq)
+		note(r.log, m.Seq, false)
 		return err
 	}
 	for {
@@ -62,45 +68,55 @@ func (b *Bus) Read(ctx context.Context, broadcast, rendition string, after frame
 	}
 }
 
-// headerAt is the header of the message at a sequence, nil where there is none,
-// or one of another kind.
-func headerAt(ctx context.Context, stream *jet.Stream, seq uint64) (*framelog.Header, error) {
+// place is what stands in the log where a reader was.
+type place struct {
+	at *framelog.Header // its message there; nil where there is none, or it is no batch
+	// foreign: another subject's message is there, which may always have been: a
+	// reader that begins right before a message takes the sequence before that.
+	foreign bool
+	next    *framelog.Header // then: the subject's first one behind it, if there is one
+}
+
+// placeOf looks at what stands at a sequence of a shard's log, where a reader
+// of one subject was.
+func placeOf(ctx context.Context, stream *jet.Stream, subject string, seq uint64) (p place, err error) {
 	if seq == 0 {
-		return nil, nil
+		return place{}, nil
 	}
-	m, err := stream.GetMsg(ctx, seq)
+	m, err := messageAt(ctx, stream, seq)
+	if err != nil || m == nil {
+		return place{}, err
+	}
+	if m.Subject == subject {
+		return place{at: headerOfRaw(m)}, nil
+	}
+	next, err := messageAt(ctx, stream, seq+1, jetstream.WithGetMsgSubject(subject))
+	if err != nil || next == nil {
+		return place{foreign: true}, err
+	}
+	return place{foreign: true, next: headerOfRaw(next)}, nil
+}
+
+// messageAt is the message at a sequence, or the subject's first one from there
+// on; nil where there is none.
+func messageAt(ctx context.Context, stream *jet.Stream, seq uint64, opts ...jetstream.GetMsgOpt) (*jetstream.RawStreamMsg, error) {
+	m, err := stream.GetMsg(ctx, seq, opts...)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("look at message %d: %w", seq, err)
 	}
-	h, err := framelog.ParseHeader(m.Header.Get(framelog.HeaderName))
-	if err != nil {
-		return nil, nil
-	}
-	return &h, nil
+	return m, nil
 }
 
-// noteReading notes how far a log is read here. Who reads a part of it once more
-// meanwhile does not count.
-func (b *Bus) noteReading(subject string, from uint64) (note func(seq uint64), forget func()) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if _, other := b.readers[subject]; other {
-		return func(uint64) {}, func() {}
+// headerOfRaw is the header of a message, nil where it has none of ours.
+func headerOfRaw(m *jetstream.RawStreamMsg) *framelog.Header {
+	h, err := framelog.ParseHeader(m.Header.Get(framelog.HeaderName))
+	if err != nil {
+		return nil
 	}
-	b.readers[subject] = readTo{from, time.Now()}
-	note = func(seq uint64) {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		b.readers[subject] = readTo{seq, time.Now()}
-	}
-	return note, func() {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		delete(b.readers, subject)
-	}
+	return &h
 }
 
 // Tail reads a rendition as Read does, from the newest key batch on: for
@@ -172,16 +188,15 @@ func newReader(after framelog.Position, fn func(*framelog.Batch, bool) error, fo
 }
 
 // begin is called before messages come, with the log's name, its newest sequence,
-// and what stands at the reader's position, if anything does. It says what has
-// happened to the log if that was no good.
-func (r *reader) begin(log string, newest uint64, at *framelog.Header) (what string) {
+// and what stands at the reader's position. It says what has happened to the log
+// if that was no good.
+func (r *reader) begin(log string, newest uint64, p place) (what string) {
 	switch {
 	case r.log != "" && r.log != log:
 		what = "the log was made anew"
 	case newest < r.pos:
 		what = "the log has lost its tail"
-	case at != nil && r.at != turn{} && (r.at != turn{at.Epoch, at.Number} || at.Flags.Has(framelog.Final) && !r.over):
-		// A marker takes the number that comes next: of an end that tells nothing.
+	case r.at != turn{} && !r.stands(p):
 		what = "the log was written anew where it was read"
 	}
 	r.log, r.seen = log, false
@@ -189,6 +204,21 @@ func (r *reader) begin(log string, newest uint64, at *framelog.Header) (what str
 		r.rewind()
 	}
 	return what
+}
+
+// stands tells whether what stands at the reader's position is what it knows of
+// it.
+func (r *reader) stands(p place) bool {
+	switch {
+	case p.foreign:
+		// Nothing of ours was there, if what comes is what came next.
+		return p.next != nil && turn{p.next.Epoch, p.next.Number} == turn{r.at.epoch, r.at.number + 1}
+	case p.at == nil:
+		return true // it has aged out
+	case p.at.Flags.Has(framelog.Final) && !r.over:
+		return false // a marker takes the number that comes next: of an end that tells nothing
+	}
+	return r.at == turn{p.at.Epoch, p.at.Number}
 }
 
 // rewind has the log read from its start. What was read before is known by its

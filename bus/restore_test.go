@@ -20,7 +20,7 @@ func packaging(t *testing.T, b *Bus, closed chan<- string) {
 	t.Helper()
 	running(t, func(ctx context.Context) error {
 		return b.Work(Segment, WorkConfig{}).Run(ctx, func(ctx context.Context, c *Claim) error {
-			err := b.Read(ctx, c.Broadcast(), Source, framelog.Position{}, func(x *framelog.Batch, _ bool) error {
+			err := c.Read(ctx, framelog.Position{}, func(x *framelog.Batch, _ bool) error {
 				if x.Flags.Has(framelog.Final) {
 					return errEnough
 				}

@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"strings"
 	"testing"
@@ -126,31 +127,87 @@ func TestLogGoesBack(t *testing.T) {
 
 // TestReaderBegins: whether what stands where a reader was is what it has read.
 func TestReaderBegins(t *testing.T) {
-	at := func(epoch, number uint64, flags framelog.Flags) *framelog.Header {
-		return &framelog.Header{Session: "s", Epoch: epoch, Number: number, Flags: flags}
+	header := func(epoch, number uint64) *framelog.Header {
+		return &framelog.Header{Session: "s", Epoch: epoch, Number: number}
 	}
+	at := func(epoch, number uint64, flags framelog.Flags) place {
+		h := header(epoch, number)
+		h.Flags = flags
+		return place{at: h}
+	}
+	var aged place
 	was := framelog.Position{Log: "a", Seq: 9, Epoch: 2, Number: 5}
 	for _, tt := range []struct {
 		name   string
 		after  framelog.Position
 		log    string
 		newest uint64
-		at     *framelog.Header
+		at     place
 		anew   bool
 	}{
 		{"all is as it was", was, "a", 9, at(2, 5, framelog.Key), false},
-		{"it has aged out", was, "a", 90, nil, false},
-		{"another log", was, "b", 90, nil, true},
-		{"its tail is lost", was, "a", 8, nil, true},
+		{"it has aged out", was, "a", 90, aged, false},
+		{"another log", was, "b", 90, aged, true},
+		{"its tail is lost", was, "a", 8, aged, true},
 		{"another message has its place", was, "a", 9, at(2, 4, 0), true},
 		{"another session's has", was, "a", 9, at(3, 5, 0), true},
 		{"an end has, of which it has not heard", was, "a", 9, at(2, 5, framelog.Final), true},
-		{"nothing was read", framelog.Position{}, "a", 9, nil, false},
+		{"nothing was read", framelog.Position{}, "a", 9, aged, false},
 		{"a position without a number", framelog.Position{Seq: 9}, "a", 9, at(2, 4, 0), false},
+		{"another broadcast's message, as before what came next", was, "a", 90, place{foreign: true, next: header(2, 6)}, false},
+		{"another broadcast's message, and nothing of ours", was, "a", 90, place{foreign: true}, true},
+		{"another broadcast's message, and something else of ours", was, "a", 90, place{foreign: true, next: header(2, 8)}, true},
+		{"another's message and no number", framelog.Position{Seq: 9}, "a", 90, place{foreign: true}, false},
 	} {
 		r := newReader(tt.after, nil, nil)
 		if what := r.begin(tt.log, tt.newest, tt.at); (what != "") != tt.anew || tt.anew && r.pos != 0 {
 			t.Errorf("%s: %q, and it begins behind %d", tt.name, what, r.pos)
 		}
 	}
+}
+
+// TestPlaceAmongOthers: a shard has messages of other broadcasts, with the
+// epochs and numbers that ours has. None is taken for ours; and a position right
+// behind one is good, where ours goes on from there.
+func TestPlaceAmongOthers(t *testing.T) {
+	var logged lockedBuffer
+	b := open(t, Config{Dir: t.TempDir(), Log: slog.New(slog.NewTextHandler(&logged, nil))})
+	s, other := openSession(t, b), openOther(t, b)
+	appendBatches(t, s, 10, 1, 2)
+	appendBatches(t, other, 10, 1, 2)
+	appendBatches(t, s, 10, 3)
+	log := logOf(t, b, s.Broadcast())
+	ctx := within(t, 10*time.Second)
+	subject, stream := b.topic(s.Broadcast(), Source)
+	foreign, _ := b.topic(other.Broadcast(), Source)
+	for _, tt := range []struct {
+		who, subject string
+		seq          uint64
+		foreign      bool
+		at, next     uint64
+	}{
+		{"ours", subject, log[1].Seq, false, 2, 0},
+		{"the other's, of the same number", subject, log[2].Seq - 1, true, 0, 3},
+		{"ours, where the other was, which has no more", foreign, log[2].Seq, true, 0, 0},
+	} {
+		p, err := placeOf(ctx, stream, tt.subject, tt.seq)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.foreign != tt.foreign || numberOf(p.at) != tt.at || numberOf(p.next) != tt.next {
+			t.Errorf("%s: %+v", tt.who, p)
+		}
+	}
+	behind := framelog.Position{Log: log[2].Log, Seq: log[2].First - 1, Epoch: log[2].Epoch, Number: log[2].Number - 1}
+	expect(t, "who goes on behind a hole", follow(t, b, s.Broadcast(), behind), "3")
+	if strings.Contains(logged.String(), "from its start") {
+		t.Errorf("the whole log was read, as if it was not the same:\n%s", logged.String())
+	}
+}
+
+func numberOf(h *framelog.Header) uint64 {
+	if h == nil {
+		return 0
+	}
+	return h.Number
 }

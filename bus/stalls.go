@@ -24,19 +24,16 @@ func (w *Worker) watchStalls(ctx context.Context) {
 	}
 }
 
-// progress is how far the log of an entry was read here.
-func (w *Worker) progress(key string) uint64 { return w.readTo(key).seq }
-
 // unsaved are the claims of which the log is read, and of which there is
 // nothing to be saved for long: of a stream that makes no segments.
 func (w *Worker) unsaved() (all []*claimAtWork) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for key, r := range w.running {
+	for _, r := range w.running {
 		if !r.claim.mu.TryLock() {
 			continue // it is being saved
 		}
-		if time.Since(r.claim.wrote) > w.cfg.Stall/4 && w.progress(key) > r.claim.read {
+		if time.Since(r.claim.wrote) > w.cfg.Stall/4 && r.claim.progress.to().seq > r.claim.read {
 			all = append(all, r)
 		}
 		r.claim.mu.Unlock()

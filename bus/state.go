@@ -28,6 +28,11 @@ type stateHead struct {
 	// Takeovers is how often it was claimed from an owner that had not let it
 	// go.
 	Takeovers int `json:"takeovers,omitempty"`
+	// Claim numbers the owner's claims. An older one of its must not write.
+	Claim uint64 `json:"claim,omitempty"`
+	// Aside is where the log ended when the entry was set aside, 0 where it was
+	// not: as long as it ends there, others come first.
+	Aside uint64 `json:"aside,omitempty"`
 }
 
 // Kind is a kind of work that broadcasts are claimed for.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"weir/bus/internal/jet"
@@ -49,6 +50,8 @@ type Worker struct {
 	cfg    WorkConfig
 	log    *slog.Logger
 	wake   chan struct{}
+	// claimNumber is its newest claim's.
+	claimNumber atomic.Uint64
 
 	mu      sync.Mutex
 	keys    map[string]*stateView
@@ -67,6 +70,7 @@ type claimAtWork struct {
 	// leaving: it is being set aside. tail is where its log ends then.
 	leaving bool
 	tail    uint64
+	stays   time.Time // until when it is not, as it had to do when asked last
 }
 
 // stateView is what the worker knows of a state entry.
@@ -80,7 +84,7 @@ type stateView struct {
 	fails   int       // of our handler, in a row
 	stuck   bool      // its owner does not commit though its log grows
 	tail    uint64    // of its log, when last looked at
-	aside   uint64    // the end of its log when it was set aside here; 0: it was not
+	aside   uint64    // the end of its log when it was set aside; 0: it was not, or there is more
 }
 
 // WorkerStats counts what a worker has done, and has.
@@ -277,8 +281,9 @@ func (w *Worker) learn(key string, head stateHead, rev uint64) {
 	}
 	v.stateHead, v.rev, v.changed, v.stuck, v.tail = head, rev, time.Now(), false, 0
 	v.stale = time.Time{}
-	if head.Owner != "" {
-		v.aside = 0
+	v.aside = 0
+	if head.Owner == "" {
+		v.aside = head.Aside
 	}
 	if !w.available(v) {
 		v.free = time.Time{}
@@ -315,18 +320,19 @@ func (w *Worker) own(ctx context.Context, d decision, handle func(context.Contex
 	log := w.log.With("stream", c.stream, "broadcast", c.Broadcast(), "rendition", c.Rendition())
 	log.Info("broadcast claimed")
 	began := time.Now()
-	err = w.handle(ctx, c, handle)
+	tail, err := w.handle(ctx, c, handle)
+	head, rev := c.entry()
 	switch {
 	case errors.Is(err, ErrNotOwner):
 		w.mu.Lock()
 		w.taken.Lost++
 		w.mu.Unlock()
-		w.outdated(key, c.rev, time.Second)
+		w.outdated(key, rev, time.Second)
 		log.Info("broadcast lost to another worker")
 		return
-	case c.head.Closed:
+	case head.Closed:
 		w.mu.Lock()
-		w.learn(key, c.head, c.rev)
+		w.learn(key, head, rev)
 		w.mu.Unlock()
 		log.Info("broadcast closed")
 		return
@@ -338,33 +344,34 @@ func (w *Worker) own(ctx context.Context, d decision, handle func(context.Contex
 	default:
 		log.Info("broadcast released")
 	}
-	w.giveBack(ctx, c, err != nil && time.Since(began) < time.Minute)
+	w.giveBack(ctx, c, tail, err != nil && time.Since(began) < time.Minute)
 }
 
 // handle calls the handler, which has to leave when the entry is deleted under
-// it, or is set aside.
-func (w *Worker) handle(ctx context.Context, c *Claim, handle func(context.Context, *Claim) error) error {
+// it, or is set aside: tail is then where its log ends, if all that is on it was
+// done.
+func (w *Worker) handle(ctx context.Context, c *Claim, handle func(context.Context, *Claim) error) (tail uint64, err error) {
 	ctx, leave := context.WithCancelCause(ctx)
 	defer leave(nil)
 	r := &claimAtWork{claim: c, leave: leave, began: time.Now()}
 	w.mu.Lock()
 	w.running[c.key] = r
 	w.mu.Unlock()
-	err := handle(ctx, c)
+	err = handle(ctx, c)
 	cause := context.Cause(ctx)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(w.running, c.key)
 	switch {
 	case errors.Is(cause, ErrNotOwner):
-		return cause
+		return 0, cause
 	case errors.Is(cause, errAside) && !errors.Is(err, ErrNotOwner):
-		if v := w.keys[c.key]; v != nil {
-			v.aside = r.tail
+		if c.owes() {
+			return 0, cause
 		}
-		return cause
+		return r.tail, cause
 	}
-	return err
+	return 0, err
 }
 
 // take claims what was decided, and makes sure that the log has an end if the
@@ -386,21 +393,23 @@ func (w *Worker) take(ctx context.Context, d decision) (*Claim, error) {
 	return c, nil
 }
 
-// giveBack releases a claim though ctx may have ended. A broadcast that our
-// handler fails on is left to others for longer each time.
-func (w *Worker) giveBack(ctx context.Context, c *Claim, again bool) {
+// giveBack releases a claim though ctx may have ended, set aside where its log
+// ends, if that is not 0. A broadcast that our handler fails on is left to others
+// for longer each time.
+func (w *Worker) giveBack(ctx context.Context, c *Claim, aside uint64, again bool) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	if err := c.release(ctx); err != nil {
+	if err := c.release(ctx, aside); err != nil {
 		w.log.Warn("claim left to be taken over", "broadcast", c.Broadcast(), "err", err)
 	}
+	head, rev := c.entry()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	v := w.keys[c.key]
 	if v == nil {
 		return
 	}
-	w.learn(c.key, c.head, c.rev)
+	w.learn(c.key, head, rev)
 	if v.fails++; !again {
 		v.fails = 0
 	}

@@ -275,11 +275,73 @@ func TestSaveFences(t *testing.T) {
 	if err := first.Close(ctx, []byte("zombie")); !errors.Is(err, ErrNotOwner) {
 		t.Errorf("close: %v", err)
 	}
-	if err := first.release(ctx); err != nil {
+	if err := first.release(ctx, 0); err != nil {
 		t.Errorf("release of what is not ours: %v", err)
 	}
 	if err := second.Save(ctx, []byte("2")); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestOldClaimFences: what is left of a claim of the same worker, before the one
+// it has now, is as any other's: a refresh that comes late neither takes back
+// what was released, nor writes its old State over the newer one.
+func TestOldClaimFences(t *testing.T) {
+	b := embedded(t)
+	id := broadcasts(t, b, 1)[0]
+	w := b.Work(Segment, WorkConfig{})
+	ctx := within(t, 20*time.Second)
+	look := func() (stateHead, string, uint64) {
+		t.Helper()
+		it, err := b.state.Get(ctx, stateKey(id))
+		if err != nil {
+			t.Fatal(err)
+		}
+		h, s, err := parseState(it.Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return h, string(s), it.Rev
+	}
+	claim := func() *Claim {
+		t.Helper()
+		_, _, rev := look()
+		c, err := w.claim(ctx, stateKey(id), rev)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	first := claim()
+	if err := first.Save(ctx, []byte("old")); err != nil {
+		t.Fatal(err)
+	}
+	if err := first.release(ctx, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := first.refresh(ctx); err != nil {
+		t.Errorf("refresh of what was released: %v", err)
+	}
+	if h, _, _ := look(); h.Owner != "" {
+		t.Errorf("a refresh took back what was released: %+v", h)
+	}
+	if err := first.Save(ctx, []byte("old")); !errors.Is(err, ErrNotOwner) {
+		t.Errorf("save of what was released: %v", err)
+	}
+	// The next claim's answer is lost, and it is made again: the entry names us.
+	second := claim()
+	third := claim()
+	if err := third.Save(ctx, []byte("new")); err != nil {
+		t.Fatal(err)
+	}
+	if err := second.Save(ctx, []byte("zombie")); !errors.Is(err, ErrNotOwner) {
+		t.Errorf("save of an older claim: %v", err)
+	}
+	if err := second.release(ctx, 0); err != nil {
+		t.Errorf("release of an older claim: %v", err)
+	}
+	if h, s, _ := look(); h.Owner != w.id || s != "new" {
+		t.Errorf("an older claim of the same worker made it %+v, %q", h, s)
 	}
 }
 
