@@ -41,6 +41,9 @@ func (p *packager) listAll(ctx context.Context, entries, archive, retention *upd
 			if n.vod {
 				archive.update(s)
 			}
+			if s.Phase != hls.Ending { // else the end is
+				p.owed.add(-n.owed)
+			}
 		}
 		if s.Forget {
 			retention.update(s)

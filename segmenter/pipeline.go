@@ -40,6 +40,7 @@ type packager struct {
 	// checkpoint is the State that was saved last. commit's alone.
 	checkpoint []byte
 	lists      lists
+	owed       owed
 
 	cuts   chan *pendingCut
 	saved  chan *pendingCut
@@ -74,6 +75,7 @@ type pendingCut struct {
 	began  time.Time
 	stored chan struct{} // closed when the segment is
 	vod    bool          // vod.m3u8 is due
+	owed   int           // 1: it counts as owed until it is listed
 }
 
 // run runs the pipeline until the log's end (errEnding), or one of the steps
@@ -99,7 +101,8 @@ func (p *packager) run(ctx context.Context) error {
 	})
 	submit := func(cut *hls.Cut) error {
 		p.state = cut.State
-		s := &pendingCut{cut: cut, began: time.Now(), stored: make(chan struct{})}
+		s := &pendingCut{cut: cut, began: time.Now(), stored: make(chan struct{}), owed: 1}
+		p.owed.add(s.owed)
 		done, err := p.admit(reading, cut)
 		if err != nil {
 			return err

@@ -60,6 +60,9 @@ type Job struct {
 	Rendition  string
 	State      []byte // nil where nobody has claimed it yet
 	Checkpoint Checkpoint
+	// Owe is told of each Cut from when it is made, 1, until viewers see it, -1:
+	// as long as there is one, the job is not idle though nothing comes. Optional.
+	Owe func(n int)
 }
 
 // Worker packages renditions. One Worker serves any number of Jobs at once.
@@ -106,14 +109,19 @@ const settled = 30 * time.Second
 var errBeginAgain = errors.New("the broadcast is to be gone on with from what the store lists")
 
 // life is all of a packager's work.
-func (p *packager) life(ctx context.Context) error {
+func (p *packager) life(ctx context.Context) (err error) {
 	p.worker.Metrics.enter(p, time.Now())
 	defer p.worker.Metrics.leave(p)
-	var err error
+	defer func() {
+		if errors.Is(err, errBeginAgain) {
+			p.owed.forgive() // what is not listed is cut once more
+		}
+	}()
 	switch p.state.Phase {
 	case hls.Live:
 		err = p.run(ctx)
 	case hls.Ending:
+		p.owed.add(1) // the end
 		err = p.adopt(ctx)
 	}
 	if err != nil && !errors.Is(err, errEnding) {
@@ -133,7 +141,7 @@ func (w *Worker) open(job Job) (*packager, error) {
 	p := &packager{
 		worker: w, job: job, log: w.Log.With("stream", job.Stream, "broadcast", job.Broadcast),
 		cuts: make(chan *pendingCut, cutsAhead), saved: make(chan *pendingCut, savedAhead),
-		landed: make(chan struct{}, 1), bodies: make(chan []byte, 1), checkpoint: job.State,
+		landed: make(chan struct{}, 1), bodies: make(chan []byte, 1), checkpoint: job.State, owed: owed{tell: job.Owe},
 	}
 	var err error
 	if p.cutter, err = newCutter(job.State, w.Settings); err != nil {

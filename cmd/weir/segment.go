@@ -20,7 +20,7 @@ func (f *segmentFlags) stage(b *bus.Bus, store storage.Store, metrics prometheus
 	if err != nil {
 		return stage{}, err
 	}
-	w := &segmenter.Worker{Source: b, Store: storage.Persist(store, log), Settings: settings, Log: log, Metrics: segmenter.NewMetrics(metrics),
+	w := &segmenter.Worker{Store: storage.Persist(store, log), Settings: settings, Log: log, Metrics: segmenter.NewMetrics(metrics),
 		Ahead: segmenter.NewBudget(int64(f.UploadAhead), f.UploadRequests)}
 	claims := b.Work(bus.Segment, bus.WorkConfig{
 		Capacity: f.Capacity, Formats: hls.Versions(), Stall: 3 * hls.MaxTarget,

@@ -184,7 +184,17 @@ func segmenterError(err error) error {
 	return err
 }
 
-// packageClaim is what a bus worker does with a claim.
+// claimedLog is the log of a claim, of which its worker knows how far it was read.
+type claimedLog struct{ claim *bus.Claim }
+
+var _ segmenter.Source = claimedLog{}
+
+func (l claimedLog) Read(ctx context.Context, _, _ string, after framelog.Position, fn func(*framelog.Batch, bool) error) error {
+	return l.claim.Read(ctx, after, fn)
+}
+
+// packageClaim is what a bus worker does with a claim: where w has no Source, it
+// reads the claim's own log.
 func packageClaim(w *segmenter.Worker) func(context.Context, *bus.Claim) error {
 	return func(ctx context.Context, c *bus.Claim) (err error) {
 		// A broadcast that brings out a fault of ours must not take the others
@@ -194,9 +204,13 @@ func packageClaim(w *segmenter.Worker) func(context.Context, *bus.Claim) error {
 				err = fmt.Errorf("package %s: panic: %v\n%s", c.Broadcast(), p, debug.Stack())
 			}
 		}()
-		err = w.Package(ctx, segmenter.Job{
+		own := *w
+		if own.Source == nil {
+			own.Source = claimedLog{c}
+		}
+		err = own.Package(ctx, segmenter.Job{
 			Stream: c.Stream(), Broadcast: c.Broadcast(), Rendition: c.Rendition(),
-			State: c.State(), Checkpoint: checkpoint{c},
+			State: c.State(), Checkpoint: checkpoint{c}, Owe: c.Owe,
 		})
 		if errors.Is(err, segmenter.ErrNotOwner) {
 			return bus.ErrNotOwner
