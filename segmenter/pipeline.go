@@ -119,6 +119,8 @@ func (p *packager) run(ctx context.Context) error {
 			return err
 		}
 		if p.claimed != nil {
+			p.claimed.owed = 1
+			p.owed.add(1)
 			if err := send(reading, p.saved, p.claimed); err != nil {
 				return err
 			}

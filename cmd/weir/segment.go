@@ -9,6 +9,7 @@ import (
 
 	"weir/bus"
 	"weir/hls"
+	"weir/media/framelog"
 	"weir/segmenter"
 	"weir/storage"
 )
@@ -43,6 +44,15 @@ func (f *segmentFlags) stage(b *bus.Bus, store storage.Store, metrics prometheus
 			return err
 		})
 	})}, nil
+}
+
+// claimedLog is the log of a claim, of which its worker knows how far it was read.
+type claimedLog struct{ claim *bus.Claim }
+
+var _ segmenter.Source = claimedLog{}
+
+func (l claimedLog) Read(ctx context.Context, _, _ string, after framelog.Position, fn func(*framelog.Batch, bool) error) error {
+	return l.claim.Read(ctx, after, fn)
 }
 
 // broadcastMemory is what one broadcast may need while the store is away:

@@ -184,15 +184,6 @@ func segmenterError(err error) error {
 	return err
 }
 
-// claimedLog is the log of a claim, of which its worker knows how far it was read.
-type claimedLog struct{ claim *bus.Claim }
-
-var _ segmenter.Source = claimedLog{}
-
-func (l claimedLog) Read(ctx context.Context, _, _ string, after framelog.Position, fn func(*framelog.Batch, bool) error) error {
-	return l.claim.Read(ctx, after, fn)
-}
-
 // packageClaim is what a bus worker does with a claim: where w has no Source, it
 // reads the claim's own log.
 func packageClaim(w *segmenter.Worker) func(context.Context, *bus.Claim) error {
