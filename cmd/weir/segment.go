@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"runtime/debug"
 
@@ -53,6 +55,32 @@ var _ segmenter.Source = claimedLog{}
 
 func (l claimedLog) Read(ctx context.Context, _, _ string, after framelog.Position, fn func(*framelog.Batch, bool) error) error {
 	return l.claim.Read(ctx, after, fn)
+}
+
+// packageClaim is what a bus worker does with a claim: where w has no Source, it
+// reads the claim's own log.
+func packageClaim(w *segmenter.Worker) func(context.Context, *bus.Claim) error {
+	return func(ctx context.Context, c *bus.Claim) (err error) {
+		// A broadcast that brings out a fault of ours must not take the others
+		// of this process with it.
+		defer func() {
+			if p := recover(); p != nil {
+				err = fmt.Errorf("package %s: panic: %v\n%s", c.Broadcast(), p, debug.Stack())
+			}
+		}()
+		own := *w
+		if own.Source == nil {
+			own.Source = claimedLog{c}
+		}
+		err = own.Package(ctx, segmenter.Job{
+			Stream: c.Stream(), Broadcast: c.Broadcast(), Rendition: c.Rendition(),
+			State: c.State(), Checkpoint: checkpoint{c}, Owe: c.Owe,
+		})
+		if errors.Is(err, segmenter.ErrNotOwner) {
+			return bus.ErrNotOwner
+		}
+		return err
+	}
 }
 
 // broadcastMemory is what one broadcast may need while the store is away:

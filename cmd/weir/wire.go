@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -182,32 +181,6 @@ func segmenterError(err error) error {
 		return errors.Join(segmenter.ErrRestored, err)
 	}
 	return err
-}
-
-// packageClaim is what a bus worker does with a claim: where w has no Source, it
-// reads the claim's own log.
-func packageClaim(w *segmenter.Worker) func(context.Context, *bus.Claim) error {
-	return func(ctx context.Context, c *bus.Claim) (err error) {
-		// A broadcast that brings out a fault of ours must not take the others
-		// of this process with it.
-		defer func() {
-			if p := recover(); p != nil {
-				err = fmt.Errorf("package %s: panic: %v\n%s", c.Broadcast(), p, debug.Stack())
-			}
-		}()
-		own := *w
-		if own.Source == nil {
-			own.Source = claimedLog{c}
-		}
-		err = own.Package(ctx, segmenter.Job{
-			Stream: c.Stream(), Broadcast: c.Broadcast(), Rendition: c.Rendition(),
-			State: c.State(), Checkpoint: checkpoint{c}, Owe: c.Owe,
-		})
-		if errors.Is(err, segmenter.ErrNotOwner) {
-			return bus.ErrNotOwner
-		}
-		return err
-	}
 }
 
 // late is a bus that may not be there yet: HTTP answers before NATS does.
