@@ -96,7 +96,7 @@ func (c *conn) drain(by time.Time) {
 
 // dismiss ends the connection in favour of another. Any goroutine may call it.
 func (c *conn) dismiss() {
-	_ = c.nc.Close()
+	sever(c.nc)
 	c.server.crowded()
 }
 
@@ -347,6 +347,7 @@ func (c *conn) flush() *ending {
 	err := c.nc.SetWriteDeadline(time.Now().Add(writeTimeout))
 	if err == nil {
 		_, err = c.nc.Write(out)
+		_ = c.nc.SetWriteDeadline(time.Time{}) // TLS writes by itself, too: see Secure
 	}
 	if err == nil {
 		return nil

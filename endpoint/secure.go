@@ -4,7 +4,11 @@ import (
 	"bufio"
 	"crypto/tls"
 	"encoding/binary"
+	"errors"
 	"net"
+	"os"
+	"sync"
+	"time"
 )
 
 // Secure is a listener whose connections speak TLS.
@@ -12,6 +16,11 @@ import (
 // A tls.Conn reads a record at a time, and an encoder may send one for each
 // frame. So that what waited in the kernel is read together all the same, as
 // without TLS, a connection tells whether another record is there.
+//
+// A tls.Conn writes while it is read, too: it answers whoever asks for new keys
+// (RFC 8446, 4.6.3). A peer that asks again and again and reads nothing would
+// hold up its reader, and whoever closes it, for good. So a write for which
+// nobody has set a deadline has one.
 func Secure(ln net.Listener, config *tls.Config) net.Listener { return secured{ln, config} }
 
 type secured struct {
@@ -44,6 +53,10 @@ type records struct {
 	buffer *bufio.Reader
 	left   int  // bytes of the record that is being read
 	full   bool // the last read of the connection filled the buffer
+
+	mu      sync.Mutex
+	bounded bool // somebody has said when writes end
+	late    bool // one has: what the peer has of its record nobody knows
 }
 
 // from reads the connection itself.
@@ -70,6 +83,55 @@ func (r *records) Read(p []byte) (int, error) {
 	n, err := r.buffer.Read(p[:min(len(p), r.left)])
 	r.left -= n
 	return n, err
+}
+
+// Write writes, for writeTimeout at most where nobody has set a deadline. Behind
+// a write that has not ended in time there is none.
+func (r *records) Write(p []byte) (int, error) {
+	r.mu.Lock()
+	err := error(nil)
+	switch {
+	case r.late:
+		err = os.ErrDeadlineExceeded
+	case !r.bounded:
+		err = r.Conn.SetWriteDeadline(time.Now().Add(writeTimeout))
+	}
+	r.mu.Unlock()
+	if err != nil {
+		return 0, err
+	}
+	n, err := r.Conn.Write(p)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		r.mu.Lock()
+		r.late = true
+		r.mu.Unlock()
+	}
+	return n, err
+}
+
+// SetWriteDeadline says when writes end. The zero time leaves it to Write, which
+// may be at work.
+func (r *records) SetWriteDeadline(t time.Time) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.bounded = !t.IsZero(); !r.bounded {
+		t = time.Now().Add(writeTimeout)
+	}
+	return r.Conn.SetWriteDeadline(t)
+}
+
+// SetDeadline is SetReadDeadline and SetWriteDeadline.
+func (r *records) SetDeadline(t time.Time) error {
+	return errors.Join(r.SetReadDeadline(t), r.SetWriteDeadline(t))
+}
+
+// sever ends a connection at once. Close of a tls.Conn says so to the peer
+// before, and waits for whoever writes.
+func sever(nc net.Conn) {
+	if t, ok := nc.(*tls.Conn); ok {
+		nc = t.NetConn()
+	}
+	_ = nc.Close() // the peer learns all it can from that
 }
 
 // another tells whether a whole record can be read without waiting.

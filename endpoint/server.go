@@ -117,8 +117,8 @@ func NewServer(cfg Config) *Server {
 // it drains: no new connection is taken, encoders that understand it are asked
 // to reconnect, others are cut at their next key frame, and each session ends as
 // one whose encoder will come back, here or on another node. It returns when all
-// of that is done, at the latest Config.Drain after ctx. The error is nil unless
-// accepting failed.
+// of that is done, at the latest Config.Drain after ctx, and a second in which
+// peers may read how it ended. The error is nil unless accepting failed.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	// Sessions outlive ctx by the time of the drain.
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -134,8 +134,10 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	stop()
 	s.drain(ln, time.Now().Add(s.cfg.Drain/4*3))
 	limit := time.AfterFunc(s.cfg.Drain, cancel)
+	last := time.AfterFunc(s.cfg.Drain+lingerTimeout, func() { s.sever(ln) })
 	conns.Wait()
 	limit.Stop()
+	last.Stop()
 	cancel()
 	others.Wait()
 	if ctx.Err() != nil {
@@ -166,7 +168,7 @@ func (s *Server) accept(ctx, life context.Context, ln net.Listener, conns *sync.
 		}
 		c := newConn(s, nc)
 		if c.place = s.admission.Enter(nc.RemoteAddr(), c.dismiss); c.place == nil {
-			_ = nc.Close() // the peer learns all it can from that
+			sever(nc)
 			s.crowded()
 			continue
 		}
@@ -198,6 +200,17 @@ func (s *Server) leave(c *conn) {
 	defer s.mu.Unlock()
 	delete(s.conns, c)
 	s.cfg.Metrics.connections.Dec()
+}
+
+// sever ends the connections of a listener that do not end by themselves.
+func (s *Server) sever(ln net.Listener) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c, from := range s.conns {
+		if from == ln {
+			sever(c.nc)
+		}
+	}
 }
 
 // drain asks the connections of a listener to end, at the latest at by.

@@ -221,9 +221,9 @@ func (s *Server) ServeTunnel(ctx context.Context, ln net.Listener, transport str
 		ConnContext: func(ctx context.Context, nc net.Conn) context.Context {
 			h := &httpConn{tunnels: make(map[*tunnelConn]struct{})}
 			open.Store(nc, h)
-			h.place = s.tunnelling.Enter(nc.RemoteAddr(), func() { _ = nc.Close() })
+			h.place = s.tunnelling.Enter(nc.RemoteAddr(), func() { sever(nc) })
 			if h.place == nil {
-				_ = nc.Close() // the peer learns all it can from that
+				sever(nc)
 				s.crowded()
 			}
 			return context.WithValue(ctx, httpConnKey{}, h)
@@ -251,8 +251,12 @@ func (s *Server) ServeTunnel(ctx context.Context, ln net.Listener, transport str
 	// request.
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), lingerTimeout)
 	defer cancel()
+	severed := context.AfterFunc(grace, func() {
+		open.Range(func(nc, _ any) bool { sever(nc.(net.Conn)); return true })
+	})
 	_ = server.Shutdown(grace)
 	_ = server.Close()
+	severed()
 	if e := <-failed; ctx.Err() == nil && !errors.Is(e, http.ErrServerClosed) {
 		return fmt.Errorf("serve tunnels: %w", e)
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"container/list"
 	"context"
+	"crypto/tls"
 	"io"
 	"net"
 	"net/http"
@@ -93,7 +94,7 @@ func (c *connections) state(conn net.Conn, s http.ConnState) {
 			if victim == conn {
 				refuse(conn)
 			}
-			_ = victim.Close() // it is told by that
+			sever(victim) // it is told by that
 		}
 	case http.StateClosed, http.StateHijacked:
 		c.mu.Lock()
@@ -173,8 +174,31 @@ func (c *connections) forget(n *connection) {
 	}
 }
 
-// refuse tells a client that is one too many (RFC 9110, 15.6.4).
+// sever ends a connection at once: net/http waits for that before it accepts
+// another one. Close of a tls.Conn says so to the client before, and waits for
+// whoever writes to it.
+func sever(conn net.Conn) {
+	if t, ok := conn.(*tls.Conn); ok {
+		conn = t.NetConn()
+	}
+	_ = conn.Close()
+}
+
+// severAll ends all connections.
+func (c *connections) severAll() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for conn := range c.open {
+		sever(conn)
+	}
+}
+
+// refuse tells a client that is one too many (RFC 9110, 15.6.4). One that has to
+// shake hands first is not told.
 func refuse(conn net.Conn) {
+	if _, secure := conn.(*tls.Conn); secure {
+		return
+	}
 	// What it has sent is read first: closing over it would take the answer back
 	// (RFC 9293, 3.10.4). Whoever is slower than that is not told.
 	_ = conn.SetDeadline(time.Now().Add(time.Millisecond))

@@ -3,17 +3,21 @@ package origin
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
+
+	"weir/internal/testcert"
 )
 
 // Whoever waits longest goes first: half-open connections keep no viewer out.
@@ -110,4 +114,97 @@ func TestConnectionsAreBounded(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
+}
+
+// Whoever has to go goes, though it makes the server write and reads nothing:
+// nobody waits for its connection to be closed.
+func TestKeyUpdatesGiveWay(t *testing.T) {
+	dir := t.TempDir()
+	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	testcert.Write(t, cert, key, 1, "a.example.net")
+	pair, err := tls.LoadX509KeyPair(cert, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln := &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	secure := tls.NewListener(ln, &tls.Config{Certificates: []tls.Certificate{pair}, SessionTicketsDisabled: true})
+	ok := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "ok") })
+	go func() { done <- Serve(ctx, secure, ok, Limits{Connections: 2}, 100*time.Millisecond, quiet()) }()
+	const patience = 5 * time.Second
+	var stuck []*testcert.Client
+	holdUp := func() {
+		nc := ln.dial()
+		c := testcert.Dial(t, nc)
+		stuck = append(stuck, c)
+		fmt.Fprint(c, "G")
+		if err := c.Update(); err != nil {
+			t.Error(err)
+		}
+		if _, err := nc.Read(make([]byte, 1)); err != nil { // the rest is never read
+			t.Error(err)
+		}
+	}
+	release := func() {
+		for _, c := range stuck {
+			c.Close()
+		}
+	}
+	defer release()
+	holdUp()
+	holdUp()
+	nc := ln.dial()
+	if err := nc.SetDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	viewer := tls.Client(nc, &tls.Config{InsecureSkipVerify: true})
+	defer nc.Close()
+	fmt.Fprint(viewer, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	resp, err := http.ReadResponse(bufio.NewReader(viewer), nil)
+	if err != nil {
+		t.Errorf("a viewer among those: %v", err)
+	} else {
+		resp.Body.Close()
+	}
+	cancel()
+	select {
+	case err = <-done:
+	case <-time.After(patience):
+		t.Error("Serve does not end")
+		release()
+		err = <-done
+	}
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// pipeListener is a listener without a network.
+type pipeListener struct {
+	conns  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func (l *pipeListener) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.conns:
+		return c, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *pipeListener) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return nil
+}
+
+func (l *pipeListener) Addr() net.Addr { return &net.TCPAddr{} }
+
+func (l *pipeListener) dial() net.Conn {
+	ours, theirs := net.Pipe()
+	l.conns <- theirs
+	return ours
 }

@@ -46,6 +46,7 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler, limits Limits, d
 	}
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
 	defer cancel()
+	defer context.AfterFunc(stop, conns.severAll)()
 	var err error
 	if s.Shutdown(stop) != nil {
 		log.Info("responses were cut off, their clients read slowly", "after", drain)
