@@ -75,10 +75,24 @@ func (r Request) holdsSecret(text string) bool {
 
 // unnamed is the request without its name where that need not be the secret:
 // there is a query, which may hold it, and the name may be the public one. Who is
-// asked knows.
+// asked knows. The query may repeat the name beside the secret (user=alice).
 func (r Request) unnamed() Request {
-	if r.Query != "" {
-		r.Name = ""
+	if r.Query == "" {
+		return r
+	}
+	name, others := r.Name, []string{}
+	for pair := range strings.SplitSeq(r.Query, "&") {
+		_, value, ok := strings.Cut(pair, "=")
+		if plain, err := url.QueryUnescape(value); err == nil {
+			value = plain
+		}
+		if value != name && value != "" || !ok && pair != "" {
+			others = append(others, pair)
+		}
+	}
+	r.Name = ""
+	if len(others) > 0 {
+		r.Query = strings.Join(others, "&")
 	}
 	return r
 }

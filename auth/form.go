@@ -144,24 +144,37 @@ func (f *Form) tell(ctx context.Context, form []byte) {
 	}
 }
 
-// formOf has the members that nginx-rtmp sends, and those of the query.
+// formOf has the members that nginx-rtmp sends, and those of the query that no
+// receiver takes for one of these.
 func formOf(r Request, id string) url.Values {
-	form := url.Values{}
-	if query, err := url.ParseQuery(r.Query); err == nil {
-		form = query
-	}
-	form.Del("call")
 	host, _, err := net.SplitHostPort(r.Remote)
 	if err != nil {
 		host = r.Remote
 	}
-	for name, value := range map[string]string{
+	ours := map[string]string{
 		"app": r.App, "name": r.Name, "tcurl": r.TCURL, "flashver": r.Encoder, "swfurl": "", "pageurl": "",
 		"addr": host, "clientid": id, "type": "live",
-	} {
+	}
+	form := url.Values{}
+	if query, err := url.ParseQuery(r.Query); err == nil {
+		for name, values := range query {
+			if _, is := ours[strings.ToLower(name)]; !is && plain(name) && !strings.EqualFold(name, "call") {
+				form[name] = values
+			}
+		}
+	}
+	for name, value := range ours {
 		form.Set(name, value)
 	}
 	return form
+}
+
+// plain tells whether every receiver reads a parameter's name as it stands: PHP
+// and others make something else of brackets, dots, blanks and zero bytes.
+func plain(name string) bool {
+	return name != "" && !strings.ContainsFunc(name, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '_' && r != '-'
+	})
 }
 
 // encode writes a form for a call. As nginx-rtmp has it, call stands first.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -152,8 +153,7 @@ func (k *Keys) WatchFile(ctx context.Context, name string, log *slog.Logger) err
 			log.Error("the key file cannot be read; the keys stay as they were", "err", err)
 			seen, read = nil, nil
 		case err == nil && same(info, seen) && !same(info, read):
-			read = info
-			k.load(name, log)
+			read = k.load(name, info, log)
 		}
 		if err == nil {
 			seen = info
@@ -166,15 +166,31 @@ func (k *Keys) WatchFile(ctx context.Context, name string, log *slog.Logger) err
 	}
 }
 
-// load reads the file into k.
-func (k *Keys) load(name string, log *slog.Logger) {
-	rules, err := ReadKeyFile(name)
+// errBlank is of a file that has been cut off: whoever takes the last key back
+// leaves a comment.
+var errBlank = errors.New("the key file is empty: a full disk, or a copy that is not done? Where there is to be no key, a line with # says so")
+
+// load reads the file into k, and returns as what it has been read: nil if it
+// has changed meanwhile.
+func (k *Keys) load(name string, was fs.FileInfo, log *slog.Logger) (read fs.FileInfo) {
+	text, err := os.ReadFile(name)
+	if now, e := os.Stat(name); e != nil || !same(now, was) {
+		return nil
+	}
+	var rules map[Hash]Rule
+	if err == nil {
+		rules, err = ParseKeyFile(text)
+	}
+	if err == nil && len(bytes.TrimSpace(text)) == 0 && k.known() > 0 {
+		err = errBlank
+	}
 	if err != nil {
-		log.Error("the keys stay as they were", "err", err)
-		return
+		log.Error("the keys stay as they were", "file", name, "err", err)
+		return was
 	}
 	k.Replace(rules)
 	log.Info("stream keys were read", "file", name, "keys", len(rules))
+	return was
 }
 
 // same tells whether two looks at a file have seen the same.
@@ -208,6 +224,9 @@ func (f KeyFile) Remove(ctx context.Context, h Hash) error {
 				rest = append(rest, line...)
 			}
 		}
+		if len(bytes.TrimSpace(rest)) == 0 { // which is a file that was cut off
+			return []byte("# There is no stream key.\n")
+		}
 		return rest
 	})
 }
@@ -229,25 +248,52 @@ func (f KeyFile) change(ctx context.Context, edit func([]byte) []byte) (err erro
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("change key file %s: %w", f.Name, err)
 	}
-	name, mode := f.Name, fs.FileMode(0o600)
-	if real, err := filepath.EvalSymlinks(name); err == nil {
-		name = real
-	}
-	was, err := os.Stat(name)
-	if err == nil {
-		mode = was.Mode().Perm()
-	}
-	next := name + ".new"
-	if err = os.WriteFile(next, edit(text), mode); err == nil {
-		if was != nil {
-			keepOwner(next, was)
-		}
-		err = os.Rename(next, name)
-	}
-	if err != nil {
+	if err := replace(f.Name, edit(text)); err != nil {
 		return fmt.Errorf("change key file: %w", err)
 	}
 	return nil
+}
+
+// replace puts another file in the place of one, which keeps its owner and mode.
+// Root may do so in the directory of somebody who is not: what is found there may
+// lead elsewhere, and nothing of it is written to.
+func replace(name string, text []byte) error {
+	if real, err := filepath.EvalSymlinks(name); err == nil {
+		name = real
+	}
+	dir, err := os.OpenRoot(filepath.Dir(name))
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	name = filepath.Base(name)
+	next := name + "." + rand.Text() + ".new"
+	f, err := dir.OpenFile(next, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	if was, e := dir.Lstat(name); e == nil && was.Mode().IsRegular() {
+		keepOwner(f, was)
+		err = f.Chmod(was.Mode().Perm())
+	}
+	if err == nil {
+		_, err = f.Write(text)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = dir.Rename(next, name)
+	}
+	if err != nil {
+		return errors.Join(err, dir.Remove(next))
+	}
+	// A key that was taken back is so behind a power cut, too.
+	d, err := dir.Open(".")
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }
 
 // staleLock is when a lock is its owner's no more, who must have died.

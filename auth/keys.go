@@ -77,6 +77,8 @@ type Keys struct {
 type grantee struct {
 	by      Hash
 	stream  string
+	until   time.Time
+	over    *time.Timer   // where its rule ends before until now; nil: it does not
 	revoked chan struct{} // closed, once it is taken back
 	gone    bool
 }
@@ -91,7 +93,8 @@ func NewKeys() *Keys {
 func (k *Keys) Loaded() { k.once.Do(func() { close(k.loaded) }) }
 
 // Replace makes rules all that are known. Grants of keys that are gone, or are
-// for another stream now, are taken back.
+// for another stream now, are taken back; those of a key that ends earlier now,
+// when it does. All else of a rule is what the next publish has.
 func (k *Keys) Replace(rules map[Hash]Rule) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -118,11 +121,41 @@ func (k *Keys) Remove(h Hash) {
 // revoke takes back what no rule allows any more. It needs mu.
 func (k *Keys) revoke() {
 	for _, g := range k.live {
-		if r, ok := k.rules[g.by]; !g.gone && (!ok || r.Stream != g.stream) {
+		r, ok := k.rules[g.by]
+		g.stop()
+		earlier := !r.Until.IsZero() && (g.until.IsZero() || r.Until.Before(g.until))
+		left := time.Until(r.Until)
+		switch {
+		case g.gone:
+		case !ok || r.Stream != g.stream || earlier && left <= 0:
 			g.gone = true
 			close(g.revoked)
+		case earlier:
+			g.over = time.AfterFunc(left, k.look)
 		}
 	}
+}
+
+// look takes back what no rule allows any more.
+func (k *Keys) look() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.revoke()
+}
+
+// stop waits for no end any more.
+func (g *grantee) stop() {
+	if g.over != nil {
+		g.over.Stop()
+		g.over = nil
+	}
+}
+
+// known is how many keys there are.
+func (k *Keys) known() int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return len(k.rules)
 }
 
 // Authorize grants what the key of the request is for.
@@ -157,7 +190,7 @@ func (k *Keys) Authorize(ctx context.Context, r Request) (publishing.Grant, erro
 	}
 	k.given++
 	g.ID = fmt.Sprintf("%s-%d", h.ID(), k.given)
-	x := &grantee{by: h, stream: rule.Stream, revoked: make(chan struct{})}
+	x := &grantee{by: h, stream: rule.Stream, until: g.Until, revoked: make(chan struct{})}
 	k.live[g.ID], g.Revoked = x, x.revoked
 	return g, nil
 }
@@ -166,5 +199,8 @@ func (k *Keys) Authorize(ctx context.Context, r Request) (publishing.Grant, erro
 func (k *Keys) Release(g publishing.Grant) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if x := k.live[g.ID]; x != nil {
+		x.stop()
+	}
 	delete(k.live, g.ID)
 }

@@ -2,7 +2,10 @@
 
 package auth
 
-import "io/fs"
+import (
+	"io/fs"
+	"os"
+)
 
 // keepOwner does nothing where files have no owner that is a number.
-func keepOwner(string, fs.FileInfo) {}
+func keepOwner(*os.File, fs.FileInfo) {}

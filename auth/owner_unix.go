@@ -10,8 +10,8 @@ import (
 
 // keepOwner gives a file the owner of the one that it takes the place of, where
 // that can be done: root may change the keys of a weir that is not root.
-func keepOwner(name string, of fs.FileInfo) {
+func keepOwner(f *os.File, of fs.FileInfo) {
 	if s, ok := of.Sys().(*syscall.Stat_t); ok {
-		_ = os.Chown(name, int(s.Uid), int(s.Gid))
+		_ = f.Chown(int(s.Uid), int(s.Gid))
 	}
 }

@@ -123,7 +123,7 @@ func (t *Tokens) Authorize(ctx context.Context, r Request) (publishing.Grant, er
 	}
 	name := r.Name
 	if beside {
-		r.Name = "" // it is no secret
+		r = r.unnamed() // the name is no secret
 	}
 	g, err := grantFor(r, rule, "the token")
 	if err == nil && beside && name != g.Stream.Name {

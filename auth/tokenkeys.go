@@ -41,12 +41,12 @@ func named(all []publicKey, kid string) (keys []any) {
 	return keys
 }
 
-// parseKeys reads a JSON Web Key Set, or PEM blocks of public keys and
+// parseKeys reads a JSON Web Key Set, which may be empty, or PEM blocks of public keys and
 // certificates.
 func parseKeys(text []byte) (all []publicKey, err error) {
 	if text = bytes.TrimSpace(text); bytes.HasPrefix(text, []byte("{")) {
 		var set jose.JSONWebKeySet
-		if err := json.Unmarshal(text, &set); err != nil {
+		if err := json.Unmarshal(text, &set); err != nil || set.Keys == nil {
 			return nil, errors.New("no JSON Web Key Set")
 		}
 		for _, k := range set.Keys {
@@ -54,20 +54,22 @@ func parseKeys(text []byte) (all []publicKey, err error) {
 				all = append(all, publicKey{k.KeyID, k.Key})
 			}
 		}
-	} else {
-		for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
-			key, err := pemKey(block)
-			if err != nil {
-				return nil, err
-			}
-			all = append(all, publicKey{key: key})
+		return all, nil
+	}
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		key, err := pemKey(block)
+		if err != nil {
+			return nil, err
 		}
+		all = append(all, publicKey{key: key})
 	}
 	if len(all) == 0 {
-		return nil, errors.New("neither a JSON Web Key Set nor PEM with a public key of RSA, ECDSA or Ed25519")
+		return nil, errNoPublicKey
 	}
 	return all, nil
 }
+
+var errNoPublicKey = errors.New("neither a JSON Web Key Set nor PEM with a public key of RSA, ECDSA or Ed25519")
 
 func pemKey(block *pem.Block) (any, error) {
 	if block.Type == "CERTIFICATE" {
@@ -115,6 +117,9 @@ func (f *keysOfFile) keys(_ context.Context, kid string) ([]any, error) {
 		return nil, fmt.Errorf("read keys of tokens: %w", err)
 	}
 	all, err := parseKeys(text)
+	if err == nil && len(all) == 0 {
+		err = errNoPublicKey
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read keys of tokens: %s: %w", f.name, err)
 	}
@@ -147,8 +152,22 @@ type keysOfURL struct {
 }
 
 func newKeysOfURL(url string) *keysOfURL {
-	return &keysOfURL{url: url, now: time.Now, client: &http.Client{Timeout: DefaultTimeout}}
+	return &keysOfURL{url: url, now: time.Now, client: &http.Client{Timeout: DefaultTimeout, CheckRedirect: safeRedirect}}
 }
+
+// errRedirect refuses a redirect that leads from TLS into the clear, or nowhere.
+var errRedirect = errors.New("it redirects from https to http, or again and again")
+
+func safeRedirect(r *http.Request, via []*http.Request) error {
+	if len(via) >= 5 || via[len(via)-1].URL.Scheme == "https" && r.URL.Scheme != "https" {
+		return errRedirect
+	}
+	return nil
+}
+
+// passingError is trouble during which the last set is good. Any other answer
+// takes it back.
+type passingError struct{ error }
 
 func (u *keysOfURL) keys(ctx context.Context, kid string) ([]any, error) {
 	u.mu.Lock()
@@ -161,11 +180,11 @@ func (u *keysOfURL) keys(ctx context.Context, kid string) ([]any, error) {
 	if now := u.now(); now.Sub(u.asked) >= most {
 		all, err := u.fetch(ctx)
 		u.asked = u.now() // whoever has waited for it takes what came
-		if u.err = err; err == nil {
+		if u.err = err; !errors.As(err, new(passingError)) {
 			u.all, u.got = all, now
 		}
 	}
-	if u.err != nil && u.now().Sub(u.got) > oldestSet {
+	if u.err != nil && (len(u.all) == 0 || u.now().Sub(u.got) > oldestSet) {
 		return nil, fmt.Errorf("ask for the keys of tokens: %w", u.err)
 	}
 	return named(u.all, kid), nil
@@ -178,15 +197,22 @@ func (u *keysOfURL) fetch(ctx context.Context) ([]publicKey, error) {
 	}
 	resp, err := u.client.Do(req)
 	if err != nil {
-		return nil, withoutURL(err)
+		if errors.Is(err, errRedirect) {
+			return nil, errRedirect
+		}
+		return nil, passingError{withoutURL(err)}
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("status %d", resp.StatusCode)
+		err := fmt.Errorf("status %d", resp.StatusCode)
+		if resp.StatusCode >= 500 || resp.StatusCode == http.StatusTooManyRequests {
+			err = passingError{err}
+		}
+		return nil, err
 	}
 	text, err := io.ReadAll(io.LimitReader(resp.Body, maxKeySet))
 	if err != nil {
-		return nil, withoutURL(err)
+		return nil, passingError{withoutURL(err)}
 	}
 	return parseKeys(text)
 }

@@ -120,6 +120,8 @@ func grantFor(r Request, rule Rule, what string) (publishing.Grant, error) {
 		return publishing.Grant{}, unavailable(fmt.Errorf("%s names the stream as its key, which nobody may see", what))
 	case r.holdsSecret(g.Owner):
 		return publishing.Grant{}, unavailable(fmt.Errorf("%s names the key as its owner, which goes into logs", what))
+	case g.Limits.Sessions > 0 && g.Owner == "": // all of those would be counted as one owner's
+		return publishing.Grant{}, unavailable(fmt.Errorf("%s limits the sessions of an owner, and names none", what))
 	case !g.Until.IsZero() && !time.Now().Before(g.Until):
 		return publishing.Grant{}, outOfDate()
 	}
@@ -172,20 +174,28 @@ func newAsker(cfg WebhookConfig) (asker, error) {
 		},
 	}}
 	if cfg.Secret != "" {
-		a.secret = secretBytes(cfg.Secret)
+		a.secret, err = secretBytes(cfg.Secret)
 	}
-	return a, nil
+	return a, err
 }
+
+// minSigning is the shortest secret that signs questions, in bytes.
+const minSigning = 16
 
 // secretBytes are the bytes that a secret signs with: those that are written
 // behind whsec_ in base64, or the text itself.
-func secretBytes(text string) []byte {
+func secretBytes(text string) ([]byte, error) {
+	secret := []byte(text)
 	if coded, ok := strings.CutPrefix(text, "whsec_"); ok {
-		if b, err := base64.StdEncoding.DecodeString(coded); err == nil {
-			return b
+		var err error
+		if secret, err = base64.StdEncoding.DecodeString(coded); err != nil {
+			return nil, errors.New("what follows whsec_ in the secret is no base64")
 		}
 	}
-	return []byte(text)
+	if len(secret) < minSigning {
+		return nil, fmt.Errorf("a secret that signs has %d bytes at least", minSigning)
+	}
+	return secret, nil
 }
 
 // answer is what came back.

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"weir/auth"
@@ -32,12 +34,16 @@ func (f *authFlags) word() string {
 }
 
 // checkAuth tells what is wrong with who may publish, before anything is begun.
-// data is where serve keeps its data, or empty.
-func (f *rtmpFlags) checkAuth(data string) error {
+// data is where serve keeps its data, or empty; proxied tells whether others come
+// through load balancers, which may be on this machine.
+func (f *rtmpFlags) checkAuth(data string, proxied bool) error {
+	if err := f.checkUnused(); err != nil {
+		return err
+	}
 	if f.PublishAuth == "" {
 		for _, l := range f.listeners() {
-			if l.address != "" && !onlyHere(l.address) {
-				return usagef("%s %s is not this machine only: say who may publish, by --publish-auth\n"+
+			if l.address != "" && (proxied || !onlyHere(l.address)) {
+				return usagef("%s %s is not for this machine only: say who may publish, by --publish-auth\n"+
 					"  keys      who has a stream key: weir key new live/alice\n"+
 					"  webhook   whom your own system lets in (--auth-url); nginx: the same as nginx-rtmp asks\n"+
 					"  jwt       who has a signed token (--jwt-keys, or --jwt-secret-file)\n"+
@@ -49,6 +55,41 @@ func (f *rtmpFlags) checkAuth(data string) error {
 		f.Keys = filepath.Join(data, "keys")
 	}
 	return f.check()
+}
+
+// checkUnused tells which flag is given that the mode makes nothing of: who gives
+// it believes that it decides who may publish.
+func (f *authFlags) checkUnused() error {
+	asks := []string{"webhook", "nginx"}
+	for _, x := range []struct {
+		flag  string
+		given bool
+		modes []string
+	}{
+		{"--keys", f.Keys != "", []string{"keys"}},
+		{"--auth-url", f.AuthURL != "", asks},
+		{"--auth-timeout", f.AuthTimeout != 0 && f.AuthTimeout != auth.DefaultTimeout, asks},
+		{"--auth-secret", f.AuthSecret != "", asks[:1]},
+		{"--auth-secret-file", f.AuthSecretFile != "", asks[:1]},
+		{"--jwt-secret", f.JWTSecret != "", []string{"jwt"}},
+		{"--jwt-secret-file", f.JWTSecretFile != "", []string{"jwt"}},
+		{"--jwt-keys", f.JWTKeys != "", []string{"jwt"}},
+		{"--jwt-issuer", f.JWTIssuer != "", []string{"jwt"}},
+		{"--jwt-audience", f.JWTAudience != "", []string{"jwt"}},
+	} {
+		if x.given && !slices.Contains(x.modes, f.PublishAuth) {
+			return usagef("%s is of no use here: it needs --publish-auth %s", x.flag, strings.Join(x.modes, ", or "))
+		}
+	}
+	return nil
+}
+
+// warnClear warns of a URL that is asked in clear over a network.
+func warnClear(flag, address, what string, log *slog.Logger) {
+	u, err := url.Parse(address)
+	if err == nil && u.Scheme == "http" && !onlyHere(net.JoinHostPort(u.Hostname(), "80")) {
+		log.Warn("a network is crossed in clear, where others read and change what is said: use https", "flag", flag, "what", what)
+	}
 }
 
 // check tells what is missing.
@@ -80,6 +121,7 @@ func (f *authFlags) open(ctx context.Context, b *bus.Bus, log *slog.Logger) (end
 	case "keys":
 		return f.openKeys(ctx, b, log)
 	case "webhook":
+		warnClear("--auth-url", f.AuthURL, "stream keys, and who may publish", log)
 		secret, err := secretOf("--auth-secret", f.AuthSecret, f.AuthSecretFile)
 		if err != nil {
 			return nil, nil, err
@@ -89,16 +131,18 @@ func (f *authFlags) open(ctx context.Context, b *bus.Bus, log *slog.Logger) (end
 		}
 		w, err := auth.NewWebhook(auth.WebhookConfig{URL: f.AuthURL, Secret: secret, Timeout: f.AuthTimeout})
 		if err != nil {
-			return nil, nil, usagef("--auth-url: %v", err)
+			return nil, nil, usagef("--auth-url, --auth-secret: %v", err)
 		}
 		return authority{w}, nil, nil
 	case "nginx":
+		warnClear("--auth-url", f.AuthURL, "stream keys, and who may publish", log)
 		w, err := auth.NewForm(auth.WebhookConfig{URL: f.AuthURL, Timeout: f.AuthTimeout}, log)
 		if err != nil {
 			return nil, nil, usagef("--auth-url: %v", err)
 		}
 		return authority{w}, []stage{{"publish done", w.Run}}, nil
 	case "jwt":
+		warnClear("--jwt-keys", f.JWTKeys, "the keys of tokens", log)
 		return f.openTokens()
 	}
 	return endpoint.OpenAuth{}, nil, nil

@@ -52,7 +52,7 @@ func (c *ingestCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if err := c.natsFlags.check(""); err != nil {
 		return err
 	}
-	if err := c.rtmpFlags.checkAuth(""); err != nil {
+	if err := c.rtmpFlags.checkAuth("", len(c.ProxyProtocol) > 0); err != nil {
 		return err
 	}
 	way, watch, err := c.tlsFlags.open(log)

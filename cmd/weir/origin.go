@@ -76,6 +76,22 @@ func (f *httpFlags) viewers(ctx context.Context, h http.Handler, way *entrance, 
 	return stages, nil
 }
 
+// viewersAPI is what viewers are told: not what operators see, but by --http
+// where that is --admin-http, too. What comes by TLS comes to --https.
+func (f *httpFlags) viewersAPI(ask api.Config) http.Handler {
+	ask.Access.Public = f.AdminHTTP == "" || f.AdminHTTP != f.HTTP
+	plain := api.New(ask)
+	ask.Access.Public = true
+	secure := api.New(ask)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.TLS != nil {
+			secure.ServeHTTP(w, r)
+			return
+		}
+		plain.ServeHTTP(w, r)
+	})
+}
+
 // stages are the listener of viewers, and that of operators.
 func (f *httpFlags) stages(ctx context.Context, v viewing, way *entrance, metrics *prometheus.Registry, log *slog.Logger) ([]stage, error) {
 	token, err := f.token()
@@ -84,10 +100,10 @@ func (f *httpFlags) stages(ctx context.Context, v viewing, way *entrance, metric
 	}
 	ask := api.Config{
 		Registry: registry{v.nats}, Playlists: origin.NewEntries(v.store, f.BaseURL.url), Parts: v.parts, Refusals: v.refused,
-		Metrics: promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}), Access: api.Access{Token: token, Public: f.AdminHTTP != f.HTTP},
+		Metrics: promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}), Access: api.Access{Token: token},
 		Publish: v.publish, Version: version, Log: log,
 	}
-	view := origin.Config{Objects: v.store, API: api.New(ask), Registerer: metrics, Log: log, Segment: v.segment, BaseURL: f.BaseURL.url}
+	view := origin.Config{Objects: v.store, API: f.viewersAPI(ask), Registerer: metrics, Log: log, Segment: v.segment, BaseURL: f.BaseURL.url}
 	stages, err := f.viewers(ctx, origin.New(view), way, log)
 	if err != nil {
 		return nil, err

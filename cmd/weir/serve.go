@@ -32,7 +32,7 @@ func (c *serveFlags) run(ctx context.Context, own *ownKey, log *slog.Logger, mor
 	if err := c.natsFlags.check(c.Data); err != nil {
 		return err
 	}
-	if err := c.rtmpFlags.checkAuth(c.Data); err != nil {
+	if err := c.rtmpFlags.checkAuth(c.Data, len(c.ProxyProtocol) > 0); err != nil {
 		return err
 	}
 	way, watch, err := c.tlsFlags.open(log)
