@@ -82,6 +82,8 @@ type modelWorker struct {
 	at        int // messages of the log that it has read since the reader began
 	log       int
 	begun     bool // it has compared what was saved with what the store lists
+	looked    bool // it has read that
+	there     *modelList
 	pending   *modelPut
 	seen      modelList
 	gone      bool
@@ -110,6 +112,7 @@ type model struct {
 	lives    int
 	view     *overview
 	faults   int
+	beside   bool // a life lists what was saved while it begins: see TestModelBeside
 	trace    []string
 }
 
@@ -420,11 +423,18 @@ func (m *model) claim() {
 }
 
 // begin is segmenter's adopt, with what a life begins: what the store lists is
-// taken up where it is not what the State says.
+// taken up where it is not what the State says. It looks, and decides later.
 func (m *model) begin(w *modelWorker) {
-	w.begun, w.pending, w.reader = true, nil, nil
 	s := w.saved
-	there := m.store[w.broadcast]
+	if !w.looked {
+		w.looked, w.pending, w.reader, w.there = true, nil, nil, m.store[w.broadcast]
+		if m.beside && len(s.batches) > 0 {
+			w.pending = &modelPut{modelList{batches: s.batches}, w.seen.etag}
+		}
+		return
+	}
+	w.begun, w.looked, w.pending = true, false, nil
+	there := w.there
 	if there == nil {
 		w.seen = modelList{}
 	} else {
@@ -539,7 +549,7 @@ func (m *model) put(w *modelWorker) {
 		switch p.list.list().Against(w.seen.list()) {
 		case hls.Contradicts:
 			m.say("%s begins again", w.id)
-			w.begun = false
+			w.begun, w.looked = false, false
 			return
 		case hls.IsBehind:
 			return
