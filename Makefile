@@ -31,28 +31,30 @@ quick: ## vet, and test all that needs no encoder, browser or server: under a mi
 .PHONY: test
 test: ## install what tests need where it is missing, then vet and test all
 	@$(MAKE) --no-print-directory -j2 deps bin/.tools
-	@$(MAKE) --no-print-directory -k vet test-pure test-rooms test-shows
+	@$(MAKE) --no-print-directory -k vet test-pure
+	@$(MAKE) --no-print-directory -k -j2 --output-sync=none test-rooms test-shows
 
 .PHONY: vet
 vet: ## vet, the long tests too
 	go vet ./...
 	go vet -tags soak ./...
 
-# Pure rooms have no goroutines: the race detector would only be slow there.
+# The race detector is for what has goroutines of its own. Whole shows take weir
+# as it ships: they are what a slow machine makes slower, and make soak runs them
+# with the detector. They mostly wait, and so run beside the rooms.
 PURE  := ./media/... ./remux/... ./rtmp/... ./hls/... ./check/...
+ROOMS := ./api/... ./auth/... ./bench/... ./bus/... ./cmd/... ./endpoint/... ./ingest/... ./origin/... ./segmenter/... ./storage/...
 SHOWS := ./internal/e2e/...
-ROOMS  = $$(go list ./... | grep -vE '^weir/(media|remux|rtmp|hls|check|internal/e2e)(/|$$)')
+REST   = $$(go list ./internal/... | grep -v /e2e/)
 
 .PHONY: test-pure
-test-pure: ## test the pure rooms
-	go test -vet=off $(PURE)
+test-pure: ## test the pure rooms, and what tests share
+	go test -vet=off $(PURE) $(REST)
 
 .PHONY: test-rooms
 test-rooms: ## test what has goroutines, with the race detector
 	go test -vet=off -race -p 2 -parallel 4 $(ROOMS)
 
-# Whole shows take weir as it ships, two packages at once: they mostly wait, and are what
-# a slow machine makes slower, and make soak runs them with the race detector.
 .PHONY: test-shows
 test-shows: ## test whole shows with real encoders, servers and browsers
 	go test -vet=off -p 2 -parallel 3 -timeout 14m $(SHOWS)

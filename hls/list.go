@@ -28,11 +28,11 @@ func (l *List) Next() uint64 { return l.First + uint64(len(l.Entries)) }
 type Standing int
 
 const (
-	// Continues: it tells all that the other tells, or more behind it.
+	// Continues is that it tells all that the other tells, or more behind it.
 	Continues Standing = iota
-	// IsBehind: the other tells more behind the same.
+	// IsBehind is that the other tells more behind the same.
 	IsBehind
-	// Contradicts: of a segment, or of the end, they tell different things.
+	// Contradicts is that of a segment, or of the end, they tell different things.
 	Contradicts
 )
 

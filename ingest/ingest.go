@@ -143,11 +143,15 @@ func NewPublisher(cfg Config) *Publisher {
 	return &Publisher{cfg: cfg.withDefaults(), live: make(map[string]*Session)}
 }
 
-// What connections and sessions say to each other.
+// What connections and sessions say to each other, see package publishing.
 type (
-	Peer   = publishing.Peer
-	Turn   = publishing.Turn
-	Plan   = publishing.Plan
+	// Peer is who publishes.
+	Peer = publishing.Peer
+	// Turn is what a session is told at each turn.
+	Turn = publishing.Turn
+	// Plan is what it answers.
+	Plan = publishing.Plan
+	// Ending is how it ends.
 	Ending = publishing.Ending
 )
 

@@ -25,9 +25,10 @@ func (in Input) After(faults ...Fault) Input {
 // Which picks tags.
 type Which func(*Tag) bool
 
-// Of picks frames of a kind, Both of either.
+// Of picks frames of a kind.
 func Of(k media.Kind) Which { return func(t *Tag) bool { return t.Kind == k } }
 
+// Both picks frames of either kind.
 func Both(t *Tag) bool { return t.Kind != 0 }
 
 // Between are those of w that come from from on and before to; 0 stands for the

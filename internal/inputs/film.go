@@ -94,6 +94,7 @@ func VideoHeader(record []byte, at time.Duration) Tag {
 	return Tag{Tag: flv.Tag{Type: flv.TagVideo, Timestamp: millis(at), Data: append([]byte{0x17, 0, 0, 0, 0}, record...)}, At: at, Shown: at}
 }
 
+// AudioHeader is an AAC sequence header.
 func AudioHeader(asc []byte, at time.Duration) Tag {
 	return Tag{Tag: flv.Tag{Type: flv.TagAudio, Timestamp: millis(at), Data: append([]byte{0xaf, 0}, asc...)}, At: at, Shown: at}
 }

@@ -36,7 +36,6 @@ type sentFrame struct {
 	shown   time.Duration
 	found   bool
 	pts     int64
-	last    int64 // the place of the frame in its kind's order
 }
 
 // Account compares what was sent, in all sessions, with what came out.

@@ -101,8 +101,10 @@ func Publish(address, name string, in Input) (err error) {
 		return err
 	}
 	if w, ok := nc.(*net.TCPConn); ok {
-		err = w.CloseWrite()
+		if err := w.CloseWrite(); err != nil {
+			return err
+		}
 		<-done
 	}
-	return err
+	return nil
 }

@@ -44,7 +44,7 @@ func Draw(rng *rand.Rand, at, most time.Duration, headers ...Tag) Event {
 		e.Name, e.Loses, e.Fault = name+" pause", true, Lost(which.Between(at, to))
 	case 1:
 		e.Name, e.Loses = name+" pause, and come back with a clock of their own", true
-		base := uint32(rng.Uint32())
+		base := rng.Uint32()
 		e.Fault = func(in Input) Input {
 			return in.After(Lost(which.Between(at, to)), Stamped(which.Between(to, 0), func(t *Tag) uint32 { return base + t.Timestamp - millis(to) }))
 		}

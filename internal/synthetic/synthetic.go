@@ -66,6 +66,20 @@ func New(seconds float64) Show {
 	return Show{Seconds: seconds, GOP: 2, FPS: 30, Video: true, Audio: true, AVC: AVC720, ASC: ASC441, PictureLen: 400}
 }
 
+// sound calls add with the time of each message of so many frames, of so many
+// samples each, that is not muted.
+func (s Show) sound(samples, frames int, add func(at float64)) {
+	for n := 0; ; n += frames {
+		at := s.AudioLate + float64(n*samples)/44100
+		if at >= s.Seconds {
+			return
+		}
+		if !s.Mute.has(at) {
+			add(at)
+		}
+	}
+}
+
 // Tags returns what the encoder sends.
 func (s Show) Tags() []flv.Tag {
 	rng := rand.New(rand.NewPCG(1, s.Seed))
@@ -106,28 +120,14 @@ func (s Show) Tags() []flv.Tag {
 			add(at, flv.TagVideo, body)
 		}
 	}
-	if s.Audio && s.MP3 > 0 {
-		for n := 0; ; n += s.MP3 {
-			at := s.AudioLate + float64(n)*1152/44100
-			if at >= s.Seconds {
-				break
-			}
-			if !s.Mute.has(at) {
-				send(at+s.SoundBehind, at, flv.TagAudio, mp3Message(rng, s.MP3))
-			}
-		}
-	} else if s.Audio {
+	switch {
+	case s.Audio && s.MP3 > 0:
+		s.sound(1152, s.MP3, func(at float64) { send(at+s.SoundBehind, at, flv.TagAudio, mp3Message(rng, s.MP3)) })
+	case s.Audio:
 		add(s.AudioLate, flv.TagAudio, append([]byte{0xaf, 0}, s.ASC...))
-		for n := 0; ; n++ {
-			at := s.AudioLate + float64(n)*1024/44100
-			if at >= s.Seconds {
-				break
-			}
-			if s.Mute.has(at) {
-				continue
-			}
+		s.sound(1024, 1, func(at float64) {
 			send(at+s.SoundBehind, at, flv.TagAudio, append([]byte{0xaf, 1}, random(rng, 200+rng.IntN(200))...))
-		}
+		})
 	}
 	slices.SortStableFunc(all, func(a, b timed) int {
 		switch {

@@ -77,8 +77,8 @@ var rules = []rule{
 	{"jitter", jitter},
 	{"frame_rate", frameRate},
 	{"drift", drift},
-	{"no_pictures", func(m *Monitor, now time.Time) (Level, string, string) { return missing(m, now, Video) }},
-	{"no_sound", func(m *Monitor, now time.Time) (Level, string, string) { return missing(m, now, Audio) }},
+	{"no_pictures", func(m *Monitor, _ time.Time) (Level, string, string) { return missing(m, Video) }},
+	{"no_sound", func(m *Monitor, _ time.Time) (Level, string, string) { return missing(m, Audio) }},
 	{"timestamps", stamps},
 	{"configurations", configurations},
 }
@@ -217,7 +217,7 @@ func drift(m *Monitor, now time.Time) (Level, string, string) {
 
 // missing is a track that there was, and of which nothing comes while the other
 // goes on.
-func missing(m *Monitor, now time.Time, t Track) (Level, string, string) {
+func missing(m *Monitor, t Track) (Level, string, string) {
 	other := m.track[Video+Audio-t]
 	if !m.track[t].seen || !other.seen {
 		return OK, "", ""

@@ -104,29 +104,39 @@ func (s *Stream) Write(ctx context.Context, w Write) (uint64, error) {
 			}
 			continue
 		}
-		last, err := s.Last(ctx, w.Subject)
-		switch {
-		case err != nil:
-			return 0, err
-		case last != nil && last.Sequence > w.After:
-			if w.is(last) {
-				return last.Sequence, nil
-			}
-			return 0, &Conflict{last}
-		case last == nil && w.After != 0:
-			return 0, &Conflict{nil}
-		case last != nil && last.Sequence < w.After:
-			if behind.IsZero() {
-				behind = time.Now()
-			}
-			if s.CachedInfo().Config.Replicas <= 1 || time.Since(behind) > tailLost {
-				return 0, &Conflict{last}
-			}
+		if seq, err := s.settle(ctx, w, &behind); seq != 0 || err != nil {
+			return seq, err
 		}
 		if Pause(ctx, 0) != nil {
 			return 0, fmt.Errorf("publish: %w", context.Cause(ctx))
 		}
 	}
+}
+
+// settle asks what stands last where w was to be written, and returns its
+// sequence if that is w, or 0 if nobody can say yet. behind is since when the
+// stream has ended before what w expects.
+func (s *Stream) settle(ctx context.Context, w Write, behind *time.Time) (uint64, error) {
+	last, err := s.Last(ctx, w.Subject)
+	switch {
+	case err != nil:
+		return 0, err
+	case last != nil && last.Sequence > w.After:
+		if w.is(last) {
+			return last.Sequence, nil
+		}
+		return 0, &Conflict{last}
+	case last == nil && w.After != 0:
+		return 0, &Conflict{nil}
+	case last != nil && last.Sequence < w.After:
+		if behind.IsZero() {
+			*behind = time.Now()
+		}
+		if s.CachedInfo().Config.Replicas <= 1 || time.Since(*behind) > tailLost {
+			return 0, &Conflict{last}
+		}
+	}
+	return 0, nil
 }
 
 // attempt publishes w once.
