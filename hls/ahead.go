@@ -15,9 +15,12 @@ type keptSound struct {
 
 // How much sound is kept back where it is sent ahead of its pictures, in frames
 // and in bytes: what the last segments need whose own was sent long before.
+// A larger frame than keptFrame is none that a decoder takes (ISO/IEC 13818-7,
+// 6.2: aac_frame_length has 13 bits), and is not kept: States stay small.
 const (
 	keptSounds = 4
 	keptBytes  = 8 << 10
+	keptFrame  = 1<<13 - 1
 )
 
 // writeSound writes a sound of a show of which every segment holds every track.
@@ -25,7 +28,7 @@ const (
 // it was sent for: the last few frames are kept for their segments. They are
 // early there all the same.
 func (c *Cutter) writeSound(f *media.Frame, ahead bool) {
-	if !ahead {
+	if !ahead || len(f.Data) > keptFrame {
 		c.giveKept(0)
 		c.write(f)
 		return

@@ -129,7 +129,6 @@ func (c *Cutter) Dropped() media.Drops {
 //
 // b.Tags must stay as they are until the segment's end; Push keeps them.
 func (c *Cutter) Push(b *framelog.Batch) []*Cut {
-	c.Replay(nil)
 	if c.opening != nil {
 		return c.wait(b)
 	}
@@ -146,6 +145,7 @@ func (c *Cutter) cuts(cut *Cut) []*Cut {
 }
 
 func (c *Cutter) push(b *framelog.Batch) *Cut {
+	c.Replay(nil) // nobody has asked Recall
 	// The end of a broadcast is a decision whatever its epoch: a log that has
 	// aged out does not tell whoever writes it which one it was.
 	if c.behind(b) || c.fenced(b) || c.state.Phase != Live {
@@ -235,7 +235,7 @@ func (c *Cutter) beginSession(b *framelog.Batch) *Cut {
 	c.timeline.BeginSession()
 	// Of the first session, its opening has told.
 	if c.state.whole() && c.state.Next() > 0 {
-		c.pauses = Pauses{Key: c.pauses.Key, Last: c.pauses.Last, Log: c.pauses.Log, Top: c.pauses.Top, Block: unknownBlock}
+		c.pauses = Pauses{Repeated: c.pauses.Repeated, Key: c.pauses.Key, Last: c.pauses.Last, Log: c.pauses.Log, Top: c.pauses.Top, Block: unknownBlock}
 	}
 	if !c.state.Kinds.decided() {
 		c.tracks = Tracks{} // it sends its own

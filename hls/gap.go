@@ -12,8 +12,8 @@ func (c *Cutter) Missed() []*Cut {
 	if c.state.Phase != Live {
 		return nil
 	}
-	c.Replay(nil)
 	cuts := c.settle()
+	c.Replay(nil)
 	c.skip = true
 	c.finishPicture()
 	changed := c.open.started && !c.tracks.same(&c.open.tracks)

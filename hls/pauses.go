@@ -32,6 +32,9 @@ type Pauses struct {
 	Log  string `json:"log,omitempty"`
 	// Top is the highest PTS of a picture so far.
 	Top int64 `json:"top,omitempty"`
+	// Repeated is what was read to be shown again, in bytes of the log, and not
+	// yet paid for by media time: see mayRepeat.
+	Repeated int64 `json:"repeated,omitempty"`
 	// Kept are the last sounds, see writeSound.
 	Kept []keptSound `json:"kept,omitempty"`
 }
@@ -208,6 +211,7 @@ func (c *Cutter) Replay(batches []*framelog.Batch) {
 	if c.rejoining.batch == nil {
 		return
 	}
+	c.pauses.Repeated += repeats(batches)
 	if !c.replay(batches) {
 		c.leaveOutPictures()
 	}

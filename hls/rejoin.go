@@ -30,6 +30,29 @@ func (c *Cutter) rejoins(r *reading) bool {
 	return true
 }
 
+// mayRepeat tells whether pictures are shown again in the segment that begins. Its
+// sender has more of them repeated than it sends: a few bytes begin a segment, by
+// another configuration of the sound. So what is repeated is paid for by media
+// time, RecallBytes for each segment of the wished duration, and one in advance.
+func (c *Cutter) mayRepeat() bool { return c.pauses.Repeated < RecallBytes }
+
+// repeats is what reading batches again counts as, in bytes. What cannot be read,
+// or is too much, counts as all that may be.
+func repeats(batches []*framelog.Batch) (n int64) {
+	for _, b := range batches {
+		n += int64(len(b.Tags))
+	}
+	if n == 0 {
+		n = RecallBytes
+	}
+	return n
+}
+
+// pay has a segment of a duration, in milliseconds, pay for what was repeated.
+func (p *Pauses) pay(durationMS, segmentMS int64) {
+	p.Repeated = max(0, p.Repeated-RecallBytes*durationMS/segmentMS)
+}
+
 // leaveOutPictures has the segment that is to begin list sound only: the log does
 // not hold the last pictures any more, and a track without a frame is one that
 // players wait for. It stands between discontinuities.

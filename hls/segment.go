@@ -94,7 +94,10 @@ func (c *Cutter) absorb(b *framelog.Batch, r *reading) {
 	c.hold(b, r)
 	if c.state.Kinds.decided() {
 		if begins && c.rejoins(r) {
-			c.rejoining = rejoining{b, before}
+			if c.rejoining = (rejoining{b, before}); !c.mayRepeat() {
+				c.leaveOutPictures()
+				c.goOn()
+			}
 			return
 		}
 		c.writeWhole(b, r, &before)
@@ -256,9 +259,10 @@ func (c *Cutter) close(boundary int64) *Cut {
 	boundary = max(min(boundary, o.start+c.limit()), o.start+shortest)
 	c.fillSegment(boundary)
 	c.body = o.writer.Flush(c.body)
+	e := c.entry(boundary)
+	c.pauses.pay(e.DurationMS, st.SegmentMS)
 	c.keep()
 	st.Carry, st.Epoch = o.writer.Carry(), c.epoch
-	e := c.entry(boundary)
 	c.account(&e)
 	cut := &Cut{Segment: &Segment{Sequence: st.Next(), Name: st.SegmentName(st.Next()), Body: c.body, Entry: e}}
 	c.list(cut, e)
