@@ -119,6 +119,7 @@ type Batcher struct {
 	credit     credit
 	sent       progress
 	sounds     soundClock
+	heard      soundFormat
 }
 
 // beginning is what the session's first batch knows of its media.
@@ -209,7 +210,7 @@ func (b *Batcher) Add(now time.Time, t flv.Tag) error {
 	}
 	b.span.note(kind, t.Timestamp)
 	b.append(t)
-	b.observe(now, kind, t.Timestamp)
+	b.observe(now, kind, t)
 	return nil
 }
 
@@ -225,10 +226,14 @@ func (b *Batcher) opensKey(kind tagKind, timestamp uint32) bool {
 }
 
 // observe notes what a tag that was just added means for those to come.
-func (b *Batcher) observe(now time.Time, kind tagKind, timestamp uint32) {
+func (b *Batcher) observe(now time.Time, kind tagKind, t flv.Tag) {
+	timestamp := t.Timestamp
 	switch kind {
 	case soundTag:
 		b.sounds.sound(timestamp)
+		for range b.heard.note(t.Data) {
+			b.sent.configure()
+		}
 	case picture, keyPicture:
 		b.sounds.picture()
 		b.led = false

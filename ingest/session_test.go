@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -17,6 +18,7 @@ import (
 
 	"weir/media"
 	"weir/media/framelog"
+	"weir/media/mp3"
 	"weir/media/publishing"
 	"weir/remux/flv"
 )
@@ -351,6 +353,19 @@ func TestPace(t *testing.T) {
 		{"jumps", "each begins a segment", func(i uint32) flv.Tag { return key(60_000 * i) }, frame * time.Millisecond, 1 << 30, "clock", time.Minute},
 		{"back and forth", "as do these", func(i uint32) flv.Tag { return key(60_000 * (i % 2)) }, frame * time.Millisecond, 1 << 30, "clock", time.Minute},
 		{"configurations", "and these", func(i uint32) flv.Tag { return []flv.Tag{avcConfig(frame*i, byte(i)), key(frame * i)}[i%2] }, frame * time.Millisecond, 1 << 30, "clock", time.Minute},
+		{"configurations of sound", "and these", func(i uint32) flv.Tag {
+			return []flv.Tag{aacHeader(frame*i, 0x12, byte(i)), sound(frame * i)}[i%2]
+		}, frame * time.Millisecond, 1 << 30, "clock", time.Minute},
+		{"configurations of MP3", "as do these, in each frame", func(i uint32) flv.Tag {
+			return mp3Sound(frame*i, [][]byte{mp3Stereo, mp3Mono}[i%2])
+		}, frame * time.Millisecond, 1 << 30, "clock", time.Minute},
+		{"configurations of MP3 in a message", "as do these", func(i uint32) flv.Tag {
+			return mp3Sound(frame*i, mp3Stereo, mp3Mono)
+		}, frame * time.Millisecond, 1 << 30, "clock", time.Minute},
+		{"MP3 and AAC in turn", "as do these", func(i uint32) flv.Tag {
+			return []flv.Tag{mp3Sound(frame*i, mp3Stereo), sound(frame * i)}[i%2]
+		}, frame * time.Millisecond, 1 << 30, "clock", time.Minute},
+		{"MP3 as it is", "has one configuration", func(i uint32) flv.Tag { return mp3Sound(frame*i, mp3Stereo) }, frame * time.Millisecond, 10_000, "", time.Hour},
 		{"repeated headers", "are no other configuration", func(i uint32) flv.Tag { return []flv.Tag{avcConfig(frame*i, 1), key(frame * i)}[i%2] }, frame * time.Millisecond, 10_000, "", time.Hour},
 	}
 	for _, tt := range tests {
@@ -383,6 +398,17 @@ func TestPace(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Silent frames of MP3.
+var (
+	mp3Stereo = mp3.Config{Version: mp3.MPEG1, Layer: 3, SampleRate: 44100, Channels: 2}.AppendSilence(nil)
+	mp3Mono   = mp3.Config{Version: mp3.MPEG1, Layer: 3, SampleRate: 44100, Channels: 1}.AppendSilence(nil)
+)
+
+// mp3Sound is a message with these frames.
+func mp3Sound(ts uint32, frames ...[]byte) flv.Tag {
+	return audio(ts, slices.Concat(append([][]byte{{0x2f}}, frames...)...)...)
 }
 
 // TestBackPressure stops the log: the connection must stop reading, memory must

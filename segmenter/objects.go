@@ -82,9 +82,14 @@ func (p *packager) putOwn(ctx context.Context, o object.Object) error {
 	}
 	return again(ctx, func() error {
 		there, info, err := p.worker.Store.Get(ctx, o.Key)
-		if err == nil && !bytes.Equal(there, o.Body) {
-			_, err = p.worker.Store.Put(ctx, o, object.Condition{Match: info.ETag})
+		over := object.Condition{Match: info.ETag}
+		switch {
+		case errors.Is(err, object.ErrNotExist): // somebody has deleted it
+			over = object.Condition{Absent: true}
+		case err != nil || bytes.Equal(there, o.Body):
+			return err
 		}
+		_, err = p.worker.Store.Put(ctx, o, over)
 		return changed(err)
 	})
 }
