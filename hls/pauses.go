@@ -40,9 +40,10 @@ type Pauses struct {
 }
 
 // silenceAfter is how far pictures go on without sound before that counts as a
-// pause, in ticks: sound that is only held up still has its place. For sound that
-// is sent in blocks it is longer, see Block.
-const silenceAfter = media.Clock
+// pause, in ticks: sound that is only held up still has its place, and silence
+// still comes before it is to be decoded (a second proved too long for that). For
+// sound that is sent in blocks it is longer, see Block.
+const silenceAfter = media.Clock * 3 / 4
 
 // unknownBlock is what Block begins with: until an encoder's sound has come a
 // few times, nobody knows in how large blocks it is sent.
