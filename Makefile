@@ -7,7 +7,7 @@ SHELL       := /bin/bash
 PKG     ?= ./...
 B       ?= .
 T       ?= 1m
-W       ?= $(PURE) ./endpoint ./ingest
+W       ?= $(PURE)
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 # The only path out of the checkout that tests know: tool binaries.
@@ -36,19 +36,19 @@ test: ## install what tests need where it is missing, then vet and test all
 
 .PHONY: vet
 vet: ## vet, the long tests too
-	go vet ./...
 	go vet -tags soak ./...
 
-# The race detector is for what has goroutines of its own. Whole shows take weir
-# as it ships: they are what a slow machine makes slower, and make soak runs them
-# with the detector. They mostly wait, and so run beside the rooms.
+# The race detector is for what has goroutines of its own, and to build it for
+# what does not takes a fresh machine minutes. Whole shows take weir as it ships:
+# they are what a slow machine makes slower, and make soak runs them with the
+# detector. They mostly wait, and so run beside the rooms.
 PURE  := ./media/... ./remux/... ./rtmp/... ./hls/... ./check/...
-ROOMS := ./api/... ./auth/... ./bench/... ./bus/... ./cmd/... ./endpoint/... ./ingest/... ./origin/... ./segmenter/... ./storage/...
+ROOMS := ./api/... ./auth/... ./bus/... ./endpoint/... ./ingest/... ./origin/... ./segmenter/...
 SHOWS := ./internal/e2e/...
-REST   = $$(go list ./internal/... | grep -v /e2e/)
+REST   = ./bench/... ./cmd/... ./storage/... $$(go list ./internal/... | grep -v /e2e/)
 
 .PHONY: test-pure
-test-pure: ## test the pure rooms, and what tests share
+test-pure: ## test the pure rooms, and what needs no race detector
 	go test -vet=off $(PURE) $(REST)
 
 .PHONY: test-rooms

@@ -1,4 +1,4 @@
-//go:build unix
+//go:build unix && soak
 
 package kill
 
@@ -62,7 +62,7 @@ func nextRelease(t *testing.T) (binary string) {
 // Segmenters of two releases that cannot read each other's State work side by
 // side: each goes on with what its own kind has begun, and touches nothing
 // else, even where nobody else is left.
-func TestUpgrade(t *testing.T) {
+func TestSoakNextRelease(t *testing.T) {
 	t.Parallel()
 	release := nextRelease(t)
 	c := testweir.NewCluster(t, 1)
@@ -102,7 +102,7 @@ func TestUpgrade(t *testing.T) {
 // the two (that the bytes are the same is hls' TestVersion1GoesOn); what the
 // newer one began waits for its kind. No frame is lost, and an encoder may go
 // to an ingest of either.
-func TestUpgradeFromVersion1(t *testing.T) {
+func TestSoakUpgradeFromVersion1(t *testing.T) {
 	t.Parallel()
 	release := testweir.OldRelease(t)
 	c := testweir.NewCluster(t, 1)
