@@ -69,7 +69,7 @@ func TestDiskFull(t *testing.T) {
 			s.Process = testweir.Start(t, s.Args("serve", append(args, "--segment", "2s", "--log-max", "16MB", "--max-message", "256KB",
 				"--bus-timeout", "5m")...)...)
 			s.WaitReady(t)
-			input := testmedia.MP4(t, testmedia.Spec{Seconds: 30, Video: true, Audio: true, BFrames: 2})
+			input := testmedia.MP4(t, testmedia.Spec{Seconds: 40, Video: true, Audio: true, BFrames: 2})
 			encoder := testweir.Publish(t, input, s.URL("alice"))
 			live := func() []byte {
 				_, body := testweir.Get(s.Object("live/alice/" + s.Broadcast(t, "alice") + "/source/live.m3u8"))
@@ -84,7 +84,7 @@ func TestDiskFull(t *testing.T) {
 			fill(t, filler, size)
 			testweir.Eventually(t, 5*time.Second, "the full disk is noticed", func() bool { return s.Metric(t, "weir_disk_full") == 1 })
 			before := live()
-			time.Sleep(6 * time.Second) // longer than an embedded server may be silent
+			time.Sleep(14 * time.Second) // longer than an embedded server may be silent, and than a session buffers
 			if encoder.Over() {
 				t.Fatalf("the encoder has given up: %s", encoder.Output.String())
 			}
