@@ -158,9 +158,11 @@ func (s *Server) WaitForEnd(t testing.TB, name string, most time.Duration) (pref
 		_, body := Get(s.Object(prefix + "live.m3u8"))
 		return strings.Contains(string(body), "#EXT-X-ENDLIST")
 	})
-	Eventually(t, most, "the multivariant points to vod.m3u8", func() bool {
+	own := strings.TrimSuffix(prefix, "source/")
+	Eventually(t, most, "the multivariants point to vod.m3u8", func() bool {
 		_, body := Get(s.Object("live/" + name + "/index.m3u8"))
-		return strings.Contains(string(body), "vod.m3u8")
+		_, ownBody := Get(s.Object(own + "index.m3u8"))
+		return strings.Contains(string(body), "vod.m3u8") && strings.Contains(string(ownBody), "vod.m3u8")
 	})
 	return prefix
 }
