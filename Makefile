@@ -31,8 +31,8 @@ quick: ## vet, and test all that needs no encoder, browser or server: under a mi
 .PHONY: test
 test: ## install what tests need where it is missing, then vet and test all
 	@$(MAKE) --no-print-directory -j2 deps bin/.tools
-	@$(MAKE) --no-print-directory -k vet test-pure
-	@$(MAKE) --no-print-directory -k -j2 --output-sync=none test-rooms test-shows
+	@$(MAKE) --no-print-directory vet
+	@$(MAKE) --no-print-directory -k -j3 test-pure test-rooms test-shows
 
 .PHONY: vet
 vet: ## vet, the long tests too

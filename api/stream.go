@@ -213,48 +213,48 @@ func (h *Handler) complete(ctx context.Context, list []Stream, all bool) {
 
 // health answers GET /api/v1/streams/{app}/{name}/health.
 func (h *Handler) health(w http.ResponseWriter, r *http.Request) {
-	s, err := media.ParseStream(r.PathValue("app"), r.PathValue("name"))
-	if err != nil {
-		writeProblem(w, http.StatusBadRequest, "bad_stream", err.Error())
-		return
-	}
-	if h.cfg.Registry == nil {
-		writeProblem(w, http.StatusNotFound, "not_live", "the stream is not live")
-		return
-	}
-	ctx, cancel := context.WithTimeout(r.Context(), answerTimeout)
-	defer cancel()
-	switch report, err := h.cfg.Registry.Health(ctx, s); {
-	case errors.Is(err, ErrNotLive):
-		writeProblem(w, http.StatusNotFound, "not_live", "the stream is not live")
-	case err != nil:
-		writeProblem(w, http.StatusServiceUnavailable, "unavailable", "its ingest does not answer, try again")
-	default:
-		writeJSON(w, report)
-	}
+	h.askIngest(w, r, func(ctx context.Context, s media.Stream) error {
+		report, err := h.cfg.Registry.Health(ctx, s)
+		if err == nil {
+			writeJSON(w, report)
+		}
+		return err
+	})
 }
 
 // kick answers POST /api/v1/streams/{app}/{name}/kick.
 func (h *Handler) kick(w http.ResponseWriter, r *http.Request) {
+	h.askIngest(w, r, func(ctx context.Context, s media.Stream) error {
+		err := h.cfg.Registry.Kick(ctx, s)
+		switch {
+		case err == nil:
+			h.cfg.Log.Info("stream kicked", "stream", s, "by", r.RemoteAddr)
+			w.WriteHeader(http.StatusNoContent)
+		case !errors.Is(err, ErrNotLive):
+			h.cfg.Log.Warn("kick failed", "stream", s, "err", err)
+		}
+		return err
+	})
+}
+
+// askIngest has ask ask the ingest of the stream that the path names, and
+// answer. Where ask fails, it says why instead.
+func (h *Handler) askIngest(w http.ResponseWriter, r *http.Request, ask func(context.Context, media.Stream) error) {
 	s, err := media.ParseStream(r.PathValue("app"), r.PathValue("name"))
 	if err != nil {
 		writeProblem(w, http.StatusBadRequest, "bad_stream", err.Error())
 		return
 	}
-	if h.cfg.Registry == nil {
-		writeProblem(w, http.StatusNotFound, "not_live", "the stream is not live")
-		return
+	err = ErrNotLive
+	if h.cfg.Registry != nil {
+		ctx, cancel := context.WithTimeout(r.Context(), answerTimeout)
+		defer cancel()
+		err = ask(ctx, s)
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), answerTimeout)
-	defer cancel()
-	switch err := h.cfg.Registry.Kick(ctx, s); {
+	switch {
 	case errors.Is(err, ErrNotLive):
 		writeProblem(w, http.StatusNotFound, "not_live", "the stream is not live")
 	case err != nil:
-		h.cfg.Log.Warn("kick failed", "stream", s, "err", err)
 		writeProblem(w, http.StatusServiceUnavailable, "unavailable", "its ingest does not answer, try again")
-	default:
-		h.cfg.Log.Info("stream kicked", "stream", s, "by", r.RemoteAddr)
-		w.WriteHeader(http.StatusNoContent)
 	}
 }

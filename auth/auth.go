@@ -18,22 +18,8 @@ import (
 	"weir/media/publishing"
 )
 
-// Request is what a peer says when it wants to publish. Name, Query and TCURL
-// may hold secrets.
-type Request struct {
-	App, TCURL string
-	// Name is the last part of the publish URL, its query cut off.
-	Name string
-	// Query is the URL's query, without the question mark and not unescaped.
-	Query string
-	// User is who has logged in by other means; empty: nobody.
-	User string
-	// Remote is the peer's address.
-	Remote string
-	// Encoder is what the peer calls itself, in printable ASCII, and Transport
-	// how it came: rtmp, rtmps and so on.
-	Encoder, Transport string
-}
+// Request is what a peer says when it wants to publish.
+type Request publishing.Request
 
 // parameter returns a value of the request's query, unescaped where it can be.
 func (r Request) parameter(name string) string {

@@ -48,7 +48,7 @@ func (r *readers) far(s *Session, number int) bool {
 // begin opens a session with one batch.
 func begin(t *testing.T, b *Bus, name string) *Session {
 	t.Helper()
-	s, err := b.OpenSession(within(t, 10*time.Second), media.Stream{App: "live", Name: name}, time.Now(), Takeover)
+	s, err := b.OpenSession(within(t, 10*time.Second), "", media.Stream{App: "live", Name: name}, time.Now(), Takeover)
 	if err != nil {
 		t.Fatal(err)
 	}

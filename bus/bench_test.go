@@ -54,7 +54,7 @@ func BenchmarkOpenSession(b *testing.B) {
 	bus := embedded(b)
 	b.ReportAllocs()
 	for b.Loop() {
-		s, err := bus.OpenSession(context.Background(), live, time.Now(), Takeover)
+		s, err := bus.OpenSession(context.Background(), "", live, time.Now(), Takeover)
 		if err != nil {
 			b.Fatal(err)
 		}

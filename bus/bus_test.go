@@ -159,7 +159,7 @@ func (w *testWriter) Write(p []byte) (int, error) {
 
 func openSession(t testing.TB, b *Bus) *Session {
 	t.Helper()
-	s, err := b.OpenSession(within(t, 10*time.Second), live, time.Now(), Takeover)
+	s, err := b.OpenSession(within(t, 10*time.Second), "", live, time.Now(), Takeover)
 	if err != nil {
 		t.Fatal(err)
 	}

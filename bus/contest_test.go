@@ -39,7 +39,7 @@ func TestContend(t *testing.T) {
 	nodes := []*Bus{open(t, Config{URL: n.ClientURL(), Node: "a"}), open(t, Config{URL: n.ClientURL(), Node: "b"})}
 	var last *Session
 	for i := range freeRounds + 1 {
-		s, err := nodes[i%2].OpenSession(within(t, 10*time.Second), live, time.Now(), Contend)
+		s, err := nodes[i%2].OpenSession(within(t, 10*time.Second), "", live, time.Now(), Contend)
 		if err != nil {
 			t.Fatalf("round %d: %v", i, err)
 		}
@@ -48,7 +48,7 @@ func TestContend(t *testing.T) {
 	}
 	other := nodes[(freeRounds+1)%2]
 	for range 3 {
-		_, err := other.OpenSession(within(t, 10*time.Second), live, time.Now(), Contend)
+		_, err := other.OpenSession(within(t, 10*time.Second), "", live, time.Now(), Contend)
 		if !errors.Is(err, ErrBusy) || !strings.Contains(err.Error(), "ms more") {
 			t.Errorf("%v, want ErrBusy and for how long", err)
 		}
@@ -58,7 +58,7 @@ func TestContend(t *testing.T) {
 	}
 	appendBatches(t, last, 10, 2)
 	last.stored.Store(time.Now().Add(-steady - time.Second).UnixNano())
-	s, err := other.OpenSession(within(t, 10*time.Second), live, time.Now(), Contend)
+	s, err := other.OpenSession(within(t, 10*time.Second), "", live, time.Now(), Contend)
 	if err != nil {
 		t.Fatalf("a session that stores nothing keeps its stream: %v", err)
 	}

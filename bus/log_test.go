@@ -116,7 +116,7 @@ func openOther(t *testing.T, b *Bus) *Session {
 	t.Helper()
 	name := live
 	name.Name = "bob"
-	s, err := b.OpenSession(within(t, 10*time.Second), name, time.Now(), Takeover)
+	s, err := b.OpenSession(within(t, 10*time.Second), "", name, time.Now(), Takeover)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -57,12 +57,8 @@ type Session struct {
 // OpenSession registers a session of stream s that begins at now: the first of
 // a new broadcast, or the next of one that is live or waiting. A session that
 // was there is fenced before it returns. It tries until ctx ends.
-func (b *Bus) OpenSession(ctx context.Context, s media.Stream, now time.Time, c IfLive) (*Session, error) {
-	return b.OpenSessionOf(ctx, "", s, now, c)
-}
-
-// OpenSessionOf is OpenSession for an owner, whom the registry names.
-func (b *Bus) OpenSessionOf(ctx context.Context, owner string, s media.Stream, now time.Time, c IfLive) (*Session, error) {
+// owner is whom the registry names, or nobody.
+func (b *Bus) OpenSession(ctx context.Context, owner string, s media.Stream, now time.Time, c IfLive) (*Session, error) {
 	if err := b.hold(ctx); err != nil {
 		return nil, fmt.Errorf("open session: %w", err)
 	}

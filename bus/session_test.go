@@ -45,7 +45,7 @@ func TestOpenSession(t *testing.T) {
 			first := openSession(t, b)
 			appendBatches(t, first, 100, 1, 2)
 			test.before(t, b, first)
-			s, err := b.OpenSession(within(t, 5*time.Second), live, time.Now(), test.conflict)
+			s, err := b.OpenSession(within(t, 5*time.Second), "", live, time.Now(), test.conflict)
 			switch {
 			case test.want == "busy":
 				if !errors.Is(err, ErrBusy) {
@@ -224,7 +224,7 @@ func TestRacingPublishers(t *testing.T) {
 		b := open(t, Config{URL: n.ClientURL()})
 		wg.Go(func() {
 			for range 5 {
-				s, err := b.OpenSession(within(t, 10*time.Second), live, time.Now(), Takeover)
+				s, err := b.OpenSession(within(t, 10*time.Second), "", live, time.Now(), Takeover)
 				if errors.Is(err, ErrFenced) {
 					continue
 				}

@@ -21,7 +21,7 @@ import (
 func broadcasts(t *testing.T, b *Bus, n int) (ids []string) {
 	t.Helper()
 	for i := range n {
-		s, err := b.OpenSession(within(t, 10*time.Second), media.Stream{App: "live", Name: fmt.Sprint("s", i)}, time.Now(), Takeover)
+		s, err := b.OpenSession(within(t, 10*time.Second), "", media.Stream{App: "live", Name: fmt.Sprint("s", i)}, time.Now(), Takeover)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -551,7 +551,7 @@ func TestStuckOwner(t *testing.T) {
 	n := startNATS(t)
 	b := open(t, Config{URL: n.ClientURL()})
 	ids := broadcasts(t, b, 2)
-	growing, err := b.OpenSession(within(t, 5*time.Second), media.Stream{App: "live", Name: "s0"}, time.Now(), Takeover)
+	growing, err := b.OpenSession(within(t, 5*time.Second), "", media.Stream{App: "live", Name: "s0"}, time.Now(), Takeover)
 	if err != nil {
 		t.Fatal(err)
 	}

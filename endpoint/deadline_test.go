@@ -4,44 +4,12 @@ import (
 	"errors"
 	"net"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"weir/internal/testpipe"
 )
-
-// pipeListener is a listener without a network, for tests in fake time.
-type pipeListener struct {
-	conns  chan net.Conn
-	closed chan struct{}
-	once   sync.Once
-}
-
-func newPipeListener() *pipeListener {
-	return &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
-}
-
-func (l *pipeListener) Accept() (net.Conn, error) {
-	select {
-	case c := <-l.conns:
-		return c, nil
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l *pipeListener) Close() error {
-	l.once.Do(func() { close(l.closed) })
-	return nil
-}
-
-func (l *pipeListener) Addr() net.Addr { return &net.TCPAddr{} }
-
-func (l *pipeListener) dial() net.Conn {
-	ours, theirs := net.Pipe()
-	l.conns <- theirs
-	return ours
-}
 
 func TestDeadlines(t *testing.T) {
 	publish := func(c *rawClient) {
@@ -113,9 +81,9 @@ func TestDeadlines(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				ln := newPipeListener()
+				ln := testpipe.Listen()
 				s := serve(t, ln, Config{})
-				nc := ln.dial()
+				nc := ln.Dial()
 				synctest.Wait()
 				var c *rawClient
 				if tt.act != nil {
@@ -182,11 +150,11 @@ func (l *brokenListener) Accept() (net.Conn, error) {
 
 func TestAcceptFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		inner := newPipeListener()
+		inner := testpipe.Listen()
 		emfile := errors.New("too many open files")
 		s := serve(t, &brokenListener{Listener: inner, errs: []error{emfile, emfile, emfile}}, Config{})
 		began := time.Now()
-		c := newRaw(t, inner.dial())
+		c := newRaw(t, inner.Dial())
 		if took := time.Since(began); took != 35*time.Millisecond {
 			t.Errorf("accepting went on after %v, want 35 ms: it pauses 5, 10 and 20 ms and does not give up", took)
 		}
@@ -198,7 +166,7 @@ func TestAcceptFails(t *testing.T) {
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
-		ln := newPipeListener()
+		ln := testpipe.Listen()
 		s := NewServer(Config{Publisher: newRecorder()})
 		if err := ln.Close(); err != nil {
 			t.Fatal(err)

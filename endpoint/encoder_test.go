@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"weir/internal/testpipe"
 	"weir/remux/flv"
 	"weir/rtmp"
 )
@@ -23,10 +24,10 @@ var errNobody = errors.New("connection refused")
 // network is what an Encoder of a test dials: a listener, or nobody.
 type network struct {
 	mu sync.Mutex
-	ln *pipeListener // nil: nobody
+	ln *testpipe.Listener // nil: nobody
 }
 
-func (n *network) put(ln *pipeListener) *pipeListener {
+func (n *network) put(ln *testpipe.Listener) *testpipe.Listener {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.ln = ln
@@ -44,7 +45,7 @@ func (n *network) dial(ctx context.Context, url string) (*Push, error) {
 	if ln == nil {
 		return nil, errNobody
 	}
-	return publish(ctx, ln.dial(), to)
+	return publish(ctx, ln.Dial(), to)
 }
 
 // looping is an Encoder that publishes four seconds of pictures again and again.
@@ -112,7 +113,7 @@ func TestEncoderWaitsForAServerItKnows(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		pushed := make(chan error, 1)
 		to := newRecorder()
-		s := serve(t, n.put(newPipeListener()), Config{Publisher: to, Drain: time.Millisecond})
+		s := serve(t, n.put(testpipe.Listen()), Config{Publisher: to, Drain: time.Millisecond})
 		go func() { pushed <- n.looping().Run(ctx) }()
 		to.got(t, 0, 60)
 		n.put(nil)
@@ -126,7 +127,7 @@ func TestEncoderWaitsForAServerItKnows(t *testing.T) {
 			t.Fatalf("it gave up on a server that it had known: %v", err)
 		default:
 		}
-		serve(t, n.put(newPipeListener()), Config{Publisher: to})
+		serve(t, n.put(testpipe.Listen()), Config{Publisher: to})
 		x := to.got(t, 1, 20)
 		cancel()
 		<-pushed
@@ -150,10 +151,10 @@ func TestEncoderGoesWhenAServerDrains(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		pushed := make(chan error, 1)
 		to := newRecorder()
-		s := serve(t, n.put(newPipeListener()), Config{Publisher: to, Drain: time.Hour})
+		s := serve(t, n.put(testpipe.Listen()), Config{Publisher: to, Drain: time.Hour})
 		go func() { pushed <- n.looping().Run(ctx) }()
 		to.got(t, 0, 60)
-		next := serve(t, n.put(newPipeListener()), Config{Publisher: to})
+		next := serve(t, n.put(testpipe.Listen()), Config{Publisher: to})
 		began := time.Now()
 		if err := s.stop(); err != nil {
 			t.Fatal(err)

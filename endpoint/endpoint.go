@@ -26,25 +26,10 @@ import (
 	"weir/remux/flv"
 )
 
-// Request is what a peer says when it wants to publish. Name, Query and TCURL
-// may hold secrets: Auth must not repeat them in an error.
-type Request struct {
-	App, TCURL string
-	// Name is the last part of the publish URL, its query cut off.
-	Name string
-	// Query is the URL's query, without the question mark and not unescaped.
-	Query string
-	// User is who has logged in, where Config.Login asks for that.
-	User string
-	// Remote is the peer's address.
-	Remote string
-	// Encoder is what the peer calls itself, in printable ASCII, and Transport
-	// how it came, as in Peer.
-	Encoder, Transport string
-}
-
 // What connections and sessions say to each other, see package publishing.
 type (
+	// Request is what a peer says when it wants to publish.
+	Request = publishing.Request
 	// Peer is who publishes.
 	Peer = publishing.Peer
 	// Turn is what a session is told at each turn.

@@ -10,17 +10,18 @@ import (
 	"time"
 
 	"weir/internal/testcert"
+	"weir/internal/testpipe"
 )
 
-// secureListener is a pipeListener behind TLS.
-func secureListener(t *testing.T) (*pipeListener, net.Listener) {
+// secureListener is a testpipe.Listener behind TLS.
+func secureListener(t *testing.T) (*testpipe.Listener, net.Listener) {
 	t.Helper()
 	cert, key := testPair(t, 1, "a.example.net")
 	c, err := NewCertificates([]string{cert}, []string{key})
 	if err != nil {
 		t.Fatal(err)
 	}
-	ln := newPipeListener()
+	ln := testpipe.Listen()
 	return ln, Secure(ln, c.Config())
 }
 
@@ -61,7 +62,7 @@ func TestKeyUpdatesEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ln, secure := secureListener(t)
 		serve(t, secure, Config{})
-		nc := ln.dial()
+		nc := ln.Dial()
 		c := holdUp(t, nc, "\x03")
 		defer c.Close()
 		if !over(nc, 10*time.Second+writeTimeout) {
@@ -77,9 +78,9 @@ func TestKeyUpdatesGiveWay(t *testing.T) {
 	t.Run("to another", func(t *testing.T) {
 		ln, secure := secureListener(t)
 		serve(t, secure, Config{MaxConnections: 1})
-		nc := ln.dial()
+		nc := ln.Dial()
 		holdUp(t, nc, "\x03")
-		defer ln.dial().Close()
+		defer ln.Dial().Close()
 		if !over(nc, patience) {
 			t.Error("the connection that gives way is still there")
 		}
@@ -87,7 +88,7 @@ func TestKeyUpdatesGiveWay(t *testing.T) {
 	t.Run("to the end", func(t *testing.T) {
 		ln, secure := secureListener(t)
 		s := serve(t, secure, Config{Drain: 100 * time.Millisecond})
-		c := holdUp(t, ln.dial(), "\x03")
+		c := holdUp(t, ln.Dial(), "\x03")
 		select {
 		case <-s.stopped(t):
 		case <-time.After(patience):
@@ -97,9 +98,9 @@ func TestKeyUpdatesGiveWay(t *testing.T) {
 	})
 	t.Run("a tunnel's to another", func(t *testing.T) {
 		ln, stop := tunnelOver(t, Config{MaxConnections: 1})
-		nc := ln.dial()
+		nc := ln.Dial()
 		c := holdUp(t, nc, "P")
-		defer ln.dial().Close()
+		defer ln.Dial().Close()
 		if !over(nc, patience) {
 			t.Error("the connection that gives way is still there")
 		}
@@ -108,7 +109,7 @@ func TestKeyUpdatesGiveWay(t *testing.T) {
 	})
 	t.Run("a tunnel's to the end", func(t *testing.T) {
 		ln, stop := tunnelOver(t, Config{Drain: 100 * time.Millisecond})
-		c := holdUp(t, ln.dial(), "P")
+		c := holdUp(t, ln.Dial(), "P")
 		ended := make(chan struct{})
 		go func() { stop(); close(ended) }()
 		select {
@@ -122,7 +123,7 @@ func TestKeyUpdatesGiveWay(t *testing.T) {
 }
 
 // tunnelOver serves tunnels by TLS.
-func tunnelOver(t *testing.T, cfg Config) (ln *pipeListener, stop func()) {
+func tunnelOver(t *testing.T, cfg Config) (ln *testpipe.Listener, stop func()) {
 	t.Helper()
 	ln, secure := secureListener(t)
 	cfg.Publisher = newRecorder()
@@ -143,7 +144,7 @@ func TestKeyUpdateInSession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ln, secure := secureListener(t)
 		s := serve(t, secure, Config{})
-		nc := testcert.Dial(t, ln.dial())
+		nc := testcert.Dial(t, ln.Dial())
 		p, err := publish(t.Context(), nc, target{app: "live", tcURL: "rtmps://a.example.net/live", name: "alice"})
 		if err != nil {
 			t.Fatal(err)

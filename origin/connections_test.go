@@ -18,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"weir/internal/testcert"
+	"weir/internal/testpipe"
 )
 
 // Whoever waits longest goes first: half-open connections keep no viewer out.
@@ -126,7 +127,7 @@ func TestKeyUpdatesGiveWay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ln := &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
+	ln := testpipe.Listen()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	secure := tls.NewListener(ln, &tls.Config{Certificates: []tls.Certificate{pair}, SessionTicketsDisabled: true})
@@ -135,7 +136,7 @@ func TestKeyUpdatesGiveWay(t *testing.T) {
 	const patience = 5 * time.Second
 	var stuck []*testcert.Client
 	holdUp := func() {
-		nc := ln.dial()
+		nc := ln.Dial()
 		c := testcert.Dial(t, nc)
 		stuck = append(stuck, c)
 		fmt.Fprint(c, "G")
@@ -154,7 +155,7 @@ func TestKeyUpdatesGiveWay(t *testing.T) {
 	defer release()
 	holdUp()
 	holdUp()
-	nc := ln.dial()
+	nc := ln.Dial()
 	if err := nc.SetDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
@@ -178,33 +179,4 @@ func TestKeyUpdatesGiveWay(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
-}
-
-// pipeListener is a listener without a network.
-type pipeListener struct {
-	conns  chan net.Conn
-	closed chan struct{}
-	once   sync.Once
-}
-
-func (l *pipeListener) Accept() (net.Conn, error) {
-	select {
-	case c := <-l.conns:
-		return c, nil
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l *pipeListener) Close() error {
-	l.once.Do(func() { close(l.closed) })
-	return nil
-}
-
-func (l *pipeListener) Addr() net.Addr { return &net.TCPAddr{} }
-
-func (l *pipeListener) dial() net.Conn {
-	ours, theirs := net.Pipe()
-	l.conns <- theirs
-	return ours
 }

@@ -110,7 +110,7 @@ func (l ingestLog) Open(ctx context.Context, g publishing.Grant, now time.Time) 
 	if err := l.spare(ctx, g); err != nil {
 		return nil, err
 	}
-	session, err := l.bus.OpenSessionOf(ctx, g.Owner, g.Stream, now, l.conflict(g))
+	session, err := l.bus.OpenSession(ctx, g.Owner, g.Stream, now, l.conflict(g))
 	if err != nil {
 		return nil, ingestError(err)
 	}

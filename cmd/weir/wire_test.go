@@ -33,7 +33,7 @@ func TestPanicStaysInItsBroadcast(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer closeBus(b, slog.Default())
-	session, err := b.OpenSession(t.Context(), media.Stream{App: "live", Name: "alice"}, time.Now(), bus.Takeover)
+	session, err := b.OpenSession(t.Context(), "", media.Stream{App: "live", Name: "alice"}, time.Now(), bus.Takeover)
 	if err != nil {
 		t.Fatal(err)
 	}

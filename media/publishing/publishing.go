@@ -4,6 +4,23 @@ package publishing
 
 import "time"
 
+// Request is what a peer says when it wants to publish. Name, Query and TCURL
+// may hold secrets: whoever decides must not repeat them in an error.
+type Request struct {
+	App, TCURL string
+	// Name is the last part of the publish URL, its query cut off.
+	Name string
+	// Query is the URL's query, without the question mark and not unescaped.
+	Query string
+	// User is who has logged in by other means; empty: nobody.
+	User string
+	// Remote is the peer's address.
+	Remote string
+	// Encoder is what the peer calls itself, in printable ASCII, and Transport
+	// how it came, as in Peer.
+	Encoder, Transport string
+}
+
 // Peer is who publishes.
 type Peer struct {
 	// Remote is its address.
